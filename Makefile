@@ -1,0 +1,29 @@
+# make train [ARGS="--model=mlp"]   trains; make test   tests; both install first.
+
+PYTHON ?= python3
+ARGS ?= --model=convnet
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: train test lint clean
+
+train: $(VENV)/installed
+	@$(RUN) train.py $(ARGS)
+
+test: $(VENV)/installed
+	@$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist=loadfile $(TESTS)
+
+lint: $(VENV)/installed
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v[:2] <= (3, 13) or \
+	  sys.exit(f"Python 3.11 to 3.13 is needed. Found {v[0]}.{v[1]}. Pass another: make PYTHON=python3.12")'
+	@echo "Installing into $(VENV): a minute or two, once."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@

@@ -1,0 +1,73 @@
+"""What all tests share: TensorFlow started once, MNIST where there is one."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from zoo import runtime
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def pytest_configure(config):
+    # Two logical devices, for the tests of tf.distribute; before anything runs.
+    with runtime.quiet_stderr():
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
+    runtime.start()
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    import keras
+
+    keras.utils.set_random_seed(1)
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> pathlib.Path:
+    """The directory of the four IDX files of MNIST; skips where there is none."""
+    path = pathlib.Path(os.environ.get("MNIST_DIR", ROOT.parent / "shared" / "mnist"))
+    if not (path / "train-images-idx3-ubyte.gz").exists():
+        pytest.skip(f"MNIST is not in {path}; set MNIST_DIR to its directory")
+    return path
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory) -> pathlib.Path:
+    """Where this worker's tests prepare datasets."""
+    return tmp_path_factory.mktemp("tfds")
+
+
+@pytest.fixture(scope="session")
+def digits(data_dir):
+    """The digits dataset in memory."""
+    import zoo
+
+    return zoo.load_dataset("digits", data_dir=str(data_dir))
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Runs a command line of the project as its users do, in an empty directory."""
+
+    def run(*arguments: str, timeout: float = 120, **env: str):
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run

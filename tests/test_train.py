@@ -1,0 +1,212 @@
+"""train.py and python -m zoo, as their users run them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT
+
+TRAIN = str(ROOT / "train.py")
+
+
+@pytest.fixture
+def train(command, data_dir):
+    def run(*flags, **options):
+        return command(TRAIN, *flags, f"--data_dir={data_dir}", **options)
+
+    return run
+
+
+def check_user_error(done, message, tmp_path):
+    """One line on stderr, exit code 2, nothing written, no TensorFlow imported."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if "import time:" not in line]
+    assert len(lines) == 1, done.stderr
+    assert re.search(message, lines[0]), lines[0]
+    assert "tensorflow.python" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "--model is missing"),
+        (["--model=convnt"], "Unknown model 'convnt'. Known: .*mean 'convnet'"),
+        (["--model=mlp", "--recipe=tutorial_kers"], "mean 'tutorial_keras'"),
+        (["--model=mlp", "--dataset=mnst"], "Unknown dataset 'mnst'.*mean 'mnist'"),
+        (["--model=mlp", "--dataset=./nowhere"], "nowhere"),
+        (["--model=mlp", "--optimizer=adm"], "Unknown optimizer.*mean 'adam'"),
+        (["--model=mlp", "--epochs=0"], "--epochs must be .* Received: 0"),
+        (["--model=mlp", "--epochs=two"], "--epochs=two"),
+        (["--model=mlp", "--batch_size=-1"], "--batch_size must be .* Received: -1"),
+        (["--model=mlp", "--learning_rate=nan"], "--learning_rate .* Received: nan"),
+        (["--model=mlp", "--learning_rate=0"], "--learning_rate .* Received: 0"),
+        (["--model=mlp", "--seed=-1"], "--seed must be"),
+        (["--model=mlp", "--image_size=0"], "--image_size must be"),
+        (["--model=mlp", "--image_size=3xx3"], "--image_size must be"),
+        (["--model=mlp", "--jit_compile=maybe"], "jit_compile.*maybe"),
+        (["--modle=mlp"], "Unknown command line flag 'modle'.*model"),
+        (["--model=mlp", "mnist"], "Only flags are taken. Received: mnist"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_a_mistake_gets_one_line_before_tensorflow_is_imported(
+    command, flags, message, tmp_path
+):
+    done = command("-X", "importtime", TRAIN, *flags)
+    check_user_error(done, message, tmp_path)
+
+
+def test_another_backend_is_refused(command, tmp_path):
+    done = command(TRAIN, "--model=mlp", KERAS_BACKEND="jax")
+    check_user_error(done, "Received: KERAS_BACKEND=jax. Unset it", tmp_path)
+
+
+@pytest.mark.parametrize("place", ["file/inside", "/proc/run"])
+def test_a_run_dir_that_cannot_be_written_is_refused(train, tmp_path, place):
+    (tmp_path / "file").write_text("")
+    done = train("--model=mlp", "--dataset=digits", f"--run_dir={place}")
+    assert done.returncode == 2
+    assert re.fullmatch(
+        r"Error: The run directory cannot be written. .*\n", done.stderr
+    )
+
+
+def test_help_lists_the_flags_without_tensorflow(command):
+    done = command("-X", "importtime", TRAIN, "--help")
+    assert done.returncode == 0
+    assert "python train.py --model=convnet" in done.stdout
+    for flag in ("--model", "--dataset", "--learning_rate", "--[no]nesterov"):
+        assert f"{flag}:" in done.stdout
+    assert "tensorflow.python" not in done.stderr
+
+
+def test_the_default_dataset_gives_way_loudly_and_only_it(train, tmp_path):
+    # A proxy that nobody listens at: no network, whatever the machine has.
+    offline = {
+        "https_proxy": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+        "no_proxy": "",
+    }
+    flags = ["--model=linear", "--epochs=1"]
+    done = train(*flags, "--dataset=mnist", **offline)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+    done = train("--model=mlp", "--epochs=1", **offline)
+    assert done.returncode == 0, done.stderr
+    warnings = [s for s in done.stderr.splitlines() if s.startswith("WARNING")]
+    assert len(warnings) == 1
+    assert "training on digits instead" in warnings[0]
+    for name in ("config.json", "result.json"):
+        content = json.loads((tmp_path / "runs/mlp-digits" / name).read_text())
+        assert content["dataset_requested"] == "mnist"
+        assert "does not answer" in content["dataset_reason"]
+
+
+def test_train_then_ask_the_run(train, command, tmp_path, digits):
+    flags = ["--model=mlp", "--dataset=digits", "--epochs=3"]
+    done = train(*flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    run = "runs/mlp-digits"
+    result = json.loads((tmp_path / run / "result.json").read_text())
+    accuracy = f"{100 * result['test']['accuracy']:.2f}%"
+    for text in (accuracy, "235,146", run, f"{result['examples_per_second']:,}"):
+        assert text in done.stdout
+
+    again = train(*flags)
+    assert again.returncode == 0
+    assert "nothing to do" in again.stdout
+    other = train(*flags, "--seed=3")
+    assert other.returncode == 2
+    assert "seed: 0 -> 3" in other.stderr
+
+    # A picture of another size and format than the model's.
+    for i in range(5):
+        image = Image.fromarray(digits.test.x[i, ..., 0]).resize((90, 90))
+        image.save(tmp_path / f"{i}.bmp")
+    names = [f"{i}.bmp" for i in range(5)]
+    done = command("-m", "zoo", "predict", f"--run_dir={run}", *names)
+    assert done.returncode == 0, done.stderr
+    answers = [line.split() for line in done.stdout.splitlines()]
+    assert [answer[0] for answer in answers] == names
+    assert [int(answer[1]) for answer in answers] == list(digits.test.y[:5])
+    assert all(0.2 < float(answer[2]) <= 1 for answer in answers)
+
+    (tmp_path / "not.png").write_text("not an image")
+    done = command("-m", "zoo", "predict", f"--run_dir={run}", "not.png")
+    assert done.returncode == 2
+    assert done.stderr == "Error: not.png is not a PNG, JPEG, BMP or GIF image.\n"
+
+
+def test_progress_bars_are_for_terminals(tmp_path, data_dir):
+    terminal, its_end = pty.openpty()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, TRAIN, "--model=mlp", "--dataset=digits", "--epochs=2"),
+            f"--data_dir={data_dir}",
+        ],
+        cwd=tmp_path,
+        stdout=its_end,
+    )
+    os.close(its_end)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal's end is told
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    os.close(terminal)
+    assert process.wait(timeout=60) == 0
+    text = shown.decode()
+    assert "Epoch 1/2" in text
+    assert "accuracy:" in text
+    assert "test accuracy" in text
+
+
+def test_the_zoo_as_a_table_and_a_page(command):
+    done = command("-m", "zoo")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"convnet +6,434,122 +images +default, tutorial", done.stdout)
+    assert re.search(r"linear +7,850 +images, numbers +default", done.stdout)
+    done = command("-m", "zoo", "describe", "convnet")
+    assert re.search(r"conv +\(None, 28, 28, 32\) +320\n", done.stdout)
+    assert re.search(r"pool +\(None, 14, 14, 32\) +0\n", done.stdout)
+    assert "recipe tutorial: " in done.stdout
+    assert "loss=cross_entropy_sum" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lst"], "Unknown command 'lst'. Known: describe, list, predict.*'list'"),
+        (["describe"], "describe takes one model"),
+        (["describe", "convnt"], "Unknown model 'convnt'"),
+        (["predict", "a.png"], "predict takes a run and image files"),
+        (["list", "--modle"], "Unknown command line flag 'modle'"),
+    ],
+)
+def test_a_wrong_command_of_zoo_is_explained(command, arguments, message, tmp_path):
+    done = command("-X", "importtime", "-m", "zoo", *arguments)
+    check_user_error(done, message, tmp_path)
+
+
+def test_the_results_that_were_promised_on_mnist(train, mnist_dir, tmp_path):
+    done = train("--model=linear", f"--dataset={mnist_dir}")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "runs/linear-mnist/result.json").read_text())
+    assert result["num_test_examples"] == 10_000
+    assert result["test"]["accuracy"] >= 0.92
+    assert np.isfinite(result["train"]["loss"])

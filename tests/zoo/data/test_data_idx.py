@@ -1,0 +1,241 @@
+"""IDX files: what is read, and one line for everything that is wrong with one."""
+
+import gzip
+import struct
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoo.data import idx
+from zoo.errors import UserError
+
+TRAIN_X = "train-images-idx3-ubyte"
+TRAIN_Y = "train-labels-idx1-ubyte"
+TEST_X = "t10k-images-idx3-ubyte"
+TEST_Y = "t10k-labels-idx1-ubyte"
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    array = np.asarray(array, np.uint8)
+    header = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    return header + array.tobytes()
+
+
+def arrays(shape=(4, 3)) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        TRAIN_X: rng.integers(0, 256, (12, *shape)),
+        TRAIN_Y: np.arange(12) % 3,
+        TEST_X: rng.integers(0, 256, (5, *shape)),
+        TEST_Y: np.arange(5) % 3,
+    }
+
+
+def write(directory: Path, content: dict, *, zipped: bool = False) -> Path:
+    directory.mkdir(exist_ok=True)
+    for name, value in content.items():
+        data = value if isinstance(value, bytes) else idx_bytes(value)
+        if zipped:
+            (directory / f"{name}.gz").write_bytes(gzip.compress(data))
+        else:
+            (directory / name).write_bytes(data)
+    return directory
+
+
+def fails(directory: Path, match: str) -> None:
+    """Both the check alone and reading give one line."""
+    for action in ("check", "read"):
+        with pytest.raises(UserError, match=match) as caught:
+            getattr(idx.find(directory), action)()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 1), (4, 3, 3)])
+def test_reads_what_was_written(tmp_path, zipped, shape):
+    content = arrays(shape)
+    contents = idx.find(write(tmp_path, content, zipped=zipped)).read()
+
+    channels = shape[2] if len(shape) == 3 else 1
+    for split, images, labels in (
+        (contents.train, TRAIN_X, TRAIN_Y),
+        (contents.test, TEST_X, TEST_Y),
+    ):
+        assert (split.x.dtype, split.y.dtype) == (np.uint8, np.int32)
+        np.testing.assert_array_equal(
+            split.x, content[images].reshape(-1, 4, 3, channels)
+        )
+        np.testing.assert_array_equal(split.y, content[labels])
+    assert contents.class_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("prefix", ["emnist-letters-", "a-train-b-"])
+@pytest.mark.parametrize("test", ["test", "t10k"])
+def test_other_names(tmp_path, prefix, test):
+    content = arrays()
+    names = {
+        name: f"{prefix}{name.replace('t10k', test).replace('-idx', '.idx')}"
+        for name in content
+    }
+    write(tmp_path, {names[name]: content[name] for name in content}, zipped=True)
+    (tmp_path / "README.md").write_text("not data")
+    contents = idx.find(tmp_path).read()
+    np.testing.assert_array_equal(contents.test.y, content[TEST_Y])
+
+
+def test_labels_from_1_and_labels_txt(tmp_path):
+    content = arrays()
+    content[TRAIN_Y] = content[TRAIN_Y] + 1
+    content[TEST_Y] = content[TEST_Y] + 1
+    files = idx.find(write(tmp_path, content))
+    assert files.read().class_names == ("0", "1", "2", "3")
+
+    (tmp_path / "labels.txt").write_text("none\nfür\nzwei\ndrei\nfourth\n", "utf-8")
+    files = idx.find(tmp_path)
+    assert files.read().class_names == ("none", "für", "zwei", "drei", "fourth")
+    assert tmp_path / "labels.txt" in files.paths()
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "a\n\nb", "a\na\nb", b"\xff\xfe\xff"])
+def test_bad_labels_txt(tmp_path, text):
+    write(tmp_path, arrays())
+    data = text if isinstance(text, bytes) else text.encode()
+    (tmp_path / "labels.txt").write_bytes(data)
+    fails(tmp_path, "labels.txt")
+
+
+@pytest.mark.parametrize("name", [TRAIN_X, TRAIN_Y, TEST_X, TEST_Y])
+def test_missing_or_double_file(tmp_path, name):
+    write(tmp_path, arrays())
+    (tmp_path / f"{name}.gz").write_bytes(b"")
+    with pytest.raises(UserError, match=f"has 2 files of .*{name}.*{name}.gz"):
+        idx.find(tmp_path)
+    (tmp_path / f"{name}.gz").unlink()
+    (tmp_path / name).unlink()
+    with pytest.raises(UserError, match=f"has no .*{name}"):
+        idx.find(tmp_path)
+
+
+def test_no_idx_file_at_all(tmp_path):
+    (tmp_path / "x.txt").write_text("x")
+    assert idx.find(tmp_path) is None
+
+
+def bad_cases() -> dict[str, tuple[str, bytes, str]]:
+    good = {name: idx_bytes(value) for name, value in arrays().items()}
+    images, labels = good[TRAIN_X], good[TRAIN_Y]
+    lie = struct.pack(">4B3I", 0, 0, 8, 3, 2**31, 2**16, 2**16)
+    return {
+        "magic": (TRAIN_X, b"\x00\x00\x09" + images[3:], "wrong magic number"),
+        "labels as images": (TRAIN_X, labels, "wrong magic number"),
+        "images as labels": (TRAIN_Y, images, "wrong magic number"),
+        "text": (TEST_Y, b"hello world", "wrong magic number"),
+        "no bytes": (TEST_X, b"", "truncated"),
+        "half a header": (TEST_X, images[:9], "truncated"),
+        "truncated": (TRAIN_X, images[:-1], "truncated.*144 bytes, but 143"),
+        "trailing": (TRAIN_X, images + b"x", "bytes after"),
+        "labels truncated": (TRAIN_Y, labels[:-1], "truncated"),
+        "labels trailing": (TEST_Y, good[TEST_Y] + b"\x00", "bytes after"),
+        "over-declared": (TRAIN_X, lie + images[16:], "(truncated|more than)"),
+        "count": (
+            TRAIN_Y,
+            idx_bytes(np.arange(11) % 3),
+            "declares 11 labels",
+        ),
+        "no images": (TEST_X, idx_bytes(np.zeros((0, 4, 3))), "is empty"),
+        "no rows": (TEST_X, idx_bytes(np.zeros((5, 0, 3))), "is empty"),
+        "two channels": (TRAIN_X, idx_bytes(np.zeros((12, 4, 3, 2))), "2 channels"),
+        "other size": (TEST_X, idx_bytes(np.zeros((5, 3, 4))), "3x4x1 do not match"),
+        "train label": (
+            TRAIN_Y,
+            idx_bytes([0, 1, 2, 0, 1, 2, 0, 200, 2, 0, 1, 2]),
+            "label 200 at index 7 is out of range",
+        ),
+        "labels from 2": (TRAIN_Y, idx_bytes(np.arange(12) % 3 + 2), "label 2 at"),
+        "test label": (
+            TEST_Y,
+            idx_bytes([0, 1, 2, 3, 0]),
+            "label 3 at index 3 is out of range.*0..2",
+        ),
+    }
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("case", bad_cases())
+def test_bad_file(tmp_path, case, zipped):
+    name, data, match = bad_cases()[case]
+    directory = write(tmp_path, {**arrays(), name: data}, zipped=zipped)
+    fails(directory, f"{name}.*{match}")
+
+
+def test_label_beyond_labels_txt(tmp_path):
+    write(tmp_path, arrays())
+    (tmp_path / "labels.txt").write_text("a\nb\n")
+    fails(tmp_path, "label 2 at index 2 is out of range: labels.txt names 2 classes")
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_damaged_gzip(tmp_path, damage):
+    write(tmp_path, arrays(), zipped=True)
+    path = tmp_path / f"{TRAIN_X}.gz"
+    data = path.read_bytes()
+    flipped = bytes([data[-8] ^ 255])  # A byte of the checksum.
+    path.write_bytes(data[:-20] if damage == "cut" else data[:-8] + flipped + data[-7:])
+    fails(tmp_path, f"{TRAIN_X}.gz is a damaged or truncated gzip file")
+
+
+def test_lies_and_gzip_bombs_take_no_memory(tmp_path):
+    megabytes = 1 << 20
+    shape = (40_000, 28, 28)  # 30 MB, well within what gzip could hold.
+    header = struct.pack(">4B3I", 0, 0, 8, 3, *shape)
+    small = struct.pack(">4B3I", 0, 0, 8, 3, 12, 4, 3)
+    bombs = {
+        "more than declared": gzip.compress(small + bytes(200 * megabytes)),
+        "less than declared": gzip.compress(header + bytes(29 * megabytes)),
+        "impossible": gzip.compress(
+            struct.pack(">4B3I", 0, 0, 8, 3, 2**32 - 1, 2**16, 2**16) + bytes(50)
+        ),
+        "plain": header + bytes(1000),
+    }
+    for i, bomb in enumerate(bombs.values()):
+        directory = write(tmp_path / str(i), {**arrays(), TRAIN_X: bomb})
+        tracemalloc.start()
+        try:
+            with pytest.raises(UserError, match=TRAIN_X):
+                idx.find(directory).read()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 8 * megabytes
+
+
+def test_reading_takes_the_memory_of_the_data_only(tmp_path):
+    content = arrays((28, 28))
+    content[TRAIN_X] = np.zeros((20_000, 28, 28), np.uint8)
+    content[TRAIN_Y] = np.arange(20_000) % 3
+    files = idx.find(write(tmp_path, content, zipped=True))
+    tracemalloc.start()
+    try:
+        files.read()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * content[TRAIN_X].nbytes
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=64))
+def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("idx") / TRAIN_X
+    for prefix in (b"", b"\x00\x00\x08\x03", b"\x00\x00\x08\x01", b"\x1f\x8b"):
+        path.write_bytes(prefix + data)
+        try:
+            shape = idx.check(path, (1, 3, 4))
+        except UserError as error:
+            assert str(path) in str(error)
+        else:
+            assert idx.read(path).shape == shape

@@ -1,0 +1,138 @@
+"""Pixels of zoo.data.images against Pillow's."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from zoo.data import images
+
+_RNG = np.random.default_rng(0)
+COLOR = Image.fromarray(_RNG.integers(0, 256, (9, 7, 3), dtype=np.uint8))
+GRAY = Image.fromarray(_RNG.integers(0, 256, (9, 7), dtype=np.uint8))
+
+
+def encode(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def smooth(height: int, width: int) -> Image.Image:
+    y, x = np.mgrid[0:height, 0:width]
+    rgb = np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], axis=-1)
+    return Image.fromarray(rgb.astype(np.uint8))
+
+
+CASES = {
+    "png": (COLOR, "PNG"),
+    "png-alpha": (COLOR.convert("RGBA"), "PNG"),
+    "png-palette": (COLOR.quantize(8), "PNG"),
+    "png-gray": (GRAY, "PNG"),
+    "png-gray-alpha": (GRAY.convert("LA"), "PNG"),
+    "png-1-bit": (GRAY.convert("1"), "PNG"),
+    "bmp": (COLOR, "BMP"),
+    "bmp-gray": (GRAY, "BMP"),
+    "bmp-alpha": (COLOR.convert("RGBA"), "BMP"),
+    "gif": (COLOR.quantize(16), "GIF"),
+    "gif-gray": (GRAY, "GIF"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_decode_agrees_with_pillow(case, channels, mode):
+    image, kind = CASES[case]
+    expected = np.asarray(image.convert("RGB").convert(mode)).reshape(9, 7, channels)
+
+    actual = images.decode(tf.constant(encode(image, kind)), 9, 7, channels)
+
+    assert actual.dtype == tf.uint8
+    # Pillow's luma is in integers, which may round to the neighbor.
+    tolerance = int(channels == 1)
+    np.testing.assert_allclose(actual.numpy().astype(int), expected, atol=tolerance)
+
+
+@pytest.mark.parametrize("case", ["png-gray", "png-gray-alpha", "bmp-gray", "gif-gray"])
+def test_gray_is_exact_in_both_channel_counts(case):
+    image, kind = CASES[case]
+    data = tf.constant(encode(image, kind))
+    expected = np.asarray(GRAY)
+
+    np.testing.assert_array_equal(images.decode(data, 9, 7, 1)[..., 0], expected)
+    for channel in range(3):
+        decoded = images.decode(data, 9, 7, 3)[..., channel]
+        np.testing.assert_array_equal(decoded, expected)
+
+
+def test_decode_jpeg():
+    image = smooth(40, 60)
+    data = encode(image, "JPEG", quality=95)
+    expected = np.asarray(Image.open(io.BytesIO(data))).astype(int)
+
+    actual = images.decode(tf.constant(data), 40, 60, 3).numpy().astype(int)
+
+    assert np.abs(actual - expected).mean() < 2
+
+
+def test_16_bit_png_keeps_the_upper_byte():
+    pixels = _RNG.integers(0, 65536, (9, 7)).astype(np.uint16)
+    data = encode(Image.fromarray(pixels), "PNG")
+
+    actual = images.decode(tf.constant(data), 9, 7, 1)[..., 0]
+
+    np.testing.assert_array_equal(actual, pixels >> 8)
+
+
+def test_animated_gif_gives_the_first_frame():
+    frames = [Image.fromarray(np.full((9, 7), v, np.uint8)) for v in (10, 200)]
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+
+    assert images.decode(tf.constant(data), 9, 7, 1).numpy().max() == 10
+
+
+@pytest.mark.parametrize("size", [(20, 30), (90, 120)])
+def test_resize_agrees_with_pillow(size):
+    image = smooth(48, 64)
+    height, width = size
+    expected = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+    actual = images.decode(tf.constant(encode(image, "PNG")), height, width, 3)
+
+    assert actual.shape == (height, width, 3)
+    assert np.abs(actual.numpy().astype(int) - expected).max() <= 1
+
+
+def test_resize_rounds():
+    image = tf.constant([[[0], [255]]], tf.uint8)
+    assert images.resize(image, 1, 1).numpy().item() == 128  # Not 127: 127.5 rounds.
+
+
+def test_same_in_a_graph_in_tf_data_and_in_map_fn(tmp_path):
+    data = [encode(smooth(30, 20), "PNG"), encode(GRAY, "PNG"), encode(COLOR, "BMP")]
+    eager = np.stack([images.decode(tf.constant(d), 12, 10, 3) for d in data])
+
+    mapped = tf.data.Dataset.from_tensor_slices(data).map(
+        lambda d: images.decode(d, 12, 10, 3)
+    )
+    assert mapped.element_spec.shape == (12, 10, 3)
+    np.testing.assert_array_equal(np.stack(list(mapped.as_numpy_iterator())), eager)
+
+    module = tf.Module()
+    module.decode = tf.function(
+        lambda batch: tf.map_fn(
+            lambda d: images.decode(d, 12, 10, 3), batch, fn_output_signature=tf.uint8
+        ),
+        input_signature=[tf.TensorSpec((None,), tf.string)],
+    )
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    np.testing.assert_array_equal(loaded.decode(tf.constant(data)), eager)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", encode(COLOR, "PNG")[:60]])
+def test_what_is_no_image_is_refused(data):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        images.decode(tf.constant(data), 9, 7, 3)

@@ -1,0 +1,180 @@
+"""The tutorials' arithmetic on plain tensors, beside the recipes that repeat it."""
+
+from __future__ import annotations
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import ndimage
+from sklearn.datasets import load_digits
+
+import zoo
+
+BATCHES = 20
+
+
+def regression_batches(size):
+    """The tutorials' data: the same batch, all examples, at every step."""
+    x = np.random.default_rng(0).normal(size=(size, 1))
+    noise = np.random.default_rng(1).normal(size=(size, 1))
+    return [(x, 3 * x + 2 + noise)] * BATCHES
+
+
+def image_batches(size):
+    """Batches of the real digits at 28x28, a partial one at the end."""
+    pixels, labels = load_digits(return_X_y=True)
+    images = ndimage.zoom(pixels.reshape(-1, 8, 8) * 255 / 16, (1, 2.5, 2.5))
+    images = np.pad(images.clip(0, 255), [(0, 0), (4, 4), (4, 4)])[..., np.newaxis]
+    stream = itertools.cycle(range(len(labels)))
+    sizes = [size] * (BATCHES - 1) + [size // 3]
+    chosen = [list(itertools.islice(stream, n)) for n in sizes]
+    return [(images[i].astype("uint8"), labels[i].astype("int32")) for i in chosen]
+
+
+def pixels(x):
+    return tf.cast(x, keras.config.floatx())
+
+
+def one_hot(y):
+    return tf.one_hot(y, depth=10, dtype=keras.config.floatx())
+
+
+def linear(x, y, weights):
+    weight, bias = weights
+    prediction = pixels(x) * weight + bias
+    return tf.reduce_mean(tf.square(prediction - y))
+
+
+def mlp(x, weights):
+    w1, b1, w2, b2, w3, b3 = weights
+    h1 = tf.nn.relu(tf.reshape(x, [-1, 28 * 28]) @ w1 + b1)
+    h2 = tf.nn.relu(h1 @ w2 + b2)
+    return h2 @ w3 + b3
+
+
+def mlp_low_level(x, y, weights):
+    out = mlp(pixels(x) / 255.0, weights)
+    return tf.reduce_mean(tf.square(one_hot(y) - out))
+
+
+def mlp_keras(x, y, weights):
+    out = mlp(2 * pixels(x) / 255.0 - 1, weights)
+    return tf.reduce_sum(tf.square(out - one_hot(y))) / x.shape[0]
+
+
+def convnet(x, y, weights):
+    conv_w, conv_b, fc1_w, fc1_b, fc2_w, fc2_b = weights
+    x = pixels(x) / 255.0
+    x = tf.nn.conv2d(x, conv_w, strides=[1, 1, 1, 1], padding="SAME")
+    x = tf.nn.relu(tf.nn.bias_add(x, conv_b))
+    x = tf.nn.max_pool(x, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding="SAME")
+    x = tf.reshape(x, [-1, fc1_w.shape[0]])
+    x = tf.nn.relu(tf.add(tf.matmul(x, fc1_w), fc1_b))
+    probabilities = tf.nn.softmax(tf.add(tf.matmul(x, fc2_w), fc2_b))
+    labels = one_hot(y)
+    return tf.reduce_mean(-tf.reduce_sum(labels * tf.math.log(probabilities)))
+
+
+TUTORIALS = [
+    ("linear", "tutorial", linear, regression_batches(1000), 0.01),
+    ("linear", "tutorial_subclass", linear, regression_batches(2000), 0.01),
+    ("mlp", "tutorial_low_level", mlp_low_level, image_batches(128), 1e-3),
+    ("mlp", "tutorial_keras", mlp_keras, image_batches(512), 1e-3),
+    ("convnet", "tutorial", convnet, image_batches(128), 1e-3),
+]
+
+
+@pytest.fixture
+def precision(request):
+    keras.config.set_floatx(request.param)
+    keras.config.set_dtype_policy(request.param)
+    yield request.param
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"], indirect=True)
+@pytest.mark.parametrize(
+    ("name", "recipe", "loss_of", "batches", "learning_rate"),
+    TUTORIALS,
+    ids=[f"{t[0]}-{t[1]}" for t in TUTORIALS],
+)
+def test_the_recipe_is_the_tutorial(
+    name, recipe, loss_of, batches, learning_rate, precision
+):
+    x, _ = batches[0]
+    model = zoo.create_model(
+        name,
+        input_shape=x.shape[1:],
+        num_classes=None if name == "linear" else 10,
+        recipe=recipe,
+    )
+    weights = [tf.Variable(w) for w in model.trainable_variables]
+    assert weights[0].dtype == precision
+    for step, (x, y) in enumerate(batches):
+        if precision == "float32" and name == "convnet":
+            # Rounding flips a max-pool now and then, and the loss that is summed
+            # over the batch amplifies that: from step to step only. In float64
+            # there is no such flip, and all 20 steps are compared as one.
+            for weight, variable in zip(weights, model.weights, strict=False):
+                weight.assign(variable)
+        with tf.GradientTape() as tape:
+            loss = loss_of(x, y, weights)
+        for weight, gradient in zip(weights, tape.gradient(loss, weights), strict=True):
+            weight.assign_sub(learning_rate * gradient)
+        ours = model.train_on_batch(x, y, return_dict=True)["loss"]
+        assert ours == pytest.approx(float(loss), rel=1e-5), step
+        for ours, theirs in zip(model.trainable_variables, weights, strict=True):
+            error = np.linalg.norm(ours.numpy() - theirs.numpy())
+            assert error <= 1e-5 * np.linalg.norm(theirs.numpy()), step
+
+
+def test_the_weights_start_as_in_the_tutorials():
+    def weights(name, recipe, **size):
+        model = zoo.create_model(name, recipe=recipe, **size)
+        return [v.numpy() for v in model.trainable_variables]
+
+    images = {"input_shape": (28, 28, 1), "num_classes": 10}
+    numbers = {"input_shape": (1,), "num_classes": None}
+    for recipe in ("tutorial", "tutorial_subclass"):
+        weight, bias = weights("linear", recipe, **numbers)
+        assert (weight.item(), bias.item()) == (5.0, 10.0)
+
+    kernels = weights("mlp", "tutorial_low_level", **images)[0::2]
+    biases = weights("mlp", "tutorial_low_level", **images)[1::2]
+    # Truncated at two deviations, which leaves 0.88 of the deviation.
+    for kernel in kernels:
+        assert kernel.std() == pytest.approx(0.088, rel=0.1)
+        assert np.abs(kernel).max() <= 0.2
+    assert kernels[0].flat[0] != kernels[1].flat[0]
+    assert not any(bias.any() for bias in biases)
+
+    kernel = weights("mlp", "tutorial_keras", **images)[0]
+    limit = np.sqrt(6 / (784 + 256))  # Dense's default, glorot_uniform
+    assert np.abs(kernel).max() == pytest.approx(limit, rel=1e-3)
+
+    for kernel in weights("convnet", "tutorial", **images)[0::2]:
+        assert kernel.std() == pytest.approx(0.05, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "batch_size", "order", "steps"),
+    [
+        ("linear", "tutorial", None, "file", 200),
+        ("linear", "tutorial_subclass", None, "file", 300),
+        ("mlp", "tutorial_low_level", 128, "file", 10 * 469),
+        ("mlp", "tutorial_keras", 512, "file", 118),
+        ("convnet", "tutorial", 128, "shuffled", 2 * 469),
+    ],
+)
+def test_the_recipe_is_as_long_as_the_tutorial(name, recipe, batch_size, order, steps):
+    from zoo.data import pipeline
+
+    settings = zoo.get_recipe(name, recipe)
+    examples = settings.num_examples if name == "linear" else 60_000
+    plan = pipeline.make_plan(settings, examples)
+    assert (settings.batch_size, settings.order) == (batch_size, order)
+    assert plan.steps == steps

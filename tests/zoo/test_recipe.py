@@ -1,0 +1,78 @@
+"""Recipes: what a field takes, how flags replace it."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import keras
+import pytest
+
+import zoo
+from zoo.errors import UserError
+from zoo.models.build import make_optimizer
+from zoo.recipe import OPTIMIZERS, Recipe
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"batch_size": 0}, "--batch_size must be a whole number, 1 or more"),
+        ({"batch_size": -3}, "--batch_size .* Received: -3"),
+        ({"epochs": 0}, "--epochs must be a whole number, 1 or more. Received: 0"),
+        ({"steps_per_execution": 0}, "--steps_per_execution must"),
+        ({"learning_rate": 0.0}, "--learning_rate must be above 0 and finite"),
+        ({"learning_rate": -1.0}, "--learning_rate .* Received: -1"),
+        ({"learning_rate": math.nan}, "--learning_rate .* Received: nan"),
+        ({"learning_rate": math.inf}, "--learning_rate .* Received: inf"),
+        ({"momentum": 1.0, "optimizer": "sgd"}, "--momentum must be at least 0 and be"),
+        ({"momentum": 0.9}, "--momentum belongs to .* Received: optimizer=adam"),
+        ({"nesterov": True, "optimizer": "sgd"}, "--nesterov needs"),
+        ({"weight_decay": -0.1}, "--weight_decay"),
+        ({"optimizer": "adm"}, "Unknown optimizer 'adm'.*Did you mean 'adam'"),
+        ({"schedule": "cosin"}, "Unknown schedule 'cosin'.*Did you mean 'cosine'"),
+        ({"loss": "mse"}, "Unknown loss 'mse'. Known: auto, cross_entropy"),
+    ],
+)
+def test_a_value_out_of_range_is_explained(fields, message):
+    with pytest.raises(UserError, match=message):
+        Recipe(**fields)
+    with pytest.raises(UserError, match=message):
+        Recipe().override(**fields)
+
+
+def test_another_optimizer_brings_its_own_momentum():
+    recipe = Recipe(optimizer="sgd", momentum=0.9, nesterov=True)
+    assert recipe.override(learning_rate=0.5).momentum == 0.9
+    assert recipe.override(optimizer="adam").momentum == 0.0
+    assert recipe.override(optimizer="rmsprop", momentum=0.5).momentum == 0.5
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_every_recipe_survives_json(name):
+    for recipe in zoo.list_recipes(name):
+        fields = zoo.get_recipe(name, recipe).to_json()
+        assert Recipe(**json.loads(json.dumps(fields))).to_json() == fields
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_is_the_one_of_keras(name):
+    optimizer = make_optimizer(Recipe(optimizer=name, learning_rate=0.25), steps=None)
+    assert type(optimizer) is type(keras.optimizers.get(name))
+    assert float(optimizer.learning_rate) == 0.25
+
+
+def test_momentum_and_nesterov_follow_keras():
+    recipe = Recipe(optimizer="sgd", momentum=0.9, nesterov=True)
+    config = make_optimizer(recipe, steps=None).get_config()
+    assert (config["momentum"], config["nesterov"]) == (0.9, True)
+
+
+def test_the_cosine_schedule_climbs_and_ends_at_zero():
+    recipe = Recipe(learning_rate=0.4, schedule="cosine", warmup=0.1)
+    rate = make_optimizer(recipe, steps=100)._learning_rate
+    assert float(rate(0)) == 0.0
+    assert float(rate(5)) == pytest.approx(0.2)
+    assert float(rate(10)) == pytest.approx(0.4)
+    assert float(rate(55)) == pytest.approx(0.2)
+    assert float(rate(100)) == pytest.approx(0.0, abs=1e-7)

@@ -1,0 +1,158 @@
+"""Whole runs on small data: what they write, and how they go on."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from zoo import report, training
+from zoo.config import Config
+from zoo.errors import UserError
+
+OVERRIDES = {"epochs": 3, "batch_size": 64}
+
+
+@pytest.fixture
+def config(tmp_path, data_dir):
+    def make(model="mlp", **fields):
+        defaults = {
+            "model": model,
+            "dataset": "digits",
+            "overrides": OVERRIDES,
+            "data_dir": str(data_dir),
+            "run_dir": str(tmp_path / "run"),
+        }
+        return Config(**defaults | fields)
+
+    return make
+
+
+@pytest.mark.parametrize("model", zoo.list_models())
+def test_a_run_leaves_what_it_should(model, config, digits, capfd):
+    outcome = training.run(config(model))
+    result = json.loads((outcome.run_dir / "result.json").read_text())
+    assert result == outcome.result
+    names = {path.name for path in outcome.run_dir.iterdir()}
+    assert names == {
+        *("config.json", "metrics.csv", "model.keras", "result.json", ".lock")
+    }
+    loaded = keras.models.load_model(outcome.run_dir / "model.keras")
+    right = loaded(digits.test.x).numpy().argmax(axis=1) == digits.test.y
+    assert result["test"]["accuracy"] == pytest.approx(right.mean())
+    assert result["num_test_examples"] == 360
+    assert result["num_train_examples"] == 1437
+    assert result["num_params"] == loaded.count_params()
+    assert result["dataset"] == result["dataset_requested"] == "digits"
+    assert set(result["versions"]) == {
+        *("tensorflow", "keras", "tensorflow_datasets", "python")
+    }
+    rows = list(csv.DictReader((outcome.run_dir / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert int(rows[-1]["step"]) == result["steps"]
+    assert float(rows[-1]["loss"]) == result["train"]["loss"]
+    assert float(rows[-1]["val_accuracy"]) == pytest.approx(result["test"]["accuracy"])
+    # Not a terminal: nothing on the screen.
+    assert capfd.readouterr().out == ""
+
+
+def test_linear_regression_is_compared_with_least_squares(config):
+    outcome = training.run(config("linear", dataset=None, overrides={}))
+    result = outcome.result
+    data = zoo.load_dataset("linear_regression", data_dir=config().data_dir)
+    weight, bias = np.polyfit(data.train.x[:, 0], data.train.y[:, 0], 1)
+    assert result["least_squares"]["weight"] == pytest.approx(weight, abs=1e-4)
+    assert result["least_squares"]["bias"] == pytest.approx(bias, abs=1e-4)
+    assert result["learned"]["weight"] == pytest.approx(weight, abs=0.01)
+    assert result["learned"]["bias"] == pytest.approx(bias, abs=0.01)
+    text = report.summary(result, outcome.run_dir)
+    assert f"{result['learned']['weight']:.4f}" in text
+    assert "3.0000  2.0000" in text
+
+
+def test_the_linear_tutorial_ends_near_its_own_end(config):
+    result = training.run(
+        config("linear", dataset=None, overrides={}, recipe="tutorial")
+    ).result
+    assert result["steps"] == 200
+    data = zoo.load_dataset("linear_regression", data_dir=config().data_dir).train
+    weight, bias = 5.0, 10.0
+    for _ in range(200):
+        error = data.x.astype(float) * weight + bias - data.y
+        weight, bias = (
+            weight - 0.01 * 2 * (error * data.x).mean(),
+            bias - 0.01 * 2 * error.mean(),
+        )
+    assert result["learned"]["weight"] == pytest.approx(weight, abs=1e-4)
+    assert result["learned"]["bias"] == pytest.approx(bias, abs=1e-4)
+    # The tutorial's own end; its noise and ours leave 0.03 in each.
+    assert weight == pytest.approx(3.02, abs=0.13)
+    assert bias == pytest.approx(2.17, abs=0.13)
+
+
+def test_a_finished_run_is_left_alone_and_another_one_refused(config):
+    first = training.run(config())
+    before = (first.run_dir / "model.keras").stat().st_mtime_ns
+    again = training.run(config())
+    assert again.done_before
+    assert again.result == first.result
+    assert (first.run_dir / "model.keras").stat().st_mtime_ns == before
+    with pytest.raises(UserError, match=r"seed: 0 -> 1\).*--overwrite"):
+        training.run(config(seed=1))
+    replaced = training.run(config(seed=1, overwrite=True))
+    assert not replaced.done_before
+    assert replaced.result["seed"] == 1
+
+
+def test_an_interrupted_run_goes_on_to_the_same_end(config, tmp_path, monkeypatch):
+    whole = training.run(config(run_dir=str(tmp_path / "whole")))
+    epoch_begin = training.Bookkeeper.on_epoch_begin
+
+    def interrupt(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        epoch_begin(self, epoch, logs)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.Bookkeeper, "on_epoch_begin", interrupt)
+        training.run(config())
+    assert (tmp_path / "run" / "backup").is_dir()
+    assert not (tmp_path / "run" / "result.json").exists()
+    resumed = training.run(config())
+    assert not (tmp_path / "run" / "backup").exists()
+    for a, b in zip(
+        zoo.load_run(whole.run_dir).get_weights(),
+        zoo.load_run(resumed.run_dir).get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert resumed.result["train"]["loss"] == pytest.approx(
+        whole.result["train"]["loss"], rel=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"overrides": {"batch_size": 2000}}, "batch of 2000, 1437 examples"),
+        ({"model": "convnet", "dataset": "linear_regression"}, "convnet' takes images"),
+        ({"model": "linear", "recipe": "tutorial"}, "is for regression"),
+        ({"overrides": {"momentum": 0.5}}, "--momentum belongs to"),
+    ],
+)
+def test_what_cannot_be_trained_writes_nothing(config, fields, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        training.run(config(**fields))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_file_that_is_damaged_is_explained(config):
+    outcome = training.run(config(overrides={**OVERRIDES, "epochs": 1}))
+    path = outcome.run_dir / "model.keras"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"model.keras cannot be loaded"):
+        zoo.load_run(outcome.run_dir)

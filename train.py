@@ -1,0 +1,114 @@
+"""Trains a model of the zoo and leaves a directory ready for its users.
+
+    python train.py --model=convnet
+    python train.py --model=mlp --dataset=fashion_mnist --epochs=5
+    python train.py --model=linear --recipe=tutorial
+
+Running the same command again resumes an unfinished run, and does nothing for a
+finished one.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from zoo import cli, report, runtime
+from zoo.config import JIT_CHOICES, PROGRESS_CHOICES, Config, parse_image_size
+from zoo.errors import UserError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model", None, "Architecture to train; `python -m zoo` lists them.")
+flags.DEFINE_string("recipe", "default", "One of the architecture's recipes.")
+flags.DEFINE_string(
+    "dataset",
+    None,
+    "A TFDS image-classification name (mnist, emnist/letters, cifar10, ...), digits, "
+    "linear_regression, or a directory with four IDX files or a tree of images. "
+    "Unset: linear_regression for linear, mnist for the others.",
+)
+flags.DEFINE_string("data_dir", None, "Where TFDS keeps prepared datasets.")
+flags.DEFINE_string("image_size", None, "Resize images to SIZE or HEIGHTxWIDTH pixels.")
+flags.DEFINE_string("run_dir", None, "Run directory. Unset: runs/MODEL-DATASET.")
+flags.DEFINE_boolean("overwrite", False, "Replace the run that is in --run_dir.")
+flags.DEFINE_integer("seed", 0, "Seed of everything random: 0 to 2**31 - 1.")
+flags.DEFINE_integer("epochs", None, "Rounds of training.")
+flags.DEFINE_integer("batch_size", None, "Examples in a batch.")
+flags.DEFINE_float("learning_rate", None, "The optimizer's (highest) learning rate.")
+flags.DEFINE_string("optimizer", None, "A Keras optimizer's name, as sgd or adam.")
+flags.DEFINE_float("momentum", None, "Momentum of sgd and rmsprop, as in Keras.")
+flags.DEFINE_boolean("nesterov", None, "Nesterov momentum of sgd, as in Keras.")
+flags.DEFINE_float("weight_decay", None, "Decoupled weight decay, as in Keras.")
+flags.DEFINE_string("schedule", None, "Learning rate over time: constant or cosine.")
+flags.DEFINE_integer(
+    "steps_per_execution", None, "Steps that one call from Python runs."
+)
+flags.DEFINE_enum(
+    "jit_compile",
+    "auto",
+    JIT_CHOICES,
+    "Compile with XLA. auto: on an accelerator; on a CPU it is slower here.",
+)
+flags.DEFINE_boolean(
+    "gradient_norm", False, "Report the global norm of the gradients (costs time)."
+)
+flags.DEFINE_integer(
+    "eval_every", 1, "Epochs between evaluations on the test split while training."
+)
+flags.DEFINE_enum(
+    "progress",
+    "auto",
+    PROGRESS_CHOICES,
+    "What is shown while training. auto: bars on a terminal, nothing elsewhere.",
+)
+
+# The flags that replace a field of the recipe.
+RECIPE_FLAGS = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "optimizer",
+    "momentum",
+    "nesterov",
+    "weight_decay",
+    "schedule",
+    "steps_per_execution",
+)
+
+
+def config_from_flags() -> Config:
+    """Returns the configuration that the parsed flags ask for."""
+    if FLAGS.model is None:
+        raise UserError("--model is missing. `python -m zoo` lists the models.")
+    given = {name: FLAGS[name].value for name in RECIPE_FLAGS}
+    return Config(
+        model=FLAGS.model,
+        recipe=FLAGS.recipe,
+        overrides={name: value for name, value in given.items() if value is not None},
+        dataset=FLAGS.dataset,
+        data_dir=FLAGS.data_dir,
+        image_size=parse_image_size(FLAGS.image_size),
+        run_dir=FLAGS.run_dir,
+        overwrite=FLAGS.overwrite,
+        seed=FLAGS.seed,
+        jit_compile=FLAGS.jit_compile,
+        gradient_norm=FLAGS.gradient_norm,
+        eval_every=FLAGS.eval_every,
+        progress=FLAGS.progress,
+    )
+
+
+def main(argv: list[str]) -> None:
+    """Parses the flags and calls the zoo."""
+    if extra := cli.parse_flags(argv, __doc__):
+        raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
+    config = config_from_flags()
+    config.check()
+    runtime.start()
+    from zoo import training
+
+    outcome = training.run(config)
+    print(report.summary(outcome.result, outcome.run_dir, outcome.done_before))
+
+
+if __name__ == "__main__":
+    cli.main(main)

@@ -1,0 +1,85 @@
+"""A small zoo of Keras models that end up on a server, a phone and a web page.
+
+import zoo
+
+zoo.list_models()
+model = zoo.create_model("convnet", input_shape=(28, 28, 1), num_classes=10)
+data = zoo.load_dataset("digits")
+model.fit(data.train.x, data.train.y)
+model = zoo.load_run("runs/convnet-digits")
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+from zoo.registry import (
+    create_model,
+    get_recipe,
+    import_all,
+    list_models,
+    list_recipes,
+    register,
+)
+
+if TYPE_CHECKING:
+    from zoo.data.spec import Dataset
+    from zoo.models.tape import TapeModel
+
+__all__ = [
+    "create_model",
+    "get_recipe",
+    "list_models",
+    "list_recipes",
+    "load_dataset",
+    "load_run",
+    "register",
+]
+
+
+def load_dataset(name: str, *, data_dir: str | None = None, **options: Any) -> Dataset:
+    """Returns a dataset in memory: ``.spec``, ``.train.x``, ``.train.y``, ``.test``.
+
+    Args:
+        name: a TFDS name, ``digits``, ``linear_regression`` or a directory.
+        data_dir: where TFDS keeps prepared datasets; None for TFDS's default.
+        **options: of ``zoo.data.sources.load``, as ``image_size=(32, 32)``.
+
+    Raises:
+        UserError: an unknown name, or files that are not a dataset.
+        RunError: it can be neither found nor downloaded.
+    """
+    from zoo.data import sources
+
+    sources.check_name(name, data_dir)
+    choice = sources.resolve(name, default=name, data_dir=data_dir)
+    return sources.load(choice.used, data_dir=data_dir, **options)
+
+
+def load_run(run_dir: str | os.PathLike[str]) -> TapeModel:
+    """Returns the trained model of a finished run.
+
+    Raises:
+        UserError: not a run, not finished, or its model.keras is damaged.
+    """
+    from zoo import evaluation
+
+    return evaluation.load_run(run_dir)
+
+
+# keras.models.load_model finds the classes of a .keras file among those registered.
+# They are registered once both libraries are there; importing zoo loads neither.
+_imported = set()
+
+
+def _register_when_both_are_there(module) -> None:
+    _imported.add(module.__name__)
+    if _imported == {"keras", "tensorflow"}:
+        import_all()
+
+
+wrapt.register_post_import_hook(_register_when_both_are_there, "keras")
+wrapt.register_post_import_hook(_register_when_both_are_there, "tensorflow")

@@ -1,0 +1,66 @@
+"""The zoo as text: a table of all models, a page on one."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import io
+
+from zoo import registry
+from zoo.recipe import Recipe
+
+# The examples that parameters are counted for.
+IMAGES = {"input_shape": (28, 28, 1), "num_classes": 10}
+NUMBERS = {"input_shape": (1,), "num_classes": None}
+
+
+def table() -> str:
+    """Returns one line per architecture: name, parameters, input, recipes."""
+    rows = [("model", "parameters", "input", "recipes")]
+    for name in registry.list_models():
+        model = registry.create_model(name, **IMAGES)
+        ranks = registry.get_architecture(name).model_class.example_ranks
+        takes = "images, numbers" if 1 in ranks else "images"
+        recipes = ", ".join(registry.list_recipes(name))
+        rows.append((name, f"{model.count_params():,}", takes, recipes))
+    lines = _align(rows)
+    return "\n".join([*lines, "", "Parameters are for 28x28x1 images, 10 classes."])
+
+
+def description(name: str) -> str:
+    """Returns the layers with their shapes and the recipes of an architecture."""
+    architecture = registry.get_architecture(name)
+    model = registry.create_model(name, **IMAGES)
+    text = io.StringIO()
+    shape = (None, *IMAGES["input_shape"])
+    rows = [("layer", "output shape", "parameters")]
+    for layer in model.layers:
+        shape = layer.compute_output_shape(shape)
+        rows.append((layer.name, str(shape), f"{layer.count_params():,}"))
+    print(f"{name}: {inspect.getdoc(architecture.model_class)}\n", file=text)
+    print("\n".join(_align(rows)), "\n", file=text)
+    for recipe_name, recipe in architecture.recipes.items():
+        print(f"recipe {recipe_name}: {_changes(recipe)}", file=text)
+    return text.getvalue().rstrip()
+
+
+def _changes(recipe: Recipe) -> str:
+    """Returns the fields that a reader needs, without those that say nothing."""
+    shown = []
+    plain = recipe.to_json()
+    for field in dataclasses.fields(recipe):
+        value = plain[field.name]
+        always = field.name in ("optimizer", "learning_rate", "batch_size", "epochs")
+        if field.name == "batch_size" and value is None:
+            value = "all"
+        if always or value not in (field.default, {}, None):
+            shown.append(f"{field.name}={value}")
+    return ", ".join(shown)
+
+
+def _align(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,119 @@
+"""What a run was asked for, checked as far as it can be without TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from zoo import registry
+from zoo.data import sources
+from zoo.errors import UserError
+from zoo.recipe import Recipe
+
+JIT_CHOICES = ("auto", "true", "false")
+PROGRESS_CHOICES = ("auto", "bar", "epoch", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A request to train.
+
+    Attributes:
+        model: name of the architecture.
+        recipe: name of one of its recipes.
+        overrides: fields of the recipe that are replaced.
+        dataset: TFDS name, ``digits``, ``linear_regression`` or a directory; None
+            for the architecture's own.
+        data_dir: where TFDS keeps prepared datasets; None for TFDS's default.
+        image_size: (height, width) that images are resized to; None to leave them.
+        run_dir: where the run is kept; None for ``runs/MODEL-DATASET``.
+        overwrite: replace what is in ``run_dir``.
+        seed: of everything random, 0 to 2**31 - 1.
+        jit_compile: ``true``, ``false`` or ``auto`` (XLA on accelerators only: on a
+            CPU it is slower here).
+        gradient_norm: report the global norm of the gradients.
+        eval_every: epochs between evaluations on the test split while training.
+        progress: ``bar``, ``epoch`` (a line each), ``none``, or ``auto``: bars on a
+            terminal, nothing elsewhere.
+    """
+
+    model: str
+    recipe: str = "default"
+    overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    dataset: str | None = None
+    data_dir: str | None = None
+    image_size: tuple[int, int] | None = None
+    run_dir: str | None = None
+    overwrite: bool = False
+    seed: int = 0
+    jit_compile: str = "auto"
+    gradient_norm: bool = False
+    eval_every: int = 1
+    progress: str = "auto"
+
+    def check(self) -> None:
+        """Checks names and numbers.
+
+        Raises:
+            UserError: what is wrong, what was received, what is allowed.
+        """
+        registry.check_model(self.model)
+        registry.check_recipe(self.model, self.recipe)
+        Recipe().override(**self._checkable_overrides())
+        if self.dataset is not None:
+            sources.check_name(self.dataset, self.data_dir)
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"--seed must be 0 to 2**31 - 1. Received: {self.seed}.")
+        if self.eval_every < 1:
+            raise UserError(
+                f"--eval_every must be 1 or more. Received: {self.eval_every}."
+            )
+
+    def _checkable_overrides(self) -> dict[str, Any]:
+        # The recipe itself is behind TensorFlow. Momentum is checked by itself
+        # here and together with the recipe's optimizer later.
+        fields = dict(self.overrides)
+        if "momentum" in fields or "nesterov" in fields:
+            fields.setdefault("optimizer", "sgd")
+        if fields.get("nesterov"):
+            fields.setdefault("momentum", 0.9)
+        return fields
+
+
+def parse_image_size(text: str | None) -> tuple[int, int] | None:
+    """Reads ``32`` or ``28x40`` (height x width) as pixels.
+
+    Raises:
+        UserError: it is neither, or out of 1 to 4096.
+    """
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    try:
+        sizes = [int(part) for part in parts]
+    except ValueError:
+        sizes = []
+    if len(sizes) not in (1, 2) or not all(1 <= size <= 4096 for size in sizes):
+        raise UserError(
+            "--image_size must be SIZE or HEIGHTxWIDTH in pixels, 1 to 4096. "
+            f"Received: {text}."
+        )
+    return sizes[0], sizes[-1]
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Lists what differs between two configurations, ``key: old -> new``."""
+    lines = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += [f"{key}.{line}" for line in differences(before, after)]
+        elif before != after and not _both_nan(before, after):
+            lines.append(f"{key}: {before} -> {after}")
+    return lines
+
+
+def _both_nan(a: Any, b: Any) -> bool:
+    return all(isinstance(v, float) and math.isnan(v) for v in (a, b))

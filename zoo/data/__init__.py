@@ -1,0 +1,1 @@
+"""Where examples come from and how batches are made of them."""

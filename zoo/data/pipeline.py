@@ -1,0 +1,165 @@
+"""Batches by step: the batch of step s is a pure function of (seed, s).
+
+A pass over the data is a permutation that ``index_shuffle`` computes without
+state, a whole batch of indices at a time. So the pipeline can start at any step,
+has no shuffle buffer, and gathers batches instead of examples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from zoo.data import augment
+from zoo.data.spec import Split
+from zoo.errors import UserError
+from zoo.recipe import Recipe
+
+EVAL_BATCH_SIZE = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The length of a training, in numbers.
+
+    Attributes:
+        num_examples: size of the training split.
+        batch_size: examples in a batch.
+        steps_per_pass: batches in one pass over the data.
+        steps_per_epoch: steps of one epoch (round), often one pass.
+        epochs: number of epochs.
+    """
+
+    num_examples: int
+    batch_size: int
+    steps_per_pass: int
+    steps_per_epoch: int
+    epochs: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.steps_per_epoch * self.epochs
+
+    def examples_until(self, step: int) -> int:
+        """Number of examples in the batches before ``step``."""
+        passes, rest = divmod(step, self.steps_per_pass)
+        per_pass = min(self.num_examples, self.steps_per_pass * self.batch_size)
+        return passes * per_pass + rest * self.batch_size
+
+
+def make_plan(recipe: Recipe, num_examples: int) -> Plan:
+    """Works out how long a recipe trains on so many examples.
+
+    Raises:
+        UserError: the batch is larger than the training split.
+    """
+    batch_size = recipe.batch_size or num_examples
+    if batch_size > num_examples:
+        raise UserError(
+            f"The batch is larger than the training split. Received: a batch of "
+            f"{batch_size}, {num_examples} examples. Pass --batch_size={num_examples} "
+            "or less."
+        )
+    keep = recipe.remainder == "keep"
+    steps_per_pass = _divide(num_examples, batch_size, up=keep)
+    steps_per_epoch = recipe.steps_per_epoch or max(
+        steps_per_pass, _divide(recipe.min_steps, recipe.epochs, up=True)
+    )
+    return Plan(
+        num_examples, batch_size, steps_per_pass, steps_per_epoch, recipe.epochs
+    )
+
+
+def _divide(a: int, b: int, *, up: bool) -> int:
+    return -(-a // b) if up else a // b
+
+
+def batch_indices(
+    step: tf.Tensor, plan: Plan, *, seed: int, shuffled: bool
+) -> tf.Tensor:
+    """Returns the examples of the batch of a step.
+
+    Args:
+        step: int64 scalar, counted from 0 over the whole training.
+        plan: the sizes.
+        seed: of the run.
+        shuffled: False for the order of the file.
+
+    Returns:
+        int64 (batch,) indices; fewer for the partial batch that ends a pass.
+    """
+    step = tf.cast(step, tf.int64)
+    number = step // plan.steps_per_pass
+    first = (step % plan.steps_per_pass) * plan.batch_size
+    # With a fixed size the shape is static, which XLA and fast kernels want.
+    indices = first + tf.range(plan.batch_size, dtype=tf.int64)
+    if plan.steps_per_pass * plan.batch_size > plan.num_examples:
+        indices = indices[: tf.maximum(plan.num_examples - first, 0)]
+    if not shuffled:
+        return indices
+    return tf.random.experimental.index_shuffle(
+        indices,
+        seed=tf.stack([tf.constant(seed, tf.int64), number]),
+        max_index=tf.constant(plan.num_examples - 1, tf.int64),
+    )
+
+
+class TrainingBatches:
+    """The training batches of one epoch, whichever ``start_at`` chose.
+
+    ``model.fit`` makes a new iterator of ``dataset`` at the beginning of each
+    epoch; the first step of that iterator is read from a variable then.
+
+    Attributes:
+        dataset: (x, y) batches, as many as an epoch has steps.
+    """
+
+    def __init__(self, split: Split, plan: Plan, recipe: Recipe, *, seed: int):
+        self._first_step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        x, y = tf.constant(split.x), tf.constant(split.y)
+
+        def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            step = self._first_step + index
+            indices = batch_indices(
+                step, plan, seed=seed, shuffled=recipe.order == "shuffled"
+            )
+            images = tf.gather(x, indices)
+            if recipe.augment:
+                images = augment.augment(
+                    images,
+                    recipe.augment,
+                    tf.stack([tf.constant(seed, tf.int64), step]),
+                )
+            return images, tf.gather(y, indices)
+
+        # One parallel call: more of them take the cores of the training step.
+        self.dataset = (
+            tf.data.Dataset.range(plan.steps_per_epoch)
+            .map(batch, num_parallel_calls=1, deterministic=True)
+            .prefetch(2)
+        )
+
+    def start_at(self, step: int) -> None:
+        """Makes ``step`` the first one of the next iterator."""
+        self._first_step.assign(step)
+
+
+def evaluation_batches(
+    split: Split, batch_size: int = EVAL_BATCH_SIZE
+) -> tf.data.Dataset:
+    """Returns (x, y) batches with every example exactly once, in order."""
+    x, y = tf.constant(split.x), tf.constant(split.y)
+    size = len(split.y)
+
+    def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        first = index * batch_size
+        last = tf.minimum(first + batch_size, size)
+        return x[first:last], y[first:last]
+
+    return (
+        tf.data.Dataset.range(_divide(size, batch_size, up=True))
+        .map(batch, num_parallel_calls=1, deterministic=True)
+        .prefetch(2)
+    )

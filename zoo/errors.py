@@ -1,0 +1,40 @@
+"""The two ways in which a command ends badly without being at fault itself."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZooError(Exception):
+    """A one-line message for the user; ``exit_code`` is the process's."""
+
+    exit_code = 1
+
+
+class UserError(ZooError):
+    """What the user asked for cannot be done: wrong name, number, file. Exit 2."""
+
+    exit_code = 2
+
+
+class RunError(ZooError):
+    """Right request, failed work: disk full, damaged data, lost network. Exit 1."""
+
+    exit_code = 1
+
+
+def unknown(kind: str, received: str, known: Iterable[str]) -> UserError:
+    """Builds the answer to an unknown name: the list and the nearest name.
+
+    Args:
+        kind: what was named, in lower case, as ``"model"``.
+        received: the name that is not known.
+        known: the names that are.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(received, names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return UserError(
+        f"Unknown {kind} {received!r}. Known: {', '.join(names) or 'none'}.{hint}"
+    )

@@ -1,0 +1,111 @@
+"""Network of one convolution and two dense layers. Reference: the CNN tutorial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from zoo.models.tape import TapeModel
+from zoo.recipe import Recipe, initializer
+from zoo.registry import register
+
+RECIPES = {
+    "default": Recipe(
+        augment={"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
+        optimizer="adamw",
+        learning_rate=1e-3,
+        weight_decay=1e-2,
+        schedule="cosine",
+        warmup=0.05,
+        batch_size=128,
+        epochs=6,
+        min_steps=300,
+        steps_per_execution=5,
+    ),
+    # The tutorial's reduce_mean is of a scalar: its loss is a sum over the batch.
+    "tutorial": Recipe(
+        task="classification",
+        model={
+            "scale": 1 / 255,
+            "kernel_initializer": initializer("RandomNormal", stddev=0.05),
+        },
+        loss="cross_entropy_sum",
+        optimizer="sgd",
+        learning_rate=1e-3,
+        batch_size=128,
+        remainder="keep",
+        epochs=2,
+        steps_per_execution=5,
+    ),
+}
+
+
+@register("convnet", recipes=RECIPES)
+class ConvNet(TapeModel):
+    """3x3 convolution, relu -> 2x2 max-pool -> 1024 relu -> num_classes.
+
+    Input: (batch, height, width, channels) raw pixels 0..255.
+    Output: logits (batch, num_classes).
+
+    Args:
+        num_classes: number of classes.
+        filters: of the convolution.
+        hidden: width of the hidden layer.
+        dropout: share of the features dropped before the hidden layer, and twice
+            that share before the logits, 0 to 0.5. None at 0.
+        kernel_initializer: Keras initializer of the three kernels.
+        **kwargs: of TapeModel.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        filters: int = 32,
+        hidden: int = 1024,
+        dropout: float = 0.0,
+        kernel_initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ):
+        super().__init__(num_classes, **kwargs)
+        self.filters = filters
+        self.units = hidden
+        self.dropout = dropout
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        fresh = self.kernel_initializer.clone
+        self.conv = keras.layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            activation="relu",
+            kernel_initializer=fresh(),
+            name="conv",
+        )
+        self.pool = keras.layers.MaxPooling2D(2, padding="same", name="pool")
+        self.flatten = keras.layers.Flatten(name="flatten")
+        self.dropout1 = keras.layers.Dropout(dropout, name="dropout1")
+        self.hidden = keras.layers.Dense(
+            hidden, activation="relu", kernel_initializer=fresh(), name="hidden"
+        )
+        self.dropout2 = keras.layers.Dropout(2 * dropout, name="dropout2")
+        self.logits = keras.layers.Dense(
+            self.num_outputs, kernel_initializer=fresh(), name="logits"
+        )
+
+    def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns logits (batch, num_classes)."""
+        x = self.conv(self.rescale(image))  # (batch, height, width, 32)
+        x = self.flatten(self.pool(x))  # (batch, height/2 * width/2 * 32)
+        x = self.hidden(self.dropout1(x, training=training))  # (batch, 1024)
+        return self.logits(self.dropout2(x, training=training))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {
+            "filters": self.filters,
+            "hidden": self.units,
+            "dropout": self.dropout,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

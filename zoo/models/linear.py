@@ -1,0 +1,109 @@
+"""Linear model: inputs * W + B. Reference: the linear-regression tutorial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from zoo.models.tape import TapeModel
+from zoo.recipe import Recipe, initializer
+from zoo.registry import register
+
+RECIPES = {
+    "default": Recipe(
+        optimizer="adam",
+        learning_rate=1e-2,
+        schedule="cosine",
+        batch_size=128,
+        epochs=20,
+        min_steps=2000,
+        steps_per_execution=50,
+    ),
+    # W = 3.02, B = 2.17 at the end: 200 steps of 0.01 are not quite enough for B.
+    "tutorial": Recipe(
+        task="regression",
+        model={
+            "kernel_initializer": initializer("Constant", value=5.0),
+            "bias_initializer": initializer("Constant", value=10.0),
+        },
+        loss="mean_squared_error",
+        optimizer="sgd",
+        learning_rate=0.01,
+        batch_size=None,
+        order="file",
+        num_examples=1000,
+        epochs=10,
+        steps_per_epoch=20,
+        steps_per_execution=20,
+    ),
+    # The same in a tf.keras.Model subclass, on more data and for longer.
+    "tutorial_subclass": Recipe(
+        task="regression",
+        model={
+            "kernel_initializer": initializer("Constant", value=5.0),
+            "bias_initializer": initializer("Constant", value=10.0),
+        },
+        loss="mean_squared_error",
+        optimizer="sgd",
+        learning_rate=0.01,
+        batch_size=None,
+        order="file",
+        num_examples=2000,
+        epochs=15,
+        steps_per_epoch=20,
+        steps_per_execution=20,
+    ),
+}
+
+
+@register("linear", recipes=RECIPES)
+class LinearModel(TapeModel):
+    """inputs * W + B: a regressor on numbers, a linear classifier on images.
+
+    Input: (batch, 1) numbers, or (batch, height, width, channels) raw pixels
+    0..255. Output: predictions (batch, 1), or logits (batch, num_classes).
+
+    Args:
+        num_classes: number of classes; None for regression.
+        kernel_initializer: Keras initializer of W.
+        bias_initializer: Keras initializer of B.
+        **kwargs: of TapeModel.
+    """
+
+    example_ranks = (1, 3)
+    default_dataset = "linear_regression"
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        *,
+        kernel_initializer: Any = "zeros",
+        bias_initializer: Any = "zeros",
+        **kwargs: Any,
+    ):
+        super().__init__(num_classes, **kwargs)
+        self.flatten = keras.layers.Flatten(name="flatten")
+        self.dense = keras.layers.Dense(
+            self.num_outputs,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            name="dense",
+        )
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns predictions or logits."""
+        x = self.flatten(self.rescale(inputs))  # (batch, height * width * channels)
+        return self.dense(x)  # (batch, num_outputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {
+            "kernel_initializer": keras.initializers.serialize(
+                self.dense.kernel_initializer
+            ),
+            "bias_initializer": keras.initializers.serialize(
+                self.dense.bias_initializer
+            ),
+        }

@@ -1,0 +1,115 @@
+"""Multi-layer perceptron of three layers. Reference: the two MLP tutorials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from zoo.models.tape import TapeModel
+from zoo.recipe import Recipe, initializer
+from zoo.registry import register
+
+RECIPES = {
+    "default": Recipe(
+        augment={"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
+        optimizer="adamw",
+        learning_rate=2e-3,
+        weight_decay=1e-2,
+        schedule="cosine",
+        batch_size=128,
+        epochs=20,
+        min_steps=1000,
+        steps_per_execution=25,
+    ),
+    # On plain tensors: weights by hand, squares against one-hot labels.
+    "tutorial_low_level": Recipe(
+        task="classification",
+        model={
+            "scale": 1 / 255,
+            "kernel_initializer": initializer("TruncatedNormal", stddev=0.1),
+        },
+        loss="one_hot_mean",
+        optimizer="sgd",
+        learning_rate=1e-3,
+        batch_size=128,
+        order="file",
+        remainder="keep",
+        epochs=10,
+        steps_per_execution=25,
+    ),
+    # On keras.Sequential: pixels in [-1, 1], squares summed over the classes.
+    "tutorial_keras": Recipe(
+        task="classification",
+        model={"scale": 2 / 255, "offset": -1.0},
+        loss="one_hot_sum",
+        optimizer="sgd",
+        learning_rate=1e-3,
+        batch_size=512,
+        order="file",
+        remainder="keep",
+        epochs=1,
+        steps_per_execution=25,
+    ),
+}
+
+
+@register("mlp", recipes=RECIPES)
+class ThreeLayerMLP(TapeModel):
+    """Flatten -> 256 relu -> 128 relu -> num_classes.
+
+    Input: (batch, height, width, channels) raw pixels 0..255.
+    Output: logits (batch, num_classes).
+
+    Args:
+        num_classes: number of classes.
+        hidden: widths of the two hidden layers.
+        dropout: share of the features dropped before each layer but the first.
+        kernel_initializer: Keras initializer of the three kernels.
+        **kwargs: of TapeModel.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        hidden: tuple[int, int] = (256, 128),
+        dropout: float = 0.0,
+        kernel_initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ):
+        super().__init__(num_classes, **kwargs)
+        self.hidden = tuple(hidden)
+        self.dropout = dropout
+        # A copy for each layer: Keras draws a seed per initializer, not per layer.
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.flatten = keras.layers.Flatten(name="flatten")
+        self.hidden1 = self._dense(hidden[0], "relu", "hidden1")
+        self.dropout1 = keras.layers.Dropout(dropout, name="dropout1")
+        self.hidden2 = self._dense(hidden[1], "relu", "hidden2")
+        self.dropout2 = keras.layers.Dropout(dropout, name="dropout2")
+        self.logits = self._dense(self.num_outputs, None, "logits")
+
+    def _dense(self, units: int, activation: str | None, name: str):
+        return keras.layers.Dense(
+            units,
+            activation=activation,
+            kernel_initializer=self.kernel_initializer.clone(),
+            name=name,
+        )
+
+    def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns logits (batch, num_classes)."""
+        x = self.flatten(self.rescale(image))  # (batch, height * width * channels)
+        x = self.hidden1(x)  # (batch, 256)
+        x = self.hidden2(self.dropout1(x, training=training))  # (batch, 128)
+        return self.logits(self.dropout2(x, training=training))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {
+            "hidden": self.hidden,
+            "dropout": self.dropout,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

@@ -1,0 +1,158 @@
+"""What is decided before a training starts, besides the architecture itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.errors import UserError, unknown
+
+OPTIMIZERS = [
+    "adafactor",
+    "adagrad",
+    "adam",
+    "adamw",
+    "lion",
+    "nadam",
+    "rmsprop",
+    "sgd",
+]
+LOSSES = [
+    "auto",
+    "cross_entropy",
+    "cross_entropy_sum",
+    "mean_squared_error",
+    "one_hot_mean",
+    "one_hot_sum",
+]
+SCHEDULES = ("constant", "cosine")
+ORDERS = ("shuffled", "file")
+REMAINDERS = ("drop", "keep")
+
+
+def initializer(class_name: str, **config: Any) -> dict[str, Any]:
+    """Names a Keras initializer in the form that JSON and Keras both take."""
+    return {"class_name": class_name, "config": config}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How an architecture is trained. Flags override it field by field.
+
+    Attributes:
+        task: ``classification``, ``regression``, or None for either.
+        model: arguments of the architecture's constructor that differ from its
+            defaults, as ``{"scale": 1.0}``.
+        loss: ``auto`` (cross-entropy for classes, mean squared error for numbers),
+            ``cross_entropy``, ``cross_entropy_sum`` (summed over the batch),
+            ``mean_squared_error``, ``one_hot_mean`` and ``one_hot_sum`` (squares
+            of logits minus one-hot labels; mean or sum over the classes, mean
+            over the batch).
+        optimizer: a Keras optimizer's name in lower case.
+        learning_rate: its (highest) learning rate.
+        momentum: of ``sgd`` and ``rmsprop``, as in Keras.
+        nesterov: of ``sgd``, as in Keras.
+        weight_decay: decoupled, as in Keras; 0 for none.
+        schedule: ``constant``, or ``cosine`` down to 0 at the last step.
+        warmup: share of the steps in which ``cosine`` climbs from 0.
+        batch_size: examples in a batch; None for all of the training split.
+        order: ``shuffled`` anew in every pass, or ``file``.
+        remainder: whether a pass ``drop``s or ``keep``s its last partial batch.
+        augment: random changes of the training images: strengths by name, see
+            ``zoo.data.augment.STRENGTHS``.
+        num_examples: size of a dataset that is generated to order.
+        epochs: rounds of training, each with a line in metrics.csv.
+        steps_per_epoch: steps in a round; None for one pass over the data.
+        min_steps: the rounds are made longer, by further passes, until together
+            they have this many steps; for datasets that are small.
+        steps_per_execution: steps that one call from Python runs.
+    """
+
+    task: str | None = None
+    model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    loss: str = "auto"
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    warmup: float = 0.0
+    batch_size: int | None = 128
+    order: str = "shuffled"
+    remainder: str = "drop"
+    augment: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    num_examples: int = 1000
+    epochs: int = 10
+    steps_per_epoch: int | None = None
+    min_steps: int = 0
+    steps_per_execution: int = 1
+
+    def __post_init__(self):
+        for name, kind, known in (
+            ("optimizer", "optimizer", OPTIMIZERS),
+            ("loss", "loss", LOSSES),
+            ("schedule", "schedule", SCHEDULES),
+            ("order", "order", ORDERS),
+            ("remainder", "remainder", REMAINDERS),
+        ):
+            if getattr(self, name) not in known:
+                raise unknown(kind, str(getattr(self, name)), known)
+        _at_least(1, self, "batch_size", "steps_per_epoch", optional=True)
+        _at_least(1, self, "epochs", "num_examples", "steps_per_execution")
+        _at_least(0, self, "min_steps")
+        _in_range(self, "learning_rate", 0.0, math.inf, low_open=True)
+        _in_range(self, "weight_decay", 0.0, math.inf)
+        _in_range(self, "momentum", 0.0, 1.0)
+        _in_range(self, "warmup", 0.0, 1.0)
+        if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
+            raise UserError(
+                "--momentum belongs to the optimizers sgd and rmsprop. "
+                f"Received: optimizer={self.optimizer}, momentum={self.momentum}."
+            )
+        if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
+            raise UserError(
+                "--nesterov needs --optimizer=sgd and a --momentum above 0. "
+                f"Received: optimizer={self.optimizer}, momentum={self.momentum}."
+            )
+
+    def override(self, **fields: Any) -> Recipe:
+        """Returns the recipe with some fields replaced.
+
+        Another optimizer brings its own momentum: the recipe's is dropped unless
+        it is given too.
+
+        Raises:
+            UserError: a value that the field does not take.
+        """
+        if fields.get("optimizer", self.optimizer) != self.optimizer:
+            fields = {"momentum": 0.0, "nesterov": False} | fields
+        return dataclasses.replace(self, **fields)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields as plain dicts, strings and numbers."""
+        return dataclasses.asdict(self)
+
+
+def _at_least(low: int, recipe: Recipe, *names: str, optional: bool = False) -> None:
+    for name in names:
+        value = getattr(recipe, name)
+        if value is None and optional:
+            continue
+        if not isinstance(value, int) or value < low:
+            raise UserError(
+                f"--{name} must be a whole number, {low} or more. Received: {value}."
+            )
+
+
+def _in_range(
+    recipe: Recipe, name: str, low: float, high: float, *, low_open: bool = False
+) -> None:
+    value = getattr(recipe, name)
+    # NaN fails every comparison; infinity is never below an infinite bound.
+    if not (low <= value < high) or (low_open and value == low):
+        bounds = f"{'above' if low_open else 'at least'} {low:g}"
+        bounds += f" and below {high:g}" if high < math.inf else " and finite"
+        raise UserError(f"--{name} must be {bounds}. Received: {value}.")

@@ -1,0 +1,168 @@
+"""The run directory: who owns it, what is in it, whether a run may go on there."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import filelock
+
+from zoo import config as config_module
+from zoo import files
+from zoo.errors import RunError, UserError
+
+# What a run may own. --overwrite removes these and nothing else.
+_OURS = (
+    "config.json",
+    "metrics.csv",
+    "result.json",
+    "model.keras",
+    "backup",
+    "tensorboard",
+    "plots",
+    "export",
+)
+
+
+class RunDir:
+    """Paths and state of a run directory.
+
+    Args:
+        path: the directory; it need not exist.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = pathlib.Path(path)
+        self.config = self.path / "config.json"
+        self.metrics = self.path / "metrics.csv"
+        self.result = self.path / "result.json"
+        self.model = self.path / "model.keras"
+        self.backup = self.path / "backup"
+        self.export = self.path / "export"
+        self._lock = filelock.FileLock(self.path / ".lock")
+
+    def check_writable(self) -> None:
+        """Raises UserError unless the directory can be made or written."""
+        place = self.path.absolute()
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"--run_dir is not a directory. Received: {self.path}.")
+        while not place.exists():
+            place = place.parent
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            raise UserError(
+                "The run directory cannot be written. Received: "
+                f"--run_dir={self.path}. Choose another, or change its permissions."
+            )
+
+    def lock(self) -> None:
+        """Takes the directory for this process; the lock dies with it.
+
+        Raises:
+            RunError: another process has it.
+        """
+        self.check_writable()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise RunError(
+                f"Another process is working in {self.path}. Wait for it, or choose "
+                "another --run_dir."
+            ) from None
+        except OSError as error:
+            raise UserError(
+                "The run directory cannot be written. Received: "
+                f"--run_dir={self.path} ({error.strerror}). Choose another."
+            ) from None
+
+    def unlock(self) -> None:
+        """Gives the directory back."""
+        self._lock.release()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return self.result.exists()
+
+    def claim(self, identity: Mapping[str, Any], *, overwrite: bool) -> None:
+        """Makes sure that what is in the directory is this very run, or nothing.
+
+        Args:
+            identity: the part of config.json that makes a run what it is.
+            overwrite: remove another run instead of refusing.
+
+        Raises:
+            UserError: another configuration, or files that are not a run's.
+        """
+        if overwrite:
+            self.clear()
+        present = {entry.name for entry in self.path.iterdir()} - {".lock"}
+        if not present:
+            return
+        if not self.config.exists():
+            raise UserError(
+                f"{self.path} has files in it but is not a run directory: "
+                f"{', '.join(sorted(present)[:3])}. Choose another --run_dir."
+            )
+        changes = config_module.differences(
+            read_json(self.config).get("identity", {}), identity
+        )
+        if changes:
+            raise UserError(
+                f"{self.path} holds a run of another configuration ("
+                f"{'; '.join(changes)}). Choose another --run_dir, or pass --overwrite "
+                "to replace it."
+            )
+
+    def clear(self) -> None:
+        """Removes what a run has written here, and nothing else."""
+        for name in _OURS:
+            entry = self.path / name
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Writes result.json, which makes the run a finished one."""
+        files.write_json(self.result, result)
+        shutil.rmtree(self.backup, ignore_errors=True)
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """Reads a JSON object that a run has written.
+
+    Raises:
+        UserError: it is missing, unreadable or not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing. Is {path.parent} a run?") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read as JSON: {error}.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a JSON object.")
+    return content
+
+
+def finished_run(run_dir: str | os.PathLike[str]) -> RunDir:
+    """Returns the run in a directory.
+
+    Raises:
+        UserError: there is none, or it is not finished.
+    """
+    run = RunDir(run_dir)
+    if not run.path.is_dir():
+        raise UserError(f"There is no run directory {run.path}.")
+    if not run.config.exists():
+        raise UserError(f"{run.path} is not a run: it has no config.json.")
+    if not run.finished:
+        raise UserError(
+            f"The run in {run.path} is not finished. Run its training command again."
+        )
+    return run

@@ -1,0 +1,259 @@
+"""One training from beginning to end: build, fit, evaluate, write the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import pathlib
+import platform
+import subprocess
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from zoo import files, registry
+from zoo.callbacks import Bookkeeper
+from zoo.config import Config
+from zoo.data import pipeline, sources
+from zoo.data.spec import Dataset
+from zoo.models.tape import TapeModel
+from zoo.recipe import Recipe
+from zoo.rundir import RunDir, read_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        run_dir: where everything is.
+        result: the content of result.json.
+        done_before: the run was finished already; nothing was done.
+    """
+
+    run_dir: pathlib.Path
+    result: dict[str, Any]
+    done_before: bool
+
+
+def run(config: Config) -> Outcome:
+    """Trains as asked, or goes on where an interrupted training stopped.
+
+    Raises:
+        UserError: the request cannot be met; nothing has been written.
+        RunError: the work failed.
+    """
+    config.check()
+    recipe = registry.get_recipe(config.model, config.recipe)
+    recipe = recipe.override(**config.overrides)
+    if config.run_dir:
+        RunDir(config.run_dir).check_writable()
+    choice = sources.resolve(
+        config.dataset,
+        default=registry.get_architecture(config.model).model_class.default_dataset,
+        data_dir=config.data_dir,
+    )
+    if choice.reason:
+        _warn(
+            f"{choice.requested} was not asked for by name and cannot be had "
+            f"({choice.reason}): training on {choice.used} instead."
+        )
+    dataset = sources.load(
+        choice.used,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
+        num_examples=recipe.num_examples,
+        seed=config.seed,
+        progress=_progress(config) == "bar",
+    )
+    plan = pipeline.make_plan(recipe, dataset.spec.num_train)
+    keras.utils.set_random_seed(config.seed)
+    model = registry.create_model(
+        config.model,
+        input_shape=dataset.spec.input_shape,
+        num_classes=dataset.spec.num_classes,
+        recipe=recipe,
+        steps=plan.steps,
+        jit_compile=_jit_compile(config),
+        steps_per_execution=min(recipe.steps_per_execution, plan.steps_per_epoch),
+        report_gradient_norm=config.gradient_norm,
+    )
+    identity = _identity(config, recipe, dataset)
+    directory = RunDir(config.run_dir or _default_run_dir(config, dataset))
+    directory.lock()
+    try:
+        directory.claim(identity, overwrite=config.overwrite)
+        if directory.finished:
+            return Outcome(directory.path, read_json(directory.result), True)
+        files.write_json(directory.config, _describe(config, identity, choice, dataset))
+        result = _fit(config, recipe, dataset, plan, model, directory)
+        result = _header(config, choice, dataset, model) | result
+        with files.replacing(directory.model) as beside:
+            model.save(beside)
+        directory.write_result(result)
+        return Outcome(directory.path, result, False)
+    finally:
+        directory.unlock()
+
+
+def _fit(
+    config: Config,
+    recipe: Recipe,
+    dataset: Dataset,
+    plan: pipeline.Plan,
+    model: TapeModel,
+    directory: RunDir,
+) -> dict[str, Any]:
+    """Trains to the end and evaluates the final weights."""
+    batches = pipeline.TrainingBatches(dataset.train, plan, recipe, seed=config.seed)
+    evaluation = pipeline.evaluation_batches(dataset.test)
+    keeper = Bookkeeper(directory, plan, batches)
+    epochs_done = keeper.restore(model)
+    if epochs_done:
+        print(f"Resuming {directory.path} after epoch {epochs_done}.", flush=True)
+    model.fit(
+        batches.dataset,
+        shuffle=False,  # the pipeline does it
+        initial_epoch=epochs_done,
+        epochs=plan.epochs,
+        validation_data=evaluation,
+        validation_freq=_evaluated_epochs(plan.epochs, config.eval_every),
+        callbacks=[keeper],
+        verbose={"bar": 1, "epoch": 2, "none": 0}[_progress(config)],
+    )
+    tested = model.evaluate(evaluation, verbose=0, return_dict=True)
+    trained = {key: keeper.rows[-1][key] for key in tested}
+    result = {
+        "epochs": plan.epochs,
+        "steps": plan.steps,
+        "train": trained,
+        "test": tested,
+        "train_seconds": round(keeper.seconds, 3),
+        "examples_per_second": round(plan.examples_until(plan.steps) / keeper.seconds),
+        "versions": _versions(),
+    }
+    if dataset.spec.task == "regression":
+        result |= _compare_with_least_squares(model, dataset)
+    return result
+
+
+def _evaluated_epochs(epochs: int, every: int) -> list[int]:
+    # The last one always, so that metrics.csv ends with the final weights.
+    return sorted({*range(every, epochs + 1, every), epochs})
+
+
+def _compare_with_least_squares(model: TapeModel, dataset: Dataset) -> dict[str, Any]:
+    x, y = dataset.train.x[:, 0], dataset.train.y[:, 0]
+    design = np.stack([x, np.ones_like(x)], axis=1).astype(np.float64)
+    (weight, bias), *_ = np.linalg.lstsq(design, y.astype(np.float64), rcond=None)
+    at_zero, at_one = model(tf.constant([[0.0], [1.0]])).numpy()[:, 0].astype(float)
+    return {
+        "learned": {"weight": at_one - at_zero, "bias": at_zero},
+        "least_squares": {"weight": float(weight), "bias": float(bias)},
+    }
+
+
+def _header(
+    config: Config, choice: sources.Choice, dataset: Dataset, model: TapeModel
+) -> dict[str, Any]:
+    return {
+        "model": config.model,
+        "recipe": config.recipe,
+        "dataset": choice.used,
+        "dataset_requested": choice.requested,
+        "dataset_reason": choice.reason,
+        "seed": config.seed,
+        "num_params": model.count_params(),
+        "num_train_examples": dataset.spec.num_train,
+        "num_test_examples": dataset.spec.num_test,
+    }
+
+
+def _identity(config: Config, recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+    """Returns what makes a run this run and no other."""
+    spec = dataset.spec
+    return {
+        "model": config.model,
+        "recipe": config.recipe,
+        "settings": recipe.to_json(),
+        "dataset": spec.source,
+        "dataset_fingerprint": spec.fingerprint,
+        "input_shape": list(spec.input_shape),
+        "num_classes": spec.num_classes,
+        "seed": config.seed,
+        "jit_compile": config.jit_compile,
+        "gradient_norm": config.gradient_norm,
+        "eval_every": config.eval_every,
+    }
+
+
+def _describe(
+    config: Config,
+    identity: dict[str, Any],
+    choice: sources.Choice,
+    dataset: Dataset,
+) -> dict[str, Any]:
+    """Returns the content of config.json."""
+    return {
+        "identity": identity,
+        "dataset_requested": choice.requested,
+        "dataset_used": choice.used,
+        "dataset_reason": choice.reason,
+        "data": dataclasses.asdict(dataset.spec),
+        "data_dir": config.data_dir,
+        "image_size": config.image_size,
+        "command": sys.argv,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "git_commit": _git_commit(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "tensorflow_datasets": tfds.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _git_commit() -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--verify", "--quiet", "HEAD"],
+            cwd=pathlib.Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def _default_run_dir(config: Config, dataset: Dataset) -> pathlib.Path:
+    parts = [config.model, config.recipe, dataset.spec.name]
+    if config.recipe == "default":
+        parts.remove("default")
+    return pathlib.Path("runs") / "-".join(parts)
+
+
+def _jit_compile(config: Config) -> bool:
+    if config.jit_compile == "auto":
+        return bool(tf.config.list_physical_devices("GPU"))
+    return config.jit_compile == "true"
+
+
+def _progress(config: Config) -> str:
+    if config.progress == "auto":
+        return "bar" if sys.stdout.isatty() else "none"
+    return config.progress
+
+
+def _warn(message: str) -> None:
+    print(f"WARNING: {message}", file=sys.stderr, flush=True)
