@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from absl import flags
 
+import export
 from zoo import cli, report, runtime
 from zoo.config import JIT_CHOICES, PROGRESS_CHOICES, Config, parse_image_size
 from zoo.errors import UserError
@@ -61,6 +62,12 @@ flags.DEFINE_enum(
     "What is shown while training. auto: bars on a terminal, nothing elsewhere.",
 )
 
+flags.DEFINE_string(
+    "export",
+    ",".join(export.DEFAULT_FORMATS),
+    f"What to export to, comma-separated: {', '.join(export.FORMATS)}; or none.",
+)
+
 # The flags that replace a field of the recipe.
 RECIPE_FLAGS = (
     "epochs",
@@ -103,11 +110,17 @@ def main(argv: list[str]) -> None:
         raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
     config = config_from_flags()
     config.check()
+    formats = export.parse_formats(FLAGS.export)
     runtime.start()
     from zoo import training
 
     outcome = training.run(config)
     print(report.summary(outcome.result, outcome.run_dir, outcome.done_before))
+    if formats and not (outcome.run_dir / "export").exists():
+        from export import report as export_report
+
+        content = export.export_run(outcome.run_dir, formats, dataset=outcome.dataset)
+        print("\n" + export_report.summary(content, outcome.run_dir))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
 """Lists the zoo, describes its models, and asks trained ones.
 
-python -m zoo                                       the models as a table
-python -m zoo describe convnet                      layers, shapes, recipes
-python -m zoo predict --run_dir=R a.png b.png       class and probability
+    python -m zoo                                       the models as a table
+    python -m zoo describe convnet                      layers, shapes, recipes
+    python -m zoo predict --run_dir=R a.png b.png       class and probability
+    python -m zoo evaluate --run_dir=R                  accuracy on the test split
+
+predict and evaluate also take --artifact=R/export/tflite/model_int8.tflite, or any
+other exported file.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from zoo import cli, registry, runtime
 from zoo.errors import UserError, unknown
 
 FLAGS = flags.FLAGS
+flags.DEFINE_string("artifact", None, "A SavedModel's directory or a .tflite file.")
 flags.DEFINE_string("run_dir", None, "The finished run to use.")
 
 
@@ -50,21 +55,39 @@ def describe_command(arguments: list[str]) -> None:
 
 def predict_command(arguments: list[str]) -> None:
     """Prints the class and probability of image files."""
-    if not FLAGS.run_dir or not arguments:
+    if not (FLAGS.run_dir or FLAGS.artifact) or not arguments:
         raise UserError(
-            "predict takes a run and image files: "
+            "predict takes a run or an artefact, and image files: "
             "python -m zoo predict --run_dir=R a.png b.png"
         )
     runtime.start()
     from zoo import evaluation
 
-    for path, name, probability in evaluation.predict_images(FLAGS.run_dir, arguments):
+    for path, name, probability in evaluation.predict_images(
+        FLAGS.run_dir, FLAGS.artifact, arguments
+    ):
         print(f"{path}  {name}  {probability:.4f}")
+
+
+def evaluate_command(arguments: list[str]) -> None:
+    """Prints the accuracy of a run or of an artefact on the whole test split."""
+    if not (FLAGS.run_dir or FLAGS.artifact) or arguments:
+        raise UserError(
+            "evaluate takes a run or an artefact: python -m zoo evaluate --run_dir=R. "
+            f"Received: {' '.join(arguments) or 'neither'}."
+        )
+    runtime.start()
+    from zoo import evaluation
+
+    result = evaluation.evaluate(FLAGS.run_dir, FLAGS.artifact)
+    for name, value in result.items():
+        print(f"{name}  {value if name == 'examples' else round(value, 6)}")
 
 
 COMMANDS = {
     "list": list_command,
     "describe": describe_command,
+    "evaluate": evaluate_command,
     "predict": predict_command,
 }
 

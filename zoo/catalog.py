@@ -8,6 +8,7 @@ import io
 
 from zoo import registry
 from zoo.recipe import Recipe
+from zoo.report import align
 
 # The examples that parameters are counted for.
 IMAGES = {"input_shape": (28, 28, 1), "num_classes": 10}
@@ -23,7 +24,7 @@ def table() -> str:
         takes = "images, numbers" if 1 in ranks else "images"
         recipes = ", ".join(registry.list_recipes(name))
         rows.append((name, f"{model.count_params():,}", takes, recipes))
-    lines = _align(rows)
+    lines = align(rows)
     return "\n".join([*lines, "", "Parameters are for 28x28x1 images, 10 classes."])
 
 
@@ -38,7 +39,7 @@ def description(name: str) -> str:
         shape = layer.compute_output_shape(shape)
         rows.append((layer.name, str(shape), f"{layer.count_params():,}"))
     print(f"{name}: {inspect.getdoc(architecture.model_class)}\n", file=text)
-    print("\n".join(_align(rows)), "\n", file=text)
+    print("\n".join(align(rows)), "\n", file=text)
     for recipe_name, recipe in architecture.recipes.items():
         print(f"recipe {recipe_name}: {_changes(recipe)}", file=text)
     return text.getvalue().rstrip()
@@ -56,11 +57,3 @@ def _changes(recipe: Recipe) -> str:
         if always or value not in (field.default, {}, None):
             shown.append(f"{field.name}={value}")
     return ", ".join(shown)
-
-
-def _align(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import registry, runtime
-from zoo.data import images
+from zoo import files, registry, runtime
+from zoo.data import images, sources
+from zoo.data.spec import Dataset
 from zoo.errors import UserError
 from zoo.models.tape import TapeModel
-from zoo.rundir import finished_run, read_json
+from zoo.rundir import RunDir, finished_run, read_json
+
+if TYPE_CHECKING:
+    from zoo.artifact import Artifact
 
 
 def load_run(run_dir: str | os.PathLike[str]) -> TapeModel:
@@ -61,10 +65,119 @@ def read_image(path: str | os.PathLike[str], input_shape: Sequence[int]) -> np.n
         raise UserError(f"{path} is not a PNG, JPEG, BMP or GIF image.") from None
 
 
+def run_dataset(run: RunDir) -> Dataset:
+    """Loads the dataset that a finished run was trained on.
+
+    Raises:
+        UserError: it is gone, or is not what it was.
+        RunError: it cannot be read.
+    """
+    config = read_json(run.config)
+    identity = config["identity"]
+    dataset = sources.load(
+        config["dataset_used"],
+        data_dir=config["data_dir"],
+        image_size=config["image_size"] and tuple(config["image_size"]),
+        num_examples=identity["settings"]["num_examples"],
+        seed=identity["seed"],
+    )
+    if dataset.spec.fingerprint != identity["dataset_fingerprint"]:
+        raise UserError(
+            f"{config['dataset_used']} is not what {run.path} was trained on: its "
+            "files have changed since. Train again, with --overwrite."
+        )
+    return dataset
+
+
+def open_model(
+    run_dir: str | None, artifact_path: str | None
+) -> tuple[Callable[[np.ndarray], np.ndarray], RunDir | None]:
+    """Opens a run, or an artefact of one, as a function of a batch.
+
+    Args:
+        run_dir: a finished run; None to find the run that the artefact lies in.
+        artifact_path: a SavedModel or TFLite file; None for the run's own model.
+
+    Returns:
+        A function from raw inputs (n, ...) to probabilities (n, classes) or y
+        (n, 1), and the run, if there is one.
+
+    Raises:
+        UserError: not a run, not an artefact, or an artefact that was changed since
+            it was exported.
+    """
+    if artifact_path is None:
+        run = finished_run(run_dir)
+        model = load_run(run_dir)
+
+        def ask(inputs: np.ndarray) -> np.ndarray:
+            outputs = model.predict(inputs, batch_size=500, verbose=0)
+            if model.num_classes is None:
+                return outputs
+            return tf.nn.softmax(outputs).numpy()
+
+        return ask, run
+    from zoo import artifact
+
+    path = pathlib.Path(artifact_path)
+    run = finished_run(run_dir) if run_dir else _run_around(path)
+    if run is not None:
+        _check_unchanged(path, run)
+    return artifact.load(path, workers=os.cpu_count() or 1), run
+
+
+def _run_around(path: pathlib.Path) -> RunDir | None:
+    for parent in path.absolute().parents:
+        if (parent / "result.json").exists() and (parent / "config.json").exists():
+            return RunDir(parent)
+    return None
+
+
+def _check_unchanged(path: pathlib.Path, run: RunDir) -> None:
+    """Raises UserError if the artefact is not the one that export.json describes."""
+    if not (run.export / "export.json").exists():
+        return
+    for record in read_json(run.export / "export.json").get("artifacts", []):
+        exported = run.export / record["path"]
+        if exported.exists() and path.exists() and exported.samefile(path):
+            found = files.checksum(path)
+            if found != record["sha256"]:
+                raise UserError(
+                    f"{path} was changed since it was exported: its sha256 is {found}, "
+                    f"export.json has {record['sha256']}. Export the run again."
+                )
+
+
+def evaluate(run_dir: str | None, artifact_path: str | None) -> dict[str, float]:
+    """Evaluates a run, or an artefact, on the whole test split of the run's dataset.
+
+    Returns:
+        ``examples`` and ``accuracy``, or for a regression ``examples`` and
+        ``mean_squared_error``.
+
+    Raises:
+        UserError: see ``open_model``; also an artefact that lies in no run.
+    """
+    ask, run = open_model(run_dir, artifact_path)
+    if run is None:
+        raise UserError(
+            f"{artifact_path} lies in no run directory. Pass --run_dir, the run whose "
+            "test split it is to be evaluated on."
+        )
+    dataset = run_dataset(run)
+    outputs = ask(dataset.test.x)
+    result = {"examples": len(dataset.test.y)}
+    if dataset.spec.task == "regression":
+        error = np.square(outputs - dataset.test.y).mean()
+        return result | {"mean_squared_error": float(error)}
+    right = outputs.argmax(axis=1) == dataset.test.y
+    return result | {"accuracy": float(right.mean())}
+
+
 def predict_images(
-    run_dir: str | os.PathLike[str], paths: Sequence[str]
+    run_dir: str | None, artifact_path: str | None, paths: Sequence[str]
 ) -> list[tuple[str, str, float]]:
-    """Classifies image files with the model of a run.
+    """Classifies image files with a run's model, or with an artefact.
 
     Returns:
         (path, class name, probability) for each file.
@@ -72,13 +185,23 @@ def predict_images(
     Raises:
         UserError: the run or a file cannot be read, or the run is a regression.
     """
-    run = finished_run(run_dir)
-    spec: dict[str, Any] = read_json(run.config)["data"]
-    if spec["num_classes"] is None:
-        raise UserError(f"{run.path} is a regression; it does not take images.")
-    batch = np.stack([read_image(path, spec["input_shape"]) for path in paths])
-    probabilities = tf.nn.softmax(load_run(run_dir)(batch)).numpy()
+    ask, run = open_model(run_dir, artifact_path)
+    if run is not None:
+        spec: dict[str, Any] = read_json(run.config)["data"]
+        input_shape, class_names = spec["input_shape"], spec["class_names"]
+    else:
+        input_shape, class_names = ask.input.shape[1:], _labels_beside(ask)
+    if len(input_shape) != 3:
+        raise UserError("A regression does not take images.")
+    batch = np.stack([read_image(path, input_shape) for path in paths])
     return [
-        (path, spec["class_names"][row.argmax()], float(row.max()))
-        for path, row in zip(paths, probabilities, strict=True)
+        (path, class_names[row.argmax()], float(row.max()))
+        for path, row in zip(paths, ask(batch), strict=True)
     ]
+
+
+def _labels_beside(loaded: Artifact) -> list[str]:
+    labels = loaded.path.parent / "labels.txt"
+    if labels.exists():
+        return labels.read_text(encoding="utf-8").splitlines()
+    return [str(i) for i in range(loaded.output.shape[-1])]

@@ -54,3 +54,25 @@ def sha256(path: pathlib.Path) -> str:
     """Returns the SHA-256 of a file's content, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def size(path: pathlib.Path) -> int:
+    """Returns the bytes of a file, or of all files of a directory."""
+    return sum(file.stat().st_size for file in _files(path))
+
+
+def checksum(path: pathlib.Path) -> str:
+    """Returns the SHA-256 of a file; of a directory, that of its files' list."""
+    if path.is_file():
+        return sha256(path)
+    lines = [
+        f"{sha256(file)}  {file.relative_to(path).as_posix()}\n"
+        for file in _files(path)
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _files(path: pathlib.Path) -> list[pathlib.Path]:
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.is_file())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -37,8 +37,7 @@ def summary(
     ]
     if done_before:
         rows.insert(0, ("done before", "nothing to do; --overwrite trains anew"))
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    return "\n".join(align(rows))
 
 
 def _dataset(result: Mapping[str, Any]) -> str:
@@ -51,3 +50,12 @@ def _dataset(result: Mapping[str, Any]) -> str:
 
 def _line(values: Mapping[str, float]) -> str:
     return f"{values['weight']:.4f}  {values['bias']:.4f}"
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the rows of a table as lines, columns padded to their widest cell."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import pathlib
 import platform
+import shlex
 import subprocess
 import sys
 from typing import Any
@@ -32,11 +33,13 @@ class Outcome:
     Attributes:
         run_dir: where everything is.
         result: the content of result.json.
+        dataset: what it was trained on.
         done_before: the run was finished already; nothing was done.
     """
 
     run_dir: pathlib.Path
     result: dict[str, Any]
+    dataset: Dataset
     done_before: bool
 
 
@@ -88,14 +91,14 @@ def run(config: Config) -> Outcome:
     try:
         directory.claim(identity, overwrite=config.overwrite)
         if directory.finished:
-            return Outcome(directory.path, read_json(directory.result), True)
+            return Outcome(directory.path, read_json(directory.result), dataset, True)
         files.write_json(directory.config, _describe(config, identity, choice, dataset))
         result = _fit(config, recipe, dataset, plan, model, directory)
         result = _header(config, choice, dataset, model) | result
         with files.replacing(directory.model) as beside:
             model.save(beside)
         directory.write_result(result)
-        return Outcome(directory.path, result, False)
+        return Outcome(directory.path, result, dataset, False)
     finally:
         directory.unlock()
 
@@ -163,6 +166,7 @@ def _header(
     return {
         "model": config.model,
         "recipe": config.recipe,
+        "command": _command(),
         "dataset": choice.used,
         "dataset_requested": choice.requested,
         "dataset_reason": choice.reason,
@@ -206,11 +210,15 @@ def _describe(
         "data": dataclasses.asdict(dataset.spec),
         "data_dir": config.data_dir,
         "image_size": config.image_size,
-        "command": sys.argv,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": _versions(),
         "git_commit": _git_commit(),
     }
+
+
+def _command() -> str:
+    program, *arguments = sys.argv
+    return shlex.join(["python", pathlib.Path(program).name, *arguments])
 
 
 def _versions() -> dict[str, str]:

@@ -1,0 +1,39 @@
+"""Trained runs as files for servers, phones and browsers, each one proved.
+
+import export
+
+export.export_run("runs/convnet-mnist", ["saved_model", "tflite"])
+classify = export.load("runs/convnet-mnist/export/tflite/model_int8.tflite")
+probabilities = classify(images)        # uint8 (n, height, width, channels)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from export.formats import DEFAULT_FORMATS, FORMATS, parse_formats
+
+if TYPE_CHECKING:
+    from zoo.artifact import Artifact
+
+__all__ = ["DEFAULT_FORMATS", "FORMATS", "export_run", "load", "parse_formats"]
+
+
+def export_run(
+    run_dir: str | os.PathLike[str],
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    **options: Any,
+) -> dict[str, Any]:
+    """Exports a finished run; see ``export.exporter.export_run``."""
+    from export import exporter
+
+    return exporter.export_run(run_dir, formats, **options)
+
+
+def load(path: str | os.PathLike[str], **options: Any) -> Artifact:
+    """Loads an exported file in its runtime; see ``zoo.artifact.load``."""
+    from zoo import artifact
+
+    return artifact.load(path, **options)

@@ -1,0 +1,160 @@
+"""How each exported file is called, in the languages of those who call it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_PYTHON = """### Python
+
+```python
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+served = tf.saved_model.load("saved_model/1").signatures["serving_default"]
+print(served({input}=tf.constant({server_example}))["{output}"])
+
+runner = Interpreter("tflite/{file}").get_signature_runner("serving_default")
+print(runner({input}={phone_example})["{output}"])
+```
+"""
+
+_SERVING = """### TF Serving
+
+    tensorflow_model_server --rest_api_port=8501 --model_name={model} \\
+        --model_base_path=$PWD/saved_model
+    curl -d '{body}' localhost:8501/v1/models/{model}:predict
+"""
+
+_BYTES = """
+An encoded image, of any size:
+
+    echo '{{"signature_name": "serve_bytes", "instances": [{{"b64": "'$(base64 -w0 \\
+        a.png)'"}}]}}' > body.json
+    curl -d @body.json localhost:8501/v1/models/{model}:predict
+"""
+
+_KOTLIN = """### Kotlin (Android, LiteRT)
+
+```kotlin
+val interpreter = Interpreter(File(filesDir, "{file}"))
+val input = ByteBuffer.allocateDirect({in_bytes}).order(ByteOrder.nativeOrder())
+// {fill}
+val output = ByteBuffer.allocateDirect({out_bytes}).order(ByteOrder.nativeOrder())
+interpreter.runSignature(
+    mapOf("{input}" to input), mapOf("{output}" to output), "serving_default")
+```
+"""
+
+_SWIFT = """### Swift (iOS, LiteRT)
+
+```swift
+let interpreter = try Interpreter(modelPath: path)  // {file}
+try interpreter.allocateTensors()
+try interpreter.copy(input, toInputAt: 0)  // Data, {in_bytes} bytes: {fill}
+try interpreter.invoke()
+let output = try interpreter.output(at: 0).data  // {out_bytes} bytes
+```
+"""
+
+_CPP = """### C++ (LiteRT)
+
+```cpp
+auto model = tflite::FlatBufferModel::BuildFromFile("{file}");
+tflite::ops::builtin::BuiltinOpResolver resolver;
+std::unique_ptr<tflite::Interpreter> interpreter;
+tflite::InterpreterBuilder(*model, resolver)(&interpreter);
+auto* runner = interpreter->GetSignatureRunner("serving_default");
+runner->AllocateTensors();
+auto* input = runner->input_tensor("{input}")->data.{field};  // {fill}
+runner->Invoke();
+const auto* output = runner->output_tensor("{output}")->data.{field};
+```
+"""
+
+_JAVASCRIPT = """### JavaScript (LiteRT.js)
+
+```javascript
+import {{loadLiteRt, loadAndCompile, Tensor}} from '@litertjs/core';
+
+await loadLiteRt('wasm/');
+const model = await loadAndCompile(
+    'tflite/model_float32.tflite', {{accelerator: 'wasm'}});
+const input = new Tensor(new Float32Array({size}), [{shape}]);  // {float_fill}
+const [output] = model.run(input);
+const {output} = output.toTypedArray();
+```
+"""
+
+
+def examples(export: Mapping[str, Any]) -> list[str]:
+    """Returns a section for each language, with the names and sizes of these files.
+
+    Args:
+        export: the content of export.json.
+    """
+    records = {record["name"]: record for record in export["artifacts"]}
+    data = export["data"]
+    facts: dict[str, Any] = {
+        "model": export["model"],
+        "shape": ", ".join(["1", *map(str, data["input_shape"])]),
+        "size": _product(data["input_shape"]),
+    }
+    if data["num_classes"] is not None:
+        zeros = f"np.zeros((1, {', '.join(map(str, data['input_shape']))}), "
+        facts |= {
+            "input": "image",
+            "output": "probabilities",
+            "server_example": f"{zeros}np.uint8)",
+            "phone_example": f"{zeros}np.float32)",
+            "body": '{"instances": ' + _nested(data["input_shape"], "0") + "}",
+            "float_fill": "raw pixels, 0 to 255",
+        }
+    else:
+        facts |= {
+            "input": "x",
+            "output": "y",
+            "server_example": "[[1.0]]",
+            "phone_example": "np.float32([[1.0]])",
+            "body": '{"instances": [[1.0]]}',
+            "float_fill": "x",
+        }
+    sections = []
+    if "saved_model" in records and "float32" in records:
+        sections.append(_PYTHON.format(file="model_float32.tflite", **facts))
+    if "saved_model" in records:
+        sections.append(_SERVING.format(**facts))
+        if data["num_classes"] is not None:
+            sections.append(_BYTES.format(**facts))
+    if phone := records.get("int8") or records.get("float32"):
+        facts |= _phone(phone, facts["float_fill"])
+        sections += [t.format(**facts) for t in (_KOTLIN, _SWIFT, _CPP, _JAVASCRIPT)]
+    return sections
+
+
+def _phone(record: Mapping[str, Any], float_fill: str) -> dict[str, Any]:
+    quantized = record["input"]["dtype"] == "uint8"
+    width = 1 if quantized else 4
+    return {
+        "file": record["path"].split("/")[-1],
+        "in_bytes": width * _product(record["input"]["shape"]),
+        "out_bytes": width * _product(record["output"]["shape"]),
+        "field": "uint8" if quantized else "f",
+        "fill": "a byte per raw pixel" if quantized else f"float32 {float_fill}",
+    }
+
+
+def _product(shape: list[int]) -> int:
+    size = 1
+    for side in shape:
+        size *= side
+    return size
+
+
+def _nested(shape: list[int], value: str) -> str:
+    """Writes one example of a shape as JSON, shortened to its corner."""
+    text = value
+    for _ in shape:
+        text = f"[{text}, ...]"
+    return f"[{text}]"

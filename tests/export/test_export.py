@@ -1,0 +1,352 @@
+"""Every model's export, read from the files and not from export.json."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+import export
+import zoo
+from tests.conftest import ROOT
+from zoo import training
+from zoo.config import Config
+from zoo.data import images
+
+TFLITE = ("float32", "float16", "dynamic", "int8", "int16x8")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, data_dir):
+    """A finished and exported run of each model on digits, made when asked for."""
+    made = {}
+
+    def run(name):
+        if name not in made:
+            path = tmp_path_factory.mktemp("runs") / name
+            config = Config(
+                model=name,
+                dataset="digits",
+                overrides={"epochs": 2},
+                data_dir=str(data_dir),
+                run_dir=str(path),
+            )
+            outcome = training.run(config)
+            export.export_run(path, dataset=outcome.dataset)
+            made[name] = path
+        return made[name]
+
+    return run
+
+
+def read(run):
+    return json.loads((run / "export" / "export.json").read_text())
+
+
+def interpreter(run, variant):
+    path = run / "export" / "tflite" / f"model_{variant}.tflite"
+    runtime = Interpreter(str(path), num_threads=1)
+    runtime.allocate_tensors()
+    return runtime
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_the_saved_model_serves_what_keras_computes(name, runs, digits):
+    run = runs(name)
+    model = zoo.load_run(run)
+    loaded = tf.saved_model.load(str(run / "export" / "saved_model" / "1"))
+    serve = loaded.signatures["serving_default"]
+    (spec,) = serve.structured_input_signature[1].values()
+    assert (spec.name, spec.dtype, spec.shape.rank) == ("image", tf.uint8, 4)
+    assert spec.shape[0] is None
+    outputs = {k: (v.dtype, v.shape[1:]) for k, v in serve.structured_outputs.items()}
+    assert outputs == {
+        "logits": (tf.float32, (10,)),
+        "probabilities": (tf.float32, (10,)),
+        "class_id": (tf.int64, ()),
+    }
+    x = digits.test.x[:50]
+    answer = serve(image=tf.constant(x))
+    logits = model(x).numpy()
+    np.testing.assert_allclose(answer["logits"], logits, atol=1e-4)
+    np.testing.assert_allclose(
+        answer["probabilities"], tf.nn.softmax(logits), atol=1e-5
+    )
+    np.testing.assert_array_equal(answer["class_id"], logits.argmax(axis=1))
+
+    layer = keras.layers.TFSMLayer(
+        str(run / "export" / "saved_model" / "1"), call_endpoint="serving_default"
+    )
+    np.testing.assert_allclose(layer(x)["logits"], logits, atol=1e-4)
+
+
+def test_the_saved_model_holds_each_weight_once(runs):
+    folder = runs("mlp") / "export" / "saved_model" / "1" / "variables"
+    size = (folder / "variables.data-00000-of-00001").stat().st_size
+    assert size == pytest.approx(4 * 235_146, rel=0.01)
+
+
+def test_encoded_images_of_any_size_are_served(runs, digits):
+    loaded = tf.saved_model.load(str(runs("mlp") / "export" / "saved_model" / "1"))
+    small, large = digits.test.x[0], tf.image.resize(digits.test.x[1], (91, 60))
+    large = tf.cast(large, tf.uint8)
+    rgb = tf.image.grayscale_to_rgb(tf.constant(digits.test.x[2]))
+    encoded = [
+        tf.io.encode_png(small).numpy(),
+        tf.io.encode_jpeg(large, quality=100).numpy(),
+        tf.io.encode_png(rgb).numpy(),
+    ]
+    answer = loaded.signatures["serve_bytes"](image_bytes=tf.constant(encoded))
+    decoded = np.stack([images.decode(tf.constant(e), 28, 28, 1) for e in encoded])
+    np.testing.assert_array_equal(decoded[0], small)
+    np.testing.assert_array_equal(decoded[2], digits.test.x[2])
+    expected = loaded.signatures["serving_default"](image=tf.constant(decoded))
+    np.testing.assert_allclose(answer["logits"], expected["logits"], atol=1e-5)
+    assert list(answer["class_id"].numpy()) == list(digits.test.y[:3])
+
+
+def test_request_bodies_of_the_rest_api(runs, digits):
+    """Decodes bodies as TF Serving does: instances are rows; b64 becomes bytes."""
+    loaded = tf.saved_model.load(str(runs("mlp") / "export" / "saved_model" / "1"))
+
+    def serve(body):
+        request = json.loads(body)
+        signature = loaded.signatures[request.get("signature_name", "serving_default")]
+        (spec,) = signature.structured_input_signature[1].values()
+        rows = [
+            base64.b64decode(row["b64"]) if isinstance(row, dict) else row
+            for row in request["instances"]
+        ]
+        tensor = tf.constant(rows, dtype=spec.dtype)
+        return signature(**{spec.name: tensor})["class_id"].numpy().tolist()
+
+    expected = digits.test.y[:2].tolist()
+    assert serve(json.dumps({"instances": digits.test.x[:2].tolist()})) == expected
+    pngs = [tf.io.encode_png(x).numpy() for x in digits.test.x[:2]]
+    rows = [{"b64": base64.b64encode(png).decode()} for png in pngs]
+    body = {"signature_name": "serve_bytes", "instances": rows}
+    assert serve(json.dumps(body)) == expected
+
+
+def test_saved_model_cli_shows_and_runs_it(runs, digits, tmp_path):
+    directory = str(runs("mlp") / "export" / "saved_model" / "1")
+    cli = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli"]
+    shown = subprocess.run(
+        [*cli, "show", "--dir", directory, "--all"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    assert "signature_def['serving_default']" in shown
+    assert "inputs['image_bytes']" in shown
+    np.save(tmp_path / "x.npy", digits.test.x[:2])
+    done = subprocess.run(
+        [
+            *(*cli, "run", "--dir", directory, "--tag_set", "serve"),
+            *("--signature_def", "serving_default"),
+            *("--inputs", f"image={tmp_path / 'x.npy'}", "--outdir", str(tmp_path)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "class_id.npy"), digits.test.y[:2])
+
+
+@pytest.mark.parametrize("variant", TFLITE)
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_a_tflite_file_is_what_it_says(name, variant, runs, digits):
+    run = runs(name)
+    runtime = interpreter(run, variant)
+    assert runtime.get_signature_list() == {
+        "serving_default": {"inputs": ["image"], "outputs": ["probabilities"]}
+    }
+    (source,), (sink,) = runtime.get_input_details(), runtime.get_output_details()
+    dtype = np.uint8 if variant == "int8" else np.float32
+    assert (source["dtype"], sink["dtype"]) == (dtype, dtype)
+    assert list(source["shape"]) == [1, 28, 28, 1]
+    assert list(sink["shape"]) == [1, 10]
+    if variant == "int8":
+        assert source["quantization"] == (1.0, 0)
+        assert sink["quantization"] == (1 / 256, 0)
+    operations = {op["op_name"] for op in runtime._get_ops_details()}
+    assert not any(op.startswith(("Flex", "CUSTOM")) for op in operations)
+    dtypes = {np.dtype(t["dtype"]) for t in runtime.get_tensor_details()}
+    floats = {d for d in dtypes if d.kind == "f"}
+    if variant == "int8":
+        assert not floats
+        assert np.dtype(np.int8) in dtypes
+    if variant == "float16":
+        assert np.dtype(np.float16) in dtypes
+
+    reference = tf.nn.softmax(zoo.load_run(run)(digits.test.x)).numpy()
+    outputs = []
+    for image in digits.test.x:
+        runtime.set_tensor(source["index"], image[np.newaxis].astype(dtype))
+        runtime.invoke()
+        outputs.append(runtime.get_tensor(sink["index"])[0].astype("float32"))
+    outputs = np.array(outputs) / (256 if variant == "int8" else 1)
+    tolerance = {"float32": 1e-4, "float16": 1e-2}.get(variant, 0.2)
+    np.testing.assert_allclose(outputs, reference, atol=tolerance)
+    agreement = (outputs.argmax(axis=1) == reference.argmax(axis=1)).mean()
+    assert agreement >= (1.0 if variant == "float32" else 0.98)
+
+    (record,) = [r for r in read(run)["artifacts"] if r["name"] == variant]
+    assert record["agreement"] == pytest.approx(agreement)
+    accuracy = (outputs.argmax(axis=1) == digits.test.y).mean()
+    assert record["accuracy"] == pytest.approx(accuracy)
+    assert record["max_abs_error"] == pytest.approx(
+        np.abs(outputs - reference).max(), rel=0.05, abs=1e-6
+    )
+
+
+def test_sizes_follow_the_weights(runs):
+    sizes = {r["name"]: r["bytes"] for r in read(runs("mlp"))["artifacts"]}
+    assert sizes["float16"] < 0.55 * sizes["float32"]
+    for variant in ("dynamic", "int8", "int16x8"):
+        assert sizes[variant] < 0.3 * sizes["float32"]
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_the_export_directory_is_complete(name, runs, digits):
+    run = runs(name)
+    content = read(run)
+    for record in content["artifacts"]:
+        assert record["verified"] is True
+        assert {
+            *("name", "path", "format", "bytes", "sha256", "input", "output"),
+            *("operations", "accuracy", "accuracy_drop", "agreement"),
+            *("max_abs_error", "latency_ms", "calibration", "verified"),
+        } <= set(record)
+        assert record["latency_ms"]["threads"] == 1
+        assert 0 < record["latency_ms"]["median"] <= record["latency_ms"]["p95"]
+        calibrated = record["name"] in ("int8", "int16x8")
+        assert (record["calibration"] is not None) == calibrated
+    int8 = next(r for r in content["artifacts"] if r["name"] == "int8")
+    assert int8["calibration"] == {"split": "train", "examples": 500, "seed": 0}
+    labels = (run / "export" / "tflite" / "labels.txt").read_text().splitlines()
+    assert labels == list(digits.spec.class_names)
+    # No half-written directory is left beside it.
+    assert not [p for p in run.iterdir() if p.name.startswith(".export")]
+
+    card = (run / "export" / "README.md").read_text()
+    result = json.loads((run / "result.json").read_text())
+    assert f"{100 * result['test']['accuracy']:.2f}%" in card
+    assert "95% interval" in card
+    for record in content["artifacts"]:
+        assert f"{record['bytes']:,}" in card
+    for language in ("Python", "TF Serving", "Kotlin", "Swift", "C++", "JavaScript"):
+        assert f"### {language}" in card
+    assert "CC BY 4.0" in card
+
+
+def test_the_python_of_the_card_runs(runs):
+    card = (runs("mlp") / "export" / "README.md").read_text()
+    code = re.search(r"```python\n(.*?)```", card, re.DOTALL).group(1)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=runs("mlp") / "export",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("[[") == 2
+
+
+def test_any_artifact_is_one_callable(runs, digits):
+    run = runs("mlp")
+    reference = tf.nn.softmax(zoo.load_run(run)(digits.test.x)).numpy()
+    for record in read(run)["artifacts"]:
+        loaded = export.load(run / "export" / record["path"])
+        outputs = loaded(digits.test.x)
+        assert outputs.shape == (360, 10)
+        assert outputs.dtype == np.float32
+        np.testing.assert_allclose(outputs, reference, atol=0.2)
+        # Pixels of another dtype are the same pixels.
+        np.testing.assert_allclose(
+            loaded(digits.test.x[:5].astype("int64")), outputs[:5], atol=1e-6
+        )
+
+
+def test_linear_regression_gets_what_applies(tmp_path, data_dir, capsys):
+    config = Config(
+        model="linear",
+        overrides={"epochs": 1},
+        data_dir=str(data_dir),
+        run_dir=str(tmp_path / "run"),
+    )
+    outcome = training.run(config)
+    content = export.export_run(outcome.run_dir)
+    names = [record["name"] for record in content["artifacts"]]
+    assert names == ["saved_model", "float32", "float16", "dynamic"]
+    assert set(content["left_out"]) == {"model_int8.tflite", "model_int16x8.tflite"}
+    assert not (outcome.run_dir / "export" / "tflite" / "labels.txt").exists()
+    weight, bias = outcome.result["learned"].values()
+    x = np.float32([[-1.5], [0.0], [2.5]])
+    for record in content["artifacts"]:
+        loaded = export.load(outcome.run_dir / "export" / record["path"])
+        assert (loaded.input.name, loaded.output.name) == ("x", "y")
+        np.testing.assert_allclose(loaded(x), weight * x + bias, atol=1e-2)
+    loaded = tf.saved_model.load(str(outcome.run_dir / "export" / "saved_model" / "1"))
+    y = loaded.signatures["serving_default"](x=tf.constant(x))["y"]
+    np.testing.assert_allclose(y, weight * x + bias, atol=1e-5)
+    card = (outcome.run_dir / "export" / "README.md").read_text()
+    assert "model_int8.tflite` is left out" in card
+
+
+def test_the_command_line_asks_any_artifact(runs, command, digits, tmp_path):
+    run = runs("mlp")
+    result = json.loads((run / "result.json").read_text())
+    tf.io.write_file(str(tmp_path / "a.png"), tf.io.encode_png(digits.test.x[0]))
+    int8 = f"{run}/export/tflite/model_int8.tflite"
+    for place in (f"--run_dir={run}", f"--artifact={int8}"):
+        done = command("-m", "zoo", "evaluate", place)
+        assert done.returncode == 0, done.stderr
+        accuracy = float(re.search(r"accuracy +([\d.]+)", done.stdout).group(1))
+        assert accuracy == pytest.approx(result["test"]["accuracy"], abs=0.01)
+        assert re.search(r"examples +360\n", done.stdout)
+    done = command("-m", "zoo", "predict", f"--artifact={int8}", "a.png")
+    assert done.stdout.split()[1] == str(digits.test.y[0]), done.stderr
+
+    # A copy outside of any run is known by its labels alone.
+    (tmp_path / "phone").mkdir()
+    for name in ("model_int8.tflite", "labels.txt"):
+        content = (run / "export" / "tflite" / name).read_bytes()
+        (tmp_path / "phone" / name).write_bytes(content)
+    copy = "--artifact=phone/model_int8.tflite"
+    done = command("-m", "zoo", "predict", copy, "a.png")
+    assert done.stdout.split()[1] == str(digits.test.y[0]), done.stderr
+    done = command("-m", "zoo", "evaluate", copy)
+    assert done.returncode == 2
+    assert "lies in no run directory. Pass --run_dir" in done.stderr
+
+
+def test_train_exports_by_default(command, data_dir, tmp_path):
+    flags = ["--model=linear", "--dataset=digits", f"--data_dir={data_dir}"]
+    done = command(str(ROOT / "train.py"), *flags, "--epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "tflite/model_int8.tflite" in done.stdout
+    assert (tmp_path / "runs/linear-digits/export/export.json").exists()
+    done = command(str(ROOT / "train.py"), *flags, "--export=none", "--run_dir=plain")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "plain" / "export").exists()
+    done = command("-m", "export", "--run_dir=plain", "--formats=saved_model")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert [p.name for p in (tmp_path / "plain/export").iterdir()].count("tflite") == 0
+    done = command("-m", "export", "--run_dir=plain", "--formats=tflite")
+    assert done.returncode == 0, done.stderr
+    names = [r["name"] for r in read(tmp_path / "plain")["artifacts"]]
+    assert names == ["saved_model", *TFLITE]

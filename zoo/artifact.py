@@ -1,0 +1,223 @@
+"""An exported file in the runtime that its users have, behind one call."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+from zoo import runtime
+from zoo.errors import UserError
+
+#: The signature that every artefact has.
+SIGNATURE = "serving_default"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """An input or output: name, dtype, shape and (scale, zero point) or None."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    quantization: tuple[float, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """A loaded artefact: call it on inputs, get probabilities.
+
+    Attributes:
+        path: the file, or the SavedModel's directory.
+        format: ``saved_model`` or ``tflite``.
+        input: what the runtime takes.
+        output: what the runtime gives.
+        operations: sorted names of the operations; empty for a SavedModel.
+        tensor_dtypes: sorted names of the dtypes of all tensors; likewise.
+    """
+
+    path: pathlib.Path
+    format: str
+    input: Tensor
+    output: Tensor
+    operations: tuple[str, ...]
+    tensor_dtypes: tuple[str, ...]
+    _run: Callable[[np.ndarray], np.ndarray]
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """Runs the artefact on a batch of any size.
+
+        Args:
+            inputs: uint8 images (n, height, width, channels), or float32 (n, 1);
+                any number dtype is taken where its values fit.
+
+        Returns:
+            float32 probabilities (n, classes), or y (n, 1).
+
+        Raises:
+            UserError: inputs of another shape.
+        """
+        inputs = np.asarray(inputs)
+        expected = tuple(self.input.shape[1:])
+        if inputs.ndim == 0 or inputs.shape[1:] != expected:
+            raise UserError(
+                f"{self.path.name} takes inputs of shape (n, "
+                f"{', '.join(map(str, expected))}). Received: {inputs.shape}."
+            )
+        return self._run(inputs)
+
+
+def load(
+    path: str | os.PathLike[str], *, threads: int = 1, workers: int = 1
+) -> Artifact:
+    """Loads a SavedModel directory or a TFLite file.
+
+    Args:
+        path: of the artefact.
+        threads: of each TFLite interpreter.
+        workers: TFLite interpreters that share the examples of a batch: the files
+            are of batch 1.
+
+    Returns:
+        An Artifact.
+
+    Raises:
+        UserError: there is no such artefact, or its file is damaged.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir() and (path / "saved_model.pb").exists():
+        return _load_saved_model(path)
+    if path.is_file() and path.suffix == ".tflite":
+        return _load_tflite(path, threads, workers)
+    raise UserError(
+        "An artefact is a SavedModel's directory, with saved_model.pb in it, or a "
+        f".tflite file. Received: {path}."
+    )
+
+
+def _load_saved_model(path: pathlib.Path) -> Artifact:
+    import tensorflow as tf
+
+    try:
+        with runtime.quiet_stderr():
+            loaded = tf.saved_model.load(str(path))
+        serve = loaded.signatures[SIGNATURE]
+    except Exception as error:
+        # Its readers raise OSError, OpError, KeyError, DecodeError and others.
+        raise UserError(f"{path} cannot be loaded as a SavedModel: {error}") from error
+    (spec,) = serve.structured_input_signature[1].values()
+    (name,) = {"probabilities", "y"} & set(serve.structured_outputs)
+    output = serve.structured_outputs[name]
+
+    def run(inputs: np.ndarray) -> np.ndarray:
+        parts = [
+            serve(**{spec.name: tf.cast(part, spec.dtype)})[name].numpy()
+            for part in np.array_split(inputs, -(-len(inputs) // 500) or 1)
+        ]
+        # `loaded` owns the variables; without a reference to it they are gone.
+        assert loaded is not None
+        return np.concatenate(parts)
+
+    return Artifact(
+        path,
+        "saved_model",
+        Tensor(spec.name, spec.dtype.name, tuple(spec.shape)),
+        Tensor(name, output.dtype.name, tuple(output.shape)),
+        (),
+        (),
+        run,
+    )
+
+
+def _load_tflite(path: pathlib.Path, threads: int, workers: int) -> Artifact:
+    try:
+        content = path.read_bytes()
+        operations, dtypes = _inspect(content)
+        with runtime.quiet_stderr():
+            runners = [_Runner(content, threads) for _ in range(workers)]
+    except Exception as error:
+        # The flatbuffer's reader and the runtime raise what they please.
+        message = " ".join(str(error).split())
+        raise UserError(
+            f"{path} cannot be loaded as a TFLite file: {message}"
+        ) from error
+
+    def run(inputs: np.ndarray) -> np.ndarray:
+        if workers == 1:
+            return runners[0](inputs)
+        parts = np.array_split(inputs, workers)
+        with ThreadPoolExecutor(workers) as pool:
+            answers = pool.map(lambda runner, part: runner(part), runners, parts)
+            return np.concatenate(list(answers))
+
+    first = runners[0]
+    return Artifact(path, "tflite", first.input, first.output, operations, dtypes, run)
+
+
+class _Runner:
+    """One interpreter of a file of batch 1."""
+
+    def __init__(self, content: bytes, threads: int):
+        self._interpreter = Interpreter(model_content=content, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        runner = self._interpreter.get_signature_runner(SIGNATURE)
+        ((self._in_name, self._in),) = runner.get_input_details().items()
+        ((self._out_name, self._out),) = runner.get_output_details().items()
+        self.input = _tensor(self._in_name, self._in)
+        self.output = _tensor(self._out_name, self._out)
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        outputs = np.zeros((len(inputs), *self._out["shape"][1:]), np.float32)
+        for i, quantized in enumerate(self._quantize(inputs)):
+            self._interpreter.set_tensor(self._in["index"], quantized[np.newaxis])
+            self._interpreter.invoke()
+            outputs[i] = self._interpreter.get_tensor(self._out["index"])[0]
+        if self.output.quantization:
+            scale, zero_point = self.output.quantization
+            outputs = (outputs - zero_point) * np.float32(scale)
+        return outputs
+
+    def _quantize(self, inputs: np.ndarray) -> np.ndarray:
+        dtype = np.dtype(self._in["dtype"])
+        if self.input.quantization is None or inputs.dtype == dtype:
+            return inputs.astype(dtype)
+        scale, zero_point = self.input.quantization
+        limits = np.iinfo(dtype)
+        quantized = np.rint(inputs.astype(np.float32) / scale) + zero_point
+        return quantized.clip(limits.min, limits.max).astype(dtype)
+
+
+def _tensor(name: str, details: dict[str, Any]) -> Tensor:
+    scale, zero_point = details["quantization"]
+    return Tensor(
+        name,
+        np.dtype(details["dtype"]).name,
+        tuple(int(size) for size in details["shape"]),
+        (float(scale), int(zero_point)) if scale else None,
+    )
+
+
+def _inspect(content: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Reads operations and tensor dtypes off the file itself, before any delegate."""
+    names = _names_of(schema.BuiltinOperator)
+    types = _names_of(schema.TensorType)
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    operations = {
+        code.customCode.decode()
+        if code.customCode
+        else names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        for code in model.operatorCodes
+    }
+    dtypes = {types[t.type].lower() for graph in model.subgraphs for t in graph.tensors}
+    return tuple(sorted(operations)), tuple(sorted(dtypes))
+
+
+def _names_of(enumeration: type) -> dict[int, str]:
+    return {v: k for k, v in vars(enumeration).items() if isinstance(v, int)}
