@@ -33,6 +33,6 @@ def classify(model: TapeModel, image: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def reference(model: TapeModel, x: tf.Tensor) -> tf.Tensor:
-    """Returns what every artefact is compared with: probabilities, or y."""
+    """Returns what every artifact is compared with: probabilities, or y."""
     y = tf.cast(model(x, training=False), tf.float32)
     return y if model.num_classes is None else tf.nn.softmax(y)

@@ -31,7 +31,7 @@ def export_run(
     *,
     dataset: Dataset | None = None,
 ) -> dict[str, Any]:
-    """Writes R/export: artefacts, export.json and the model card.
+    """Writes R/export: artifacts, export.json and the model card.
 
     Formats of an earlier export of the same weights that are not asked for stay.
 
@@ -46,7 +46,7 @@ def export_run(
     Raises:
         UserError: not a finished run, a damaged model.keras, a target that cannot
             be written.
-        RunError: an artefact does not reach its bounds; nothing has been replaced.
+        RunError: an artifact does not reach its bounds; nothing has been replaced.
     """
     run = finished_run(run_dir)
     run.lock()
@@ -94,7 +94,7 @@ def _write(
     directory: pathlib.Path,
     formats: Sequence[str],
 ) -> Iterator[tuple[str, pathlib.Path, dict[str, Any]]]:
-    """Writes the formats one by one; yields each artefact's name, path and extras."""
+    """Writes the formats one by one; yields each artifact's name, path and extras."""
     data = config["data"]
     if "saved_model" in formats:
         path = directory / "saved_model" / SERVING_VERSION

@@ -10,7 +10,7 @@ from zoo.report import align
 
 
 def summary(export: Mapping[str, Any], run_dir: str | pathlib.Path) -> str:
-    """Returns a table of the artefacts.
+    """Returns a table of the artifacts.
 
     Args:
         export: the content of export.json.

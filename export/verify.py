@@ -1,4 +1,4 @@
-"""Proof: every artefact is run over the whole test split before it gets its name."""
+"""Proof: every artifact is run over the whole test split before it gets its name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.data.spec import Split
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """What an artefact must reach against the Keras model.
+    """What an artifact must reach against the Keras model.
 
     Attributes:
         max_abs_error: of any probability, or of y.
@@ -54,7 +54,7 @@ def verify(
     test: Split,
     reference: np.ndarray,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Runs an artefact over the test split, with one thread and with all.
+    """Runs an artifact over the test split, with one thread and with all.
 
     Args:
         name: a key of ``BOUNDS``.
@@ -65,7 +65,7 @@ def verify(
         reference: float32 outputs of the Keras model for it (n, classes) or (n, 1).
 
     Returns:
-        The record for export.json, and what is wrong with the artefact, if anything.
+        The record for export.json, and what is wrong with the artifact, if anything.
     """
     loaded = artifact.load(path, threads=1)
     record: dict[str, Any] = {

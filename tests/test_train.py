@@ -99,14 +99,14 @@ def test_the_default_dataset_gives_way_loudly_and_only_it(train, tmp_path):
         "http_proxy": "http://127.0.0.1:9",
         "no_proxy": "",
     }
-    flags = ["--model=linear", "--epochs=1"]
+    flags = ["--model=linear", "--epochs=1", "--export=none"]
     done = train(*flags, "--dataset=mnist", **offline)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
-    done = train("--model=mlp", "--epochs=1", **offline)
+    done = train("--model=mlp", "--epochs=1", "--export=none", **offline)
     assert done.returncode == 0, done.stderr
     warnings = [s for s in done.stderr.splitlines() if s.startswith("WARNING")]
     assert len(warnings) == 1
@@ -118,7 +118,7 @@ def test_the_default_dataset_gives_way_loudly_and_only_it(train, tmp_path):
 
 
 def test_train_then_ask_the_run(train, command, tmp_path, digits):
-    flags = ["--model=mlp", "--dataset=digits", "--epochs=3"]
+    flags = ["--model=mlp", "--dataset=digits", "--epochs=3", "--export=none"]
     done = train(*flags)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -158,6 +158,7 @@ def test_progress_bars_are_for_terminals(tmp_path, data_dir):
     process = subprocess.Popen(
         [
             *(sys.executable, TRAIN, "--model=mlp", "--dataset=digits", "--epochs=2"),
+            "--export=none",
             f"--data_dir={data_dir}",
         ],
         cwd=tmp_path,
@@ -191,10 +192,15 @@ def test_the_zoo_as_a_table_and_a_page(command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lst"], "Unknown command 'lst'. Known: describe, list, predict.*'list'"),
+        (
+            ["lst"],
+            "Unknown command 'lst'. Known: describe, evaluate, list, predict.*'list'",
+        ),
         (["describe"], "describe takes one model"),
         (["describe", "convnt"], "Unknown model 'convnt'"),
-        (["predict", "a.png"], "predict takes a run and image files"),
+        (["predict", "a.png"], "predict takes a run or an artifact, and image"),
+        (["evaluate"], "evaluate takes a run or an artifact"),
+        (["evaluate", "--run_dir=none"], "There is no run directory none"),
         (["list", "--modle"], "Unknown command line flag 'modle'"),
     ],
 )
@@ -204,7 +210,7 @@ def test_a_wrong_command_of_zoo_is_explained(command, arguments, message, tmp_pa
 
 
 def test_the_results_that_were_promised_on_mnist(train, mnist_dir, tmp_path):
-    done = train("--model=linear", f"--dataset={mnist_dir}")
+    done = train("--model=linear", f"--dataset={mnist_dir}", "--export=none")
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "runs/linear-mnist/result.json").read_text())
     assert result["num_test_examples"] == 10_000

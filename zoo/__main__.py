@@ -15,6 +15,7 @@ from absl import flags
 
 from zoo import cli, registry, runtime
 from zoo.errors import UserError, unknown
+from zoo.rundir import finished_run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("artifact", None, "A SavedModel's directory or a .tflite file.")
@@ -57,9 +58,10 @@ def predict_command(arguments: list[str]) -> None:
     """Prints the class and probability of image files."""
     if not (FLAGS.run_dir or FLAGS.artifact) or not arguments:
         raise UserError(
-            "predict takes a run or an artefact, and image files: "
+            "predict takes a run or an artifact, and image files: "
             "python -m zoo predict --run_dir=R a.png b.png"
         )
+    _check_run()
     runtime.start()
     from zoo import evaluation
 
@@ -70,18 +72,25 @@ def predict_command(arguments: list[str]) -> None:
 
 
 def evaluate_command(arguments: list[str]) -> None:
-    """Prints the accuracy of a run or of an artefact on the whole test split."""
+    """Prints the accuracy of a run or of an artifact on the whole test split."""
     if not (FLAGS.run_dir or FLAGS.artifact) or arguments:
         raise UserError(
-            "evaluate takes a run or an artefact: python -m zoo evaluate --run_dir=R. "
+            "evaluate takes a run or an artifact: python -m zoo evaluate --run_dir=R. "
             f"Received: {' '.join(arguments) or 'neither'}."
         )
+    _check_run()
     runtime.start()
     from zoo import evaluation
 
     result = evaluation.evaluate(FLAGS.run_dir, FLAGS.artifact)
     for name, value in result.items():
         print(f"{name}  {value if name == 'examples' else round(value, 6)}")
+
+
+def _check_run() -> None:
+    # Answered before TensorFlow is imported.
+    if FLAGS.run_dir:
+        finished_run(FLAGS.run_dir)
 
 
 COMMANDS = {

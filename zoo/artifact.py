@@ -16,7 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 from zoo import runtime
 from zoo.errors import UserError
 
-#: The signature that every artefact has.
+#: The signature that every artifact has.
 SIGNATURE = "serving_default"
 
 
@@ -32,7 +32,7 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
-    """A loaded artefact: call it on inputs, get probabilities.
+    """A loaded artifact: call it on inputs, get probabilities.
 
     Attributes:
         path: the file, or the SavedModel's directory.
@@ -52,7 +52,7 @@ class Artifact:
     _run: Callable[[np.ndarray], np.ndarray]
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Runs the artefact on a batch of any size.
+        """Runs the artifact on a batch of any size.
 
         Args:
             inputs: uint8 images (n, height, width, channels), or float32 (n, 1);
@@ -80,7 +80,7 @@ def load(
     """Loads a SavedModel directory or a TFLite file.
 
     Args:
-        path: of the artefact.
+        path: of the artifact.
         threads: of each TFLite interpreter.
         workers: TFLite interpreters that share the examples of a batch: the files
             are of batch 1.
@@ -89,7 +89,7 @@ def load(
         An Artifact.
 
     Raises:
-        UserError: there is no such artefact, or its file is damaged.
+        UserError: there is no such artifact, or its file is damaged.
     """
     path = pathlib.Path(path)
     if path.is_dir() and (path / "saved_model.pb").exists():
@@ -97,7 +97,7 @@ def load(
     if path.is_file() and path.suffix == ".tflite":
         return _load_tflite(path, threads, workers)
     raise UserError(
-        "An artefact is a SavedModel's directory, with saved_model.pb in it, or a "
+        "An artifact is a SavedModel's directory, with saved_model.pb in it, or a "
         f".tflite file. Received: {path}."
     )
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from zoo import registry
-from zoo.data import sources
+from zoo.data import names, sources
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 
@@ -62,18 +61,21 @@ class Config:
         registry.check_model(self.model)
         registry.check_recipe(self.model, self.recipe)
         Recipe().override(**self._checkable_overrides())
+        names.data_root(self.data_dir)
         if self.dataset is not None:
             sources.check_name(self.dataset, self.data_dir)
         if not 0 <= self.seed < 2**31:
             raise UserError(f"--seed must be 0 to 2**31 - 1. Received: {self.seed}.")
+        if self.run_dir == "":
+            raise UserError("--run_dir is empty. Leave it out for runs/MODEL-DATASET.")
         if self.eval_every < 1:
             raise UserError(
                 f"--eval_every must be 1 or more. Received: {self.eval_every}."
             )
 
     def _checkable_overrides(self) -> dict[str, Any]:
-        # The recipe itself is behind TensorFlow. Momentum is checked by itself
-        # here and together with the recipe's optimizer later.
+        # The recipe itself is behind TensorFlow: momentum is checked by itself
+        # here, and together with the recipe's optimizer later.
         fields = dict(self.overrides)
         if "momentum" in fields or "nesterov" in fields:
             fields.setdefault("optimizer", "sgd")
@@ -101,19 +103,3 @@ def parse_image_size(text: str | None) -> tuple[int, int] | None:
             f"Received: {text}."
         )
     return sizes[0], sizes[-1]
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Lists what differs between two configurations, ``key: old -> new``."""
-    lines = []
-    for key in sorted({*old, *new}):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            lines += [f"{key}.{line}" for line in differences(before, after)]
-        elif before != after and not _both_nan(before, after):
-            lines.append(f"{key}: {before} -> {after}")
-    return lines
-
-
-def _both_nan(a: Any, b: Any) -> bool:
-    return all(isinstance(v, float) and math.isnan(v) for v in (a, b))

@@ -55,7 +55,7 @@ def read_image(path: str | os.PathLike[str], input_shape: Sequence[int]) -> np.n
         UserError: the file is missing or is not such an image.
     """
     try:
-        content = pathlib.Path(path).read_bytes()
+        content = images.read_bytes(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     try:
@@ -92,10 +92,10 @@ def run_dataset(run: RunDir) -> Dataset:
 def open_model(
     run_dir: str | None, artifact_path: str | None
 ) -> tuple[Callable[[np.ndarray], np.ndarray], RunDir | None]:
-    """Opens a run, or an artefact of one, as a function of a batch.
+    """Opens a run, or an artifact of one, as a function of a batch.
 
     Args:
-        run_dir: a finished run; None to find the run that the artefact lies in.
+        run_dir: a finished run; None to find the run that the artifact lies in.
         artifact_path: a SavedModel or TFLite file; None for the run's own model.
 
     Returns:
@@ -103,7 +103,7 @@ def open_model(
         (n, 1), and the run, if there is one.
 
     Raises:
-        UserError: not a run, not an artefact, or an artefact that was changed since
+        UserError: not a run, not an artifact, or an artifact that was changed since
             it was exported.
     """
     if artifact_path is None:
@@ -134,7 +134,7 @@ def _run_around(path: pathlib.Path) -> RunDir | None:
 
 
 def _check_unchanged(path: pathlib.Path, run: RunDir) -> None:
-    """Raises UserError if the artefact is not the one that export.json describes."""
+    """Raises UserError if the artifact is not the one that export.json describes."""
     if not (run.export / "export.json").exists():
         return
     for record in read_json(run.export / "export.json").get("artifacts", []):
@@ -149,14 +149,14 @@ def _check_unchanged(path: pathlib.Path, run: RunDir) -> None:
 
 
 def evaluate(run_dir: str | None, artifact_path: str | None) -> dict[str, float]:
-    """Evaluates a run, or an artefact, on the whole test split of the run's dataset.
+    """Evaluates a run, or an artifact, on the whole test split of the run's dataset.
 
     Returns:
         ``examples`` and ``accuracy``, or for a regression ``examples`` and
         ``mean_squared_error``.
 
     Raises:
-        UserError: see ``open_model``; also an artefact that lies in no run.
+        UserError: see ``open_model``; also an artifact that lies in no run.
     """
     ask, run = open_model(run_dir, artifact_path)
     if run is None:
@@ -177,7 +177,7 @@ def evaluate(run_dir: str | None, artifact_path: str | None) -> dict[str, float]
 def predict_images(
     run_dir: str | None, artifact_path: str | None, paths: Sequence[str]
 ) -> list[tuple[str, str, float]]:
-    """Classifies image files with a run's model, or with an artefact.
+    """Classifies image files with a run's model, or with an artifact.
 
     Returns:
         (path, class name, probability) for each file.

@@ -19,6 +19,13 @@ OPTIMIZERS = [
     "rmsprop",
     "sgd",
 ]
+#: What ``augment`` may hold: the name and the meaning of its strength.
+AUGMENTATIONS = {
+    "shift": "largest shift, as a share of height and width",
+    "rotate": "largest rotation, in degrees",
+    "scale": "largest change of size, as a share",
+    "shear": "largest shear, as a share",
+}
 LOSSES = [
     "auto",
     "cross_entropy",
@@ -27,6 +34,7 @@ LOSSES = [
     "one_hot_mean",
     "one_hot_sum",
 ]
+MAX_COUNT = 1_000_000_000
 SCHEDULES = ("constant", "cosine")
 ORDERS = ("shuffled", "file")
 REMAINDERS = ("drop", "keep")
@@ -61,7 +69,7 @@ class Recipe:
         order: ``shuffled`` anew in every pass, or ``file``.
         remainder: whether a pass ``drop``s or ``keep``s its last partial batch.
         augment: random changes of the training images: strengths by name, see
-            ``zoo.data.augment.STRENGTHS``.
+            ``AUGMENTATIONS``.
         num_examples: size of a dataset that is generated to order.
         epochs: rounds of training, each with a line in metrics.csv.
         steps_per_epoch: steps in a round; None for one pass over the data.
@@ -91,6 +99,11 @@ class Recipe:
     steps_per_execution: int = 1
 
     def __post_init__(self):
+        if self.task not in (None, "classification", "regression"):
+            raise unknown("task", str(self.task), ("classification", "regression"))
+        for name in self.augment:
+            if name not in AUGMENTATIONS:
+                raise unknown("augmentation", name, AUGMENTATIONS)
         for name, kind, known in (
             ("optimizer", "optimizer", OPTIMIZERS),
             ("loss", "loss", LOSSES),
@@ -103,6 +116,7 @@ class Recipe:
         _at_least(1, self, "batch_size", "steps_per_epoch", optional=True)
         _at_least(1, self, "epochs", "num_examples", "steps_per_execution")
         _at_least(0, self, "min_steps")
+        _at_most(self, "epochs", "steps_per_epoch", "min_steps", "num_examples")
         _in_range(self, "learning_rate", 0.0, math.inf, low_open=True)
         _in_range(self, "weight_decay", 0.0, math.inf)
         _in_range(self, "momentum", 0.0, 1.0)
@@ -122,13 +136,16 @@ class Recipe:
         """Returns the recipe with some fields replaced.
 
         Another optimizer brings its own momentum: the recipe's is dropped unless
-        it is given too.
+        it is given too. A length that is asked for is that length, in passes over
+        the data, however small these are: ``min_steps`` is dropped.
 
         Raises:
             UserError: a value that the field does not take.
         """
         if fields.get("optimizer", self.optimizer) != self.optimizer:
             fields = {"momentum": 0.0, "nesterov": False} | fields
+        if "epochs" in fields:
+            fields = {"min_steps": 0} | fields
         return dataclasses.replace(self, **fields)
 
     def to_json(self) -> dict[str, Any]:
@@ -141,9 +158,19 @@ def _at_least(low: int, recipe: Recipe, *names: str, optional: bool = False) -> 
         value = getattr(recipe, name)
         if value is None and optional:
             continue
-        if not isinstance(value, int) or value < low:
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
             raise UserError(
                 f"--{name} must be a whole number, {low} or more. Received: {value}."
+            )
+
+
+def _at_most(recipe: Recipe, *names: str) -> None:
+    # Far beyond what anyone trains; larger numbers would not fit the step's counter.
+    for name in names:
+        if (getattr(recipe, name) or 0) > MAX_COUNT:
+            raise UserError(
+                f"--{name} must be {MAX_COUNT} or less. Received: "
+                f"{getattr(recipe, name)}."
             )
 
 
@@ -151,6 +178,8 @@ def _in_range(
     recipe: Recipe, name: str, low: float, high: float, *, low_open: bool = False
 ) -> None:
     value = getattr(recipe, name)
+    if not isinstance(value, int | float):
+        raise UserError(f"--{name} must be a number. Received: {value!r}.")
     # NaN fails every comparison; infinity is never below an infinite bound.
     if not (low <= value < high) or (low_open and value == low):
         bounds = f"{'above' if low_open else 'at least'} {low:g}"

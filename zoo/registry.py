@@ -15,6 +15,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from zoo import runtime
 from zoo.errors import unknown
 from zoo.recipe import Recipe
 
@@ -109,6 +110,7 @@ def get_architecture(model: str) -> Architecture:
     """
     check_model(model)
     if model not in _ARCHITECTURES:
+        runtime.check_backend()
         importlib.import_module(_declarations()[model].module)
     return _ARCHITECTURES[model]
 
@@ -124,7 +126,8 @@ def get_recipe(model: str, recipe: str = "default") -> Recipe:
 
 
 def import_all() -> None:
-    """Imports every architecture, so that Keras can load any of them."""
+    """Imports every architecture and loss, so that Keras can load any of them."""
+    importlib.import_module("zoo.models.losses")
     for model in list_models():
         get_architecture(model)
 

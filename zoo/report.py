@@ -23,7 +23,7 @@ def summary(
         rows += [
             ("", "weight    bias"),
             ("learned", _line(result["learned"])),
-            ("true", _line({"weight": 3.0, "bias": 2.0})),
+            ("true", _line(result["true"])),
             ("least squares", _line(result["least_squares"])),
             ("test loss", f"{result['test']['loss']:.4f}"),
         ]

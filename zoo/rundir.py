@@ -11,7 +11,6 @@ from typing import Any
 
 import filelock
 
-from zoo import config as config_module
 from zoo import files
 from zoo.errors import RunError, UserError
 
@@ -26,6 +25,13 @@ _OURS = (
     "plots",
     "export",
 )
+
+#: What the files of a run cannot do without.
+REQUIRED = {
+    "config.json": ("identity", "data", "dataset_used", "data_dir", "image_size"),
+    "result.json": ("model", "recipe", "dataset", "num_params", "steps", "test"),
+    "export.json": ("model_sha256", "artifacts"),
+}
 
 
 class RunDir:
@@ -47,12 +53,18 @@ class RunDir:
 
     def check_writable(self) -> None:
         """Raises UserError unless the directory can be made or written."""
-        place = self.path.absolute()
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"--run_dir is not a directory. Received: {self.path}.")
-        while not place.exists():
-            place = place.parent
-        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        try:
+            if self.path.exists() and not self.path.is_dir():
+                raise UserError(f"--run_dir is not a directory. Received: {self.path}.")
+            place = self.path.absolute()
+            while not place.exists():
+                place = place.parent
+            writable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+        except OSError as error:  # a name that is too long, before Python 3.12
+            raise UserError(
+                f"--run_dir is no path: {error.strerror}. Received: {self.path}."
+            ) from None
+        if not writable:
             raise UserError(
                 "The run directory cannot be written. Received: "
                 f"--run_dir={self.path}. Choose another, or change its permissions."
@@ -65,6 +77,7 @@ class RunDir:
             RunError: another process has it.
         """
         self.check_writable()
+        self.check_content()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
@@ -98,19 +111,14 @@ class RunDir:
         Raises:
             UserError: another configuration, or files that are not a run's.
         """
+        self.check_content()
+        for leftover in self.path.glob(files.BESIDE):  # of a process that was killed
+            leftover.unlink()
         if overwrite:
             self.clear()
-        present = {entry.name for entry in self.path.iterdir()} - {".lock"}
-        if not present:
-            return
         if not self.config.exists():
-            raise UserError(
-                f"{self.path} has files in it but is not a run directory: "
-                f"{', '.join(sorted(present)[:3])}. Choose another --run_dir."
-            )
-        changes = config_module.differences(
-            read_json(self.config).get("identity", {}), identity
-        )
+            return
+        changes = differences(read_json(self.config)["identity"], identity)
         if changes:
             raise UserError(
                 f"{self.path} holds a run of another configuration ("
@@ -118,8 +126,23 @@ class RunDir:
                 "to replace it."
             )
 
+    def check_content(self) -> None:
+        """Raises UserError if what is in the directory is not a run's."""
+        if self.config.exists() or not self.path.exists():
+            return
+        present = {entry for entry in self.path.iterdir() if entry.name != ".lock"}
+        if strangers := present - set(self.path.glob(files.BESIDE)):
+            names = ", ".join(sorted(entry.name for entry in strangers)[:3])
+            raise UserError(
+                f"{self.path} has files in it but is not a run directory: {names}. "
+                "Choose another --run_dir."
+            )
+
     def clear(self) -> None:
-        """Removes what a run has written here, and nothing else."""
+        """Removes what a run has written here, and nothing else.
+
+        The directory must be a run's, see ``check_content``.
+        """
         for name in _OURS:
             entry = self.path / name
             if entry.is_dir() and not entry.is_symlink():
@@ -147,7 +170,21 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as JSON: {error}.") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object.")
+    if missing := [key for key in REQUIRED.get(path.name, ()) if key not in content]:
+        raise UserError(f"{path} is damaged: it has no {', '.join(missing)}.")
     return content
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Lists what differs between two configurations, ``key: old -> new``."""
+    lines = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += [f"{key}.{line}" for line in differences(before, after)]
+        elif before != after:
+            lines.append(f"{key}: {before} -> {after}")
+    return lines
 
 
 def finished_run(run_dir: str | os.PathLike[str]) -> RunDir:

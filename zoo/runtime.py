@@ -18,6 +18,7 @@ _NOISE = re.compile(
     rb"|INFO: Created TensorFlow Lite XNNPACK delegate"
     # Said on every machine that has no NVIDIA driver.
     rb"|E\d{4} .*failed call to cuInit: .*\(303\)"
+    rb"|\s+\[\[\{\{node .*\}\}\]\]"
     # An error that is raised, and told here a second time.
     rb"|W\d{4} .*Local rendezvous is aborting"
     # What the TFLite converter says of its own options, at every conversion.
@@ -29,7 +30,8 @@ _NOISE = re.compile(
 
 def check_backend() -> None:
     """Raises UserError unless Keras is going to run on TensorFlow."""
-    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    os.environ["KERAS_BACKEND"] = backend
     if backend != "tensorflow":
         raise UserError(
             "This zoo trains with tf.GradientTape, on the TensorFlow backend of Keras. "
@@ -55,8 +57,12 @@ def start() -> None:
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Holds back what is written to file descriptor 2; passes on all but noise."""
-    sys.stderr.flush()
-    kept = os.dup(2)
+    try:
+        sys.stderr.flush()
+        kept = os.dup(2)
+    except (AttributeError, OSError, ValueError):  # there is no stderr
+        yield
+        return
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:

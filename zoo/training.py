@@ -20,6 +20,7 @@ from zoo import files, registry
 from zoo.callbacks import Bookkeeper
 from zoo.config import Config
 from zoo.data import pipeline, sources
+from zoo.data.builders import linear_regression
 from zoo.data.spec import Dataset
 from zoo.models.tape import TapeModel
 from zoo.recipe import Recipe
@@ -144,7 +145,9 @@ def _fit(
     return result
 
 
-def _evaluated_epochs(epochs: int, every: int) -> list[int]:
+def _evaluated_epochs(epochs: int, every: int) -> list[int] | int:
+    if epochs % every == 0:
+        return every
     # The last one always, so that metrics.csv ends with the final weights.
     return sorted({*range(every, epochs + 1, every), epochs})
 
@@ -156,6 +159,7 @@ def _compare_with_least_squares(model: TapeModel, dataset: Dataset) -> dict[str,
     at_zero, at_one = model(tf.constant([[0.0], [1.0]])).numpy()[:, 0].astype(float)
     return {
         "learned": {"weight": at_one - at_zero, "bias": at_zero},
+        "true": {"weight": linear_regression.WEIGHT, "bias": linear_regression.BIAS},
         "least_squares": {"weight": float(weight), "bias": float(bias)},
     }
 

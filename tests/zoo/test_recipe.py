@@ -31,6 +31,11 @@ from zoo.recipe import OPTIMIZERS, Recipe
         ({"weight_decay": -0.1}, "--weight_decay"),
         ({"optimizer": "adm"}, "Unknown optimizer 'adm'.*Did you mean 'adam'"),
         ({"schedule": "cosin"}, "Unknown schedule 'cosin'.*Did you mean 'cosine'"),
+        ({"epochs": 10**12}, "--epochs must be 1000000000 or less"),
+        ({"batch_size": True}, "--batch_size must be a whole number"),
+        ({"learning_rate": "a"}, "--learning_rate must be a number. Received: 'a'"),
+        ({"task": "ranking"}, "Unknown task 'ranking'"),
+        ({"augment": {"flp": 1.0}}, "Unknown augmentation 'flp'"),
         ({"loss": "mse"}, "Unknown loss 'mse'. Known: auto, cross_entropy"),
     ],
 )
@@ -39,6 +44,11 @@ def test_a_value_out_of_range_is_explained(fields, message):
         Recipe(**fields)
     with pytest.raises(UserError, match=message):
         Recipe().override(**fields)
+
+
+def test_epochs_that_are_asked_for_are_passes_over_the_data():
+    assert Recipe(epochs=6, min_steps=300).override(epochs=2).min_steps == 0
+    assert Recipe(epochs=6, min_steps=300).override(batch_size=2).min_steps == 300
 
 
 def test_another_optimizer_brings_its_own_momentum():

@@ -38,10 +38,13 @@ def test_one_new_file_is_a_new_architecture(command, tmp_path, data_dir):
     from tests.conftest import ROOT
 
     shutil.copytree(ROOT / "zoo", tmp_path / "zoo")
+    shutil.copytree(ROOT / "export", tmp_path / "export")
     shutil.copy(ROOT / "train.py", tmp_path)
     (tmp_path / "zoo" / "models" / "tiny.py").write_text(NEW_MODEL)
     flags = ["--model=tiny", "--dataset=digits", f"--data_dir={data_dir}"]
-    done = command("train.py", *flags, "--recipe=quick", PYTHONPATH=str(tmp_path))
+    done = command(
+        "train.py", *flags, "--recipe=quick", "--export=none", PYTHONPATH=str(tmp_path)
+    )
     assert done.returncode == 0, done.stderr
     assert "test accuracy" in done.stdout
     code = (

@@ -9,7 +9,7 @@ import pytest
 
 from zoo import backup, files
 from zoo.errors import RunError, UserError
-from zoo.rundir import RunDir, finished_run
+from zoo.rundir import REQUIRED, RunDir, finished_run
 
 IDENTITY = {"model": "mlp", "settings": {"epochs": 3, "learning_rate": 0.1}}
 
@@ -22,14 +22,19 @@ def run(tmp_path):
     directory.unlock()
 
 
+def write_config(run):
+    content = dict.fromkeys(REQUIRED["config.json"])
+    files.write_json(run.config, content | {"identity": IDENTITY})
+
+
 def test_the_same_run_may_go_on(run):
     run.claim(IDENTITY, overwrite=False)
-    files.write_json(run.config, {"identity": IDENTITY})
+    write_config(run)
     run.claim(IDENTITY, overwrite=False)
 
 
 def test_another_configuration_is_refused_with_the_differences(run):
-    files.write_json(run.config, {"identity": IDENTITY})
+    write_config(run)
     other = {"model": "mlp", "settings": {"epochs": 5, "learning_rate": 0.1}}
     with pytest.raises(UserError, match=r"settings.epochs: 3 -> 5\).*--overwrite"):
         run.claim(other, overwrite=False)
@@ -37,13 +42,32 @@ def test_another_configuration_is_refused_with_the_differences(run):
     assert not run.config.exists()
 
 
-def test_files_that_are_not_a_run_are_never_removed(run):
-    (run.path / "thesis.tex").write_text("years of work")
-    with pytest.raises(UserError, match=r"not a run directory: thesis.tex"):
-        run.claim(IDENTITY, overwrite=False)
-    with pytest.raises(UserError, match=r"not a run directory: thesis.tex"):
-        run.claim(IDENTITY, overwrite=True)
-    assert (run.path / "thesis.tex").read_text() == "years of work"
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["thesis.tex", "export/a.py", "backup/old.zip"])
+def test_files_that_are_not_a_run_are_never_touched(tmp_path, name, overwrite):
+    path = tmp_path / "mine" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("years of work")
+    directory = RunDir(tmp_path / "mine")
+    message = f"not a run directory: {name.split('/')[0]}"
+    with pytest.raises(UserError, match=message):
+        directory.lock()
+    assert not (tmp_path / "mine" / ".lock").exists()
+    with pytest.raises(UserError, match=message):
+        directory.claim(IDENTITY, overwrite=overwrite)
+    assert path.read_text() == "years of work"
+
+
+def test_what_a_killed_process_left_half_written_is_removed(run):
+    for name in (".config.0123abcd.json", ".model.89abcdef.keras"):
+        (run.path / name).write_text("half")
+    run.claim(IDENTITY, overwrite=False)
+    assert [entry.name for entry in run.path.iterdir()] == [".lock"]
+
+
+def test_a_name_that_is_too_long_is_explained():
+    with pytest.raises(UserError, match="--run_dir"):
+        RunDir("a" * 300).lock()
 
 
 def test_a_second_process_is_refused_at_once(run):
@@ -61,7 +85,7 @@ def test_a_run_that_is_not_there_or_not_finished_is_refused(tmp_path):
         finished_run(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{", "\x00", "[" * 100_000])
+@pytest.mark.parametrize("content", ["", "[1]", "{", "{}", "\x00", "[" * 100_000])
 def test_a_config_edited_by_hand_is_explained(run, content):
     run.config.write_text(content)
     with pytest.raises(UserError, match="config.json"):

@@ -54,6 +54,7 @@ def test_a_run_leaves_what_it_should(model, config, digits, capfd):
     rows = list(csv.DictReader((outcome.run_dir / "metrics.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert int(rows[-1]["step"]) == result["steps"]
+    assert all(row["val_loss"] for row in rows)
     assert float(rows[-1]["loss"]) == result["train"]["loss"]
     assert float(rows[-1]["val_accuracy"]) == pytest.approx(result["test"]["accuracy"])
     # Not a terminal: nothing on the screen.
@@ -110,6 +111,14 @@ def test_a_finished_run_is_left_alone_and_another_one_refused(config):
 
 def test_an_interrupted_run_goes_on_to_the_same_end(config, tmp_path, monkeypatch):
     whole = training.run(config(run_dir=str(tmp_path / "whole")))
+    start_at = training.pipeline.TrainingBatches.start_at
+    starts = []
+
+    def record(self, step):
+        starts.append(step)
+        start_at(self, step)
+
+    monkeypatch.setattr(training.pipeline.TrainingBatches, "start_at", record)
     epoch_begin = training.Bookkeeper.on_epoch_begin
 
     def interrupt(self, epoch, logs=None):
@@ -122,7 +131,11 @@ def test_an_interrupted_run_goes_on_to_the_same_end(config, tmp_path, monkeypatc
         training.run(config())
     assert (tmp_path / "run" / "backup").is_dir()
     assert not (tmp_path / "run" / "result.json").exists()
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert starts == [0, 22]
     resumed = training.run(config())
+    assert starts == [0, 22, 44]
+    assert resumed.result["train_seconds"] > float(rows[-1]["seconds"])
     assert not (tmp_path / "run" / "backup").exists()
     for a, b in zip(
         zoo.load_run(whole.run_dir).get_weights(),
@@ -133,6 +146,12 @@ def test_an_interrupted_run_goes_on_to_the_same_end(config, tmp_path, monkeypatc
     assert resumed.result["train"]["loss"] == pytest.approx(
         whole.result["train"]["loss"], rel=1e-4
     )
+
+
+def test_evaluation_is_as_rare_as_asked_for_and_ends_with_the_last(config):
+    outcome = training.run(config(eval_every=2))
+    rows = list(csv.DictReader((outcome.run_dir / "metrics.csv").open()))
+    assert [bool(row["val_loss"]) for row in rows] == [False, True, True]
 
 
 @pytest.mark.parametrize(

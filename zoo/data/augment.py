@@ -11,14 +11,6 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-#: What a recipe's ``augment`` may hold: the name and the meaning of its strength.
-STRENGTHS = {
-    "shift": "largest shift, as a share of height and width",
-    "rotate": "largest rotation, in degrees",
-    "scale": "largest change of size, as a share",
-    "shear": "largest shear, as a share",
-}
-
 
 def augment(
     images: tf.Tensor, strengths: Mapping[str, float], seed: tf.Tensor
@@ -27,7 +19,7 @@ def augment(
 
     Args:
         images: (batch, height, width, channels), 0..255.
-        strengths: by name, see ``STRENGTHS``.
+        strengths: by name, see ``zoo.recipe.AUGMENTATIONS``.
         seed: int (2,), as (seed of the run, step).
 
     Returns:
@@ -47,8 +39,8 @@ def affine(
 ) -> tf.Tensor:
     """Shifts, rotates, scales and shears around the center, bilinearly, onto black.
 
-    The strengths are those of ``STRENGTHS``; each image draws from -1 to 1 times
-    them.
+    The strengths are those of ``zoo.recipe.AUGMENTATIONS``; each image draws from -1
+    to 1 times them.
     """
     images = tf.cast(images, tf.float32)
     batch, height, width = tf.unstack(tf.shape(images)[:3])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo import runtime
 from zoo.data.memory import allocate
 from zoo.data.spec import Contents, Split
 from zoo.errors import UserError
@@ -110,6 +111,12 @@ def _classes(directory: Path) -> dict[str, list[Path]]:
     folders = _folders(directory)
     if not folders:
         raise UserError(f"{directory} has no class folders.")
+    for folder in folders:
+        if folder.name != folder.name.strip() or len(folder.name.splitlines()) != 1:
+            raise UserError(
+                f"The class folder {str(folder)!r} has a name that labels.txt cannot "
+                "hold: spaces at an end or a line break. Rename it."
+            )
     classes = {folder.name: _images(folder) for folder in folders}
     for name, images in classes.items():
         if not images:
@@ -170,18 +177,19 @@ def _decoder(
     from zoo.data import images
 
     def native(path: Path) -> np.ndarray:
-        data = _read_bytes(path)
+        data = images.read_bytes(path)
         return tf.io.decode_image(data, expand_animations=False).numpy()
 
     if image_size is None:
-        image_size = _named(native)(first).shape[:2]
+        with runtime.quiet_stderr():
+            image_size = _named(native)(first).shape[:2]
     height, width = image_size
 
     @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
     def decode(data: tf.Tensor) -> tf.Tensor:
         return images.decode(data, height, width, 3)
 
-    return _named(lambda path: decode(_read_bytes(path)).numpy())
+    return _named(lambda path: decode(images.read_bytes(path)).numpy())
 
 
 def _named(load: Callable[[Path], np.ndarray]) -> Callable[[Path], np.ndarray]:
@@ -201,35 +209,18 @@ def _named(load: Callable[[Path], np.ndarray]) -> Callable[[Path], np.ndarray]:
     return named
 
 
-def _read_bytes(path: Path) -> bytes:
-    data = path.read_bytes()
-    # TensorFlow 2.21 takes the palette's indices for gray values and says nothing.
-    if data[:2] == b"BM" and len(data) > 54 and data[28] == 8 and _has_colors(data):
-        raise UserError(f"{path} is a BMP with a palette: save it as PNG.")
-    return data
-
-
-def _has_colors(bmp: bytes) -> bool:
-    """Whether an 8-bit BMP's palette is anything but the gray values in order."""
-    start = 14 + int.from_bytes(bmp[14:18], "little")
-    count = int.from_bytes(bmp[46:50], "little") or 256
-    palette = bmp[start : start + 4 * count]
-    return any(
-        palette[4 * i : 4 * i + 3] != bytes([i % 256] * 3)
-        for i in range(len(palette) // 4)
-    )
-
-
 def _decode_all(
     paths: list[Path], load: Callable[[Path], np.ndarray]
 ) -> tuple[np.ndarray, bool]:
     """Decodes files to uint8 (n, height, width, 3); tells if all of them are gray."""
     gray, result = True, None
-    for i, pixels in enumerate(_in_parallel(load, paths)):
-        if result is None:
-            result = allocate((len(paths), *pixels.shape))
-        result[i] = pixels
-        gray = gray and bool((pixels == pixels[..., :1]).all())
+    # TensorFlow says of its own what becomes our error.
+    with runtime.quiet_stderr():
+        for i, pixels in enumerate(_in_parallel(load, paths)):
+            if result is None:
+                result = allocate((len(paths), *pixels.shape))
+            result[i] = pixels
+            gray = gray and bool((pixels == pixels[..., :1]).all())
     assert result is not None  # scan() returns no empty split.
     return result, gray
 

@@ -1,12 +1,18 @@
 """Image files to pixels, in TensorFlow operations only.
 
 The same functions run in tf.data, in a SavedModel (inside ``tf.map_fn``) and in
-``predict``, so a picture becomes the same pixels everywhere.
+``predict``, so a picture becomes the same pixels everywhere. A BMP with a palette is
+refused where files are read; in a SavedModel TensorFlow takes it for gray.
 """
 
 from __future__ import annotations
 
+import os
+import pathlib
+
 import tensorflow as tf
+
+from zoo.errors import UserError
 
 
 def decode(image_bytes: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor:
@@ -75,3 +81,28 @@ def _luma(image: tf.Tensor) -> tf.Tensor:
         tf.cast(image[..., :3], tf.float32) * weights, axis=-1, keepdims=True
     )
     return tf.saturate_cast(tf.round(luma), tf.uint8)
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Reads an image file that TensorFlow would not misread.
+
+    Raises:
+        UserError: a BMP with a palette of colors.
+        OSError: the file cannot be read.
+    """
+    data = pathlib.Path(path).read_bytes()
+    # TensorFlow 2.21 takes the palette's indices for gray values and says nothing.
+    if data[:2] == b"BM" and len(data) > 54 and data[28] == 8 and _has_colors(data):
+        raise UserError(f"{path} is a BMP with a palette: save it as PNG.")
+    return data
+
+
+def _has_colors(bmp: bytes) -> bool:
+    """Whether an 8-bit BMP's palette is anything but the gray values in order."""
+    start = 14 + int.from_bytes(bmp[14:18], "little")
+    count = int.from_bytes(bmp[46:50], "little") or 256
+    palette = bmp[start : start + 4 * count]
+    return any(
+        palette[4 * i : 4 * i + 3] != bytes([i % 256] * 3)
+        for i in range(len(palette) // 4)
+    )

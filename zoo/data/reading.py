@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from zoo.data import catalog, images, prepare
+from zoo.data import images, names, prepare
 from zoo.data.memory import allocate
 from zoo.data.spec import Dataset, DataSpec, Split
 from zoo.errors import UserError
@@ -38,7 +38,7 @@ def read_images(
         UserError: not labeled images, no train split, or labels are missing.
         RunError: the data are damaged or do not fit in memory.
     """
-    keys = catalog.image_and_label(builder)
+    keys = names.image_and_label(builder)
     label = builder.info.features[keys[1]]
     shape = builder.info.features[keys[0]].shape
     try:

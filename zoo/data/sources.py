@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from zoo.data import catalog, local, prepare
+from zoo.data import local, names, prepare
 from zoo.data.spec import Dataset
 from zoo.errors import UserError
 
@@ -31,7 +31,7 @@ def check_name(dataset: str, data_dir: str | None) -> None:
         UserError: unknown name, configuration or version, not a dataset of labeled
             images, or a directory that is missing, empty or unreadable.
     """
-    catalog.check_name(dataset, data_dir)
+    names.check_name(dataset, data_dir)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,22 +67,22 @@ def resolve(dataset: str | None, *, default: str, data_dir: str | None) -> Choic
     """
     name = default if dataset is None else dataset
     check_name(name, data_dir)
-    root = catalog.data_root(data_dir)
-    if name in catalog.OWN:
+    root = names.data_root(data_dir)
+    if name in names.OWN:
         return Choice(name, name)
-    if catalog.is_directory(name):
+    if names.is_directory(name):
         source = local.open_directory(name)
         if not _local_path(source, root, None).exists():
             source.files.check()
         return Choice(name, name)
-    builder = catalog.tfds_builder(name, root)
+    builder = names.tfds_builder(name, root)
     if builder.is_prepared() or prepare.is_reachable(builder):
         return Choice(name, name)
     if dataset is not None or default != _SUBSTITUTED:
         raise prepare.offline_error(name, builder)
     hosts = ", ".join(url.split("/")[2] for url in prepare.probed_sites(builder))
     reason = f"{name} is not prepared in {root}, and {hosts} does not answer"
-    return Choice(name, catalog.DIGITS, reason)
+    return Choice(name, names.DIGITS, reason)
 
 
 @prepare.without_warnings()
@@ -119,18 +119,22 @@ def load(
     name = choice.used if isinstance(choice, Choice) else choice
     _check_image_size(image_size)
     check_name(name, data_dir)
-    root = catalog.data_root(data_dir)
-    if name == catalog.LINEAR_REGRESSION:
+    root = names.data_root(data_dir)
+    if name == names.LINEAR_REGRESSION:
         return _load_line(root, num_examples, seed, progress)
-    if name == catalog.DIGITS:
+    if name == names.DIGITS:
         return _load_digits(root, image_size, progress)
-    if catalog.is_directory(name):
+    if names.is_directory(name):
         return _load_local(local.open_directory(name), root, image_size, progress)
     return _load_tfds(name, root, image_size, progress)
 
 
 def _check_image_size(image_size: tuple[int, int] | None) -> None:
-    if image_size is not None and (len(image_size) != 2 or min(image_size) < 1):
+    if image_size is not None and not (
+        isinstance(image_size, tuple | list)
+        and len(image_size) == 2
+        and all(isinstance(side, int) and side >= 1 for side in image_size)
+    ):
         raise UserError(
             "image_size must be a height and a width of at least 1. "
             f"Received: {image_size}"
@@ -153,12 +157,12 @@ def _load_line(root: Path, num_examples: int, seed: int, progress: bool) -> Data
     builder = prepare.prepared(
         lambda: linear_regression.LinearRegression(data_dir=root, config=config),
         root=root,
-        what=catalog.LINEAR_REGRESSION,
+        what=names.LINEAR_REGRESSION,
         progress=progress,
     )
     return reading.read_regression(
         builder,
-        name=catalog.LINEAR_REGRESSION,
+        name=names.LINEAR_REGRESSION,
         source=builder.info.full_name,
         fingerprint=builder.builder_config.name,
     )
@@ -171,12 +175,12 @@ def _load_digits(
     from zoo.data.builders.digits import Digits
 
     builder = prepare.prepared(
-        lambda: Digits(data_dir=root), root=root, what=catalog.DIGITS, progress=progress
+        lambda: Digits(data_dir=root), root=root, what=names.DIGITS, progress=progress
     )
     return reading.read_images(
         builder,
         image_size=image_size,
-        name=catalog.DIGITS,
+        name=names.DIGITS,
         source=builder.info.full_name,
         fingerprint=builder.info.full_name,
     )
@@ -185,12 +189,12 @@ def _load_digits(
 def _load_tfds(
     name: str, root: Path, image_size: tuple[int, int] | None, progress: bool
 ) -> Dataset:
-    builder = catalog.tfds_builder(name, root)
+    builder = names.tfds_builder(name, root)
     # Without a network, TFDS would try for minutes.
     if not builder.is_prepared() and not prepare.is_reachable(builder):
         raise prepare.offline_error(name, builder)
     builder = prepare.prepared(
-        lambda: catalog.tfds_builder(name, root),
+        lambda: names.tfds_builder(name, root),
         root=root,
         what=name,
         progress=progress,

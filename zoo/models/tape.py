@@ -55,6 +55,13 @@ class TapeModel(keras.Model):
         cls, name: str, input_shape: tuple[int, ...], num_classes: int | None
     ) -> None:
         """Raises UserError unless the architecture takes such examples."""
+        counts = [*input_shape, 2 if num_classes is None else num_classes]
+        if not all(isinstance(n, int) and n >= 1 for n in counts):
+            raise UserError(
+                "Sizes of examples and the number of classes must be whole numbers, 1 "
+                f"or more. Received: input_shape={tuple(input_shape)}, "
+                f"num_classes={num_classes}."
+            )
         if len(input_shape) not in cls.example_ranks or (
             num_classes is None and 1 not in cls.example_ranks
         ):
@@ -67,7 +74,7 @@ class TapeModel(keras.Model):
     @property
     def num_outputs(self) -> int:
         """Width of the last layer: the classes, or 1 for regression."""
-        return self.num_classes or 1
+        return 1 if self.num_classes is None else self.num_classes
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the weights for inputs of this shape, batch included."""
@@ -100,6 +107,9 @@ class TapeModel(keras.Model):
         return logs
 
     def _gradient_norm(self, gradients: list[tf.Tensor]) -> tf.Tensor:
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            replica = tf.distribute.get_replica_context()
+            gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         # scale_loss is linear: what it makes of 1 is the factor to take out.
         return tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(1.0)
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from scipy import ndimage
 
 from zoo.data import augment
+from zoo.recipe import AUGMENTATIONS
 
 SEED = (3, 7)
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 12, 16, 3)).astype("uint8")
@@ -15,7 +16,7 @@ SMOOTH = ndimage.gaussian_filter(IMAGES.astype("float32"), (0, 2, 2, 0))
 STRENGTHS = {"shift": 0.1, "rotate": 15.0, "scale": 0.2, "shear": 0.2}
 
 
-@pytest.mark.parametrize("name", augment.STRENGTHS)
+@pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_inside_tf_data_it_is_what_it_is_eagerly(name):
     def change(images, step):
         seed = tf.stack([tf.constant(3, tf.int64), step])
@@ -32,7 +33,7 @@ def test_inside_tf_data_it_is_what_it_is_eagerly(name):
     assert not np.allclose(eager, IMAGES)
 
 
-@pytest.mark.parametrize("name", augment.STRENGTHS)
+@pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_without_strength_nothing_changes(name):
     same = augment.augment(IMAGES, {name: 0.0}, SEED)
     np.testing.assert_allclose(same, IMAGES, atol=1e-3)

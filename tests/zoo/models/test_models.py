@@ -66,6 +66,23 @@ def test_keras_file_round_trip(name, recipe, tmp_path):
     )
 
 
+def test_another_process_loads_the_file_of_every_recipe(command, tmp_path):
+    for name, recipe in RECIPES:
+        input_shape, num_classes = size_for(name, recipe)
+        model = zoo.create_model(
+            name, input_shape=input_shape, num_classes=num_classes, recipe=recipe
+        )
+        model.save(tmp_path / f"{name}-{recipe}.keras")
+    code = (
+        "import pathlib, zoo, keras\n"
+        "for path in sorted(pathlib.Path().glob('*.keras')):\n"
+        "    print(path.stem, keras.models.load_model(path).compiled)"
+    )
+    done = command("-c", code)
+    expected = sorted(f"{name}-{recipe} True" for name, recipe in RECIPES)
+    assert sorted(done.stdout.splitlines()) == expected, done.stderr
+
+
 @pytest.mark.parametrize(("name", "recipe"), RECIPES)
 def test_every_variable_gets_a_gradient_and_moves(name, recipe):
     input_shape, num_classes = size_for(name, recipe)
@@ -152,6 +169,14 @@ def test_a_name_cannot_be_registered_twice():
         (
             lambda: zoo.get_recipe("mlp", "tutorial_kers"),
             "Unknown recipe of mlp 'tutorial_kers'.*Did you mean 'tutorial_keras'",
+        ),
+        (
+            lambda: zoo.create_model("mlp", input_shape=(0, 8, 1), num_classes=2),
+            r"must be whole numbers, 1 or more. Received: input_shape=\(0, 8, 1\)",
+        ),
+        (
+            lambda: zoo.create_model("linear", input_shape=(8, 8, 1), num_classes=0),
+            "must be whole numbers, 1 or more. .*num_classes=0",
         ),
         (
             lambda: zoo.create_model("convnet", input_shape=(1,), num_classes=None),

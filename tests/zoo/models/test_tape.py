@@ -113,7 +113,12 @@ def test_two_replicas_report_the_loss_of_one():
 
     def train():
         keras.utils.set_random_seed(3)
-        model = zoo.create_model("mlp", input_shape=(12, 12, 1), num_classes=10)
+        model = zoo.create_model(
+            "mlp",
+            input_shape=(12, 12, 1),
+            num_classes=10,
+            report_gradient_norm=True,
+        )
         return model.fit(data, epochs=2, verbose=0).history, model.get_weights()
 
     one, one_weights = train()
@@ -121,6 +126,7 @@ def test_two_replicas_report_the_loss_of_one():
         two, two_weights = train()
     assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
     assert one["accuracy"] == pytest.approx(two["accuracy"])
+    assert one["gradient_norm"] == pytest.approx(two["gradient_norm"], rel=1e-3)
     for a, b in zip(one_weights, two_weights, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.data import catalog, sources
+from zoo.data import names, sources
 from zoo.errors import UserError
 
 
@@ -65,8 +65,8 @@ def test_known_names_win_over_directories_of_that_name(tmp_path, monkeypatch):
     for name in ("mnist", "mine", "my/own", "emnist/letters"):
         (tmp_path / name).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    assert not catalog.is_directory("mnist")
-    assert not catalog.is_directory("digits")
-    assert not catalog.is_directory("emnist/letters")
+    assert not names.is_directory("mnist")
+    assert not names.is_directory("digits")
+    assert not names.is_directory("emnist/letters")
     for name in ("./mnist", "mine", "my/own", str(tmp_path / "mine"), "../x", "~/x"):
-        assert catalog.is_directory(name)
+        assert names.is_directory(name)

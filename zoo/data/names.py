@@ -157,10 +157,14 @@ def _tfds_names() -> list[str]:
 def _is_prepared_folder(root: Path, name: str) -> bool:
     """Whether data prepared by somebody else's builder lie in the data directory."""
     folder = root / name
-    return bool(name) and any(
-        True
-        for pattern in ("*/dataset_info.json", "*/*/dataset_info.json")
-        for _ in folder.glob(pattern)
+    return (
+        bool(name)
+        and _exists(str(folder))
+        and any(
+            True
+            for pattern in ("*/dataset_info.json", "*/*/dataset_info.json")
+            for _ in folder.glob(pattern)
+        )
     )
 
 
