@@ -1,0 +1,1 @@
+"""Measurements, and the documents that quote them."""
