@@ -83,7 +83,7 @@ def verify(
     cores = os.cpu_count() or 1
     settings = [{"threads": 1, "workers": cores}]
     if loaded.format == "tflite":
-        settings.append({"threads": cores, "workers": 1})
+        settings.append({"threads": cores, "workers": cores})
     problems = _contract_problems(name, loaded, data)
     for setting in settings:
         outputs = artifact.load(path, **setting)(test.x)

@@ -11,6 +11,23 @@ from zoo.models.tape import TapeModel
 from zoo.recipe import Recipe, initializer
 from zoo.registry import register
 
+_TUTORIAL = Recipe(
+    task="regression",
+    model={
+        "kernel_initializer": initializer("Constant", value=5.0),
+        "bias_initializer": initializer("Constant", value=10.0),
+    },
+    loss="mean_squared_error",
+    optimizer="sgd",
+    learning_rate=0.01,
+    batch_size=None,
+    order="file",
+    num_examples=1000,
+    epochs=10,
+    steps_per_epoch=20,
+    steps_per_execution=20,
+)
+
 RECIPES = {
     "default": Recipe(
         # Adam is 0.2 points better, with weights that int8 takes 0.1 points from.
@@ -24,39 +41,9 @@ RECIPES = {
         steps_per_execution=50,
     ),
     # W = 3.02, B = 2.17 at the end: 200 steps of 0.01 are not quite enough for B.
-    "tutorial": Recipe(
-        task="regression",
-        model={
-            "kernel_initializer": initializer("Constant", value=5.0),
-            "bias_initializer": initializer("Constant", value=10.0),
-        },
-        loss="mean_squared_error",
-        optimizer="sgd",
-        learning_rate=0.01,
-        batch_size=None,
-        order="file",
-        num_examples=1000,
-        epochs=10,
-        steps_per_epoch=20,
-        steps_per_execution=20,
-    ),
+    "tutorial": _TUTORIAL,
     # The same in a tf.keras.Model subclass, on more data and for longer.
-    "tutorial_subclass": Recipe(
-        task="regression",
-        model={
-            "kernel_initializer": initializer("Constant", value=5.0),
-            "bias_initializer": initializer("Constant", value=10.0),
-        },
-        loss="mean_squared_error",
-        optimizer="sgd",
-        learning_rate=0.01,
-        batch_size=None,
-        order="file",
-        num_examples=2000,
-        epochs=15,
-        steps_per_epoch=20,
-        steps_per_execution=20,
-    ),
+    "tutorial_subclass": _TUTORIAL.override(num_examples=2000, epochs=15),
 }
 
 
