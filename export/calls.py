@@ -25,7 +25,7 @@ _SERVING = """### TF Serving
     tensorflow_model_server --rest_api_port=8501 --model_name={model} \\
         --model_base_path=$PWD/saved_model
     curl -d '{body}' localhost:8501/v1/models/{model}:predict
-"""
+{shortened}"""
 
 _BYTES = """
 An encoded image, of any size:
@@ -33,6 +33,8 @@ An encoded image, of any size:
     echo '{{"signature_name": "serve_bytes", "instances": [{{"b64": "'$(base64 -w0 \\
         a.png)'"}}]}}' > body.json
     curl -d @body.json localhost:8501/v1/models/{model}:predict
+
+A file that does not decode fails its whole request.
 """
 
 _KOTLIN = """### Kotlin (Android, LiteRT)
@@ -82,7 +84,7 @@ await loadLiteRt('wasm/');
 const model = await loadAndCompile(
     'tflite/model_float32.tflite', {{accelerator: 'wasm'}});
 const input = new Tensor(new Float32Array({size}), [{shape}]);  // {float_fill}
-const [output] = model.run(input);
+const [output] = await model.run(input);
 const {output} = output.toTypedArray();
 ```
 """
@@ -108,7 +110,8 @@ def examples(export: Mapping[str, Any]) -> list[str]:
             "output": "probabilities",
             "server_example": f"{zeros}np.uint8)",
             "phone_example": f"{zeros}np.float32)",
-            "body": '{"instances": ' + _nested(data["input_shape"], "0") + "}",
+            "body": '{"instances": ' + _corner(data["input_shape"][-1]) + "}",
+            "shortened": "\nA corner of 2x2 pixels stands for the image here.\n",
             "float_fill": "raw pixels, 0 to 255",
         }
     else:
@@ -118,6 +121,7 @@ def examples(export: Mapping[str, Any]) -> list[str]:
             "server_example": "[[1.0]]",
             "phone_example": "np.float32([[1.0]])",
             "body": '{"instances": [[1.0]]}',
+            "shortened": "",
             "float_fill": "x",
         }
     sections = []
@@ -152,9 +156,6 @@ def _product(shape: list[int]) -> int:
     return size
 
 
-def _nested(shape: list[int], value: str) -> str:
-    """Writes one example of a shape as JSON, shortened to its corner."""
-    text = value
-    for _ in shape:
-        text = f"[{text}, ...]"
-    return f"[{text}]"
+def _corner(channels: int) -> str:
+    """Writes one image of 2x2 black pixels as JSON."""
+    return str([[[[0] * channels] * 2] * 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -188,4 +189,4 @@ def _versions(result: Mapping[str, Any]) -> str:
 
 
 def _cell(name: str) -> str:
-    return name.replace("|", "\\|").replace("\n", " ")
+    return re.sub(r"([\\`*_<>|#\[\]])", r"\\\1", name)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import os
 import pathlib
 import shutil
 import sys
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from export import card, contract, saved_model, tflite, verify
+from export.formats import FORMATS, parse_formats
 from zoo import evaluation, files, runtime
 from zoo.data.spec import Dataset
 from zoo.errors import RunError, UserError
@@ -48,6 +49,9 @@ def export_run(
             be written.
         RunError: an artifact does not reach its bounds; nothing has been replaced.
     """
+    formats = parse_formats(",".join(formats))
+    if not formats:
+        raise UserError(f"No export format was named. Known: {', '.join(FORMATS)}.")
     run = finished_run(run_dir)
     run.lock()
     try:
@@ -55,9 +59,14 @@ def export_run(
         model = evaluation.load_run(run_dir)
         dataset = dataset or evaluation.run_dataset(run)
         reference = _reference(model, dataset)
-        with _replacing(run.export) as directory, runtime.quiet_stderr():
+        _check_is_of(run, model, reference, dataset)
+        with (
+            _write_errors(run.export),
+            _replacing(run.export) as directory,
+            runtime.quiet_stderr(),
+        ):
             weights = files.sha256(run.model)
-            records = _carry_over(run, directory, formats, weights)
+            records, left_out = _carry_over(run, directory, formats, weights)
             for name, path, extra in _write(model, config, dataset, directory, formats):
                 record, problems = verify.verify(
                     name, path, directory, config["data"], dataset.test, reference
@@ -76,8 +85,8 @@ def export_run(
                 "description": _description(model),
                 "data": config["data"],
                 "per_class": _per_class(reference, dataset),
-                "left_out": _left_out(config["data"], formats),
-                "artifacts": records,
+                "left_out": left_out | _left_out(config["data"], formats),
+                "artifacts": sorted(records, key=lambda r: FORMATS.index(r["format"])),
             }
             files.write_json(directory / "export.json", content)
             text = card.text(read_json(run.result), content)
@@ -126,6 +135,19 @@ def _reference(model: TapeModel, dataset: Dataset) -> np.ndarray:
     )
 
 
+def _check_is_of(
+    run: RunDir, model: TapeModel, reference: np.ndarray, dataset: Dataset
+) -> None:
+    """Raises UserError unless model.keras is the one that result.json describes."""
+    result = read_json(run.result)
+    accuracy = result["test"].get("accuracy")
+    right = reference.argmax(axis=1) == dataset.test.y.reshape(-1)
+    # In other batches a tie may fall the other way.
+    close = accuracy is None or abs(accuracy - right.mean()) <= 2 / len(right)
+    if model.name != result["model"] or not close:
+        raise UserError(f"{run.model} is not the model that {run.result} is about.")
+
+
 def _per_class(reference: np.ndarray, dataset: Dataset) -> list[tuple[str, int, int]]:
     """Returns (class, right, all) for each class with test examples."""
     if dataset.spec.num_classes is None:
@@ -153,40 +175,78 @@ def _left_out(data: Mapping[str, Any], formats: Sequence[str]) -> dict[str, str]
 
 def _carry_over(
     run: RunDir, directory: pathlib.Path, formats: Sequence[str], weights: str
-) -> list[dict[str, Any]]:
-    """Copies what an earlier export of the same weights holds in other formats."""
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Copies what an earlier export of the same weights holds in other formats.
+
+    Returns:
+        The records of what was copied, and what that export left out.
+
+    Raises:
+        UserError: a file is gone or is not what it was.
+    """
     if not (run.export / "export.json").exists():
-        return []
+        return [], {}
     earlier = read_json(run.export / "export.json")
-    if earlier.get("model_sha256") != weights:
-        return []
-    records = []
-    for folder in ("saved_model", "tflite"):
-        if folder not in formats and (run.export / folder).is_dir():
-            shutil.copytree(run.export / folder, directory / folder)
-            records += [
-                record
-                for record in earlier["artifacts"]
-                if record["path"].startswith(f"{folder}/")
-            ]
-    return records
+    if earlier["model_sha256"] != weights:
+        return [], {}
+    records = [
+        record
+        for record in earlier["artifacts"]
+        if record["path"].split("/")[0] not in formats
+    ]
+    for record in records:
+        path = run.export / record["path"]
+        if not path.exists() or files.checksum(path) != record["sha256"]:
+            raise UserError(
+                f"{path} is not what was exported. Name its format too, with "
+                f"--formats={','.join(FORMATS)}, to write it anew."
+            )
+    for folder in {record["path"].split("/")[0] for record in records}:
+        shutil.copytree(run.export / folder, directory / folder)
+    return records, earlier["left_out"] if "tflite" not in formats else {}
 
 
 @contextlib.contextmanager
 def _replacing(target: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields a directory beside ``target`` that takes its place at the end."""
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-    old = beside.with_suffix(".old")
+    """Yields a directory beside ``target`` that takes its place at the end.
+
+    Only one process at a time: what an earlier one left when it was killed is put
+    back or removed first.
+    """
+    beside, old = (target.with_name(f".{target.name}.{n}") for n in ("new", "old"))
+    if old.exists() and not target.exists():
+        old.rename(target)
+    if target.exists() and not target.is_dir():
+        raise UserError(f"The export cannot be written: {target} is not a directory.")
+    for leftover in (beside, old):
+        shutil.rmtree(leftover, ignore_errors=True)
     try:
         beside.mkdir()
         yield beside
         if target.exists():
             target.rename(old)
-        beside.rename(target)
-    except OSError as error:
-        raise UserError(
-            f"The export cannot be written to {target}: {error.strerror or error}."
-        ) from error
+        try:
+            beside.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _write_errors(target: pathlib.Path) -> Iterator[None]:
+    """Makes what the file system refuses an error of one line."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        # TensorFlow says: operation, path; reason [operation].
+        said = str(error).splitlines()[0].split("; ")[-1].split(" [Op:")[0]
+        reason = getattr(error, "strerror", None) or said
+        message = f"The export to {target} failed: {reason}. {target} is as it was."
+        denied = isinstance(error, PermissionError) or (
+            isinstance(error, OSError) and error.errno == errno.EROFS
+        )
+        raise (UserError if denied else RunError)(message) from error

@@ -55,7 +55,8 @@ def write(
         model: the trained model.
         data: the run's data, as config.json describes them.
         directory: where to write, there already.
-        calibration: training inputs (n, ...), see ``calibration_inputs``.
+        calibration: training inputs (n, ...), see ``calibration_inputs``. A pixel at 0
+            and one at 255 are added to them.
 
     Raises:
         RunError: an operation that is not built in.
@@ -122,6 +123,10 @@ def convert(
         def representative_dataset() -> Iterator[dict[str, np.ndarray]]:
             for example in calibration:
                 yield {name: example[np.newaxis]}
+            # Images that never reach black and white would stretch the input's scale.
+            extremes = calibration[:1].copy()
+            extremes.flat[:2] = 0.0, 255.0
+            yield {name: extremes}
 
         converter.representative_dataset = representative_dataset
     if variant == "int8":
@@ -148,6 +153,7 @@ def convert(
 def _culprits(message: str) -> str:
     """Finds the operations that a converter's message complains of."""
     operations = re.findall(r"'tf\.(\w+)' op is neither|tf\.(\w+) ?[({]", message)
-    operations += re.findall(r"(?:Flex|Custom) ops?: ([\w, ]+)", message)
-    found = {name for match in operations for name in np.atleast_1d(match) if name}
+    names = [name for match in operations for name in match]
+    names += re.findall(r"(?:Flex|Custom) ops?: ([\w, ]+)", message)
+    found = {name for name in names if name}
     return ", ".join(sorted(found)) or " ".join(message.split())[:300]

@@ -56,13 +56,13 @@ class Artifact:
 
         Args:
             inputs: uint8 images (n, height, width, channels), or float32 (n, 1);
-                any number dtype is taken where its values fit.
+                pixels of any other number type are rounded to whole ones.
 
         Returns:
             float32 probabilities (n, classes), or y (n, 1).
 
         Raises:
-            UserError: inputs of another shape.
+            UserError: inputs of another shape, not finite, or pixels out of 0..255.
         """
         inputs = np.asarray(inputs)
         expected = tuple(self.input.shape[1:])
@@ -71,7 +71,22 @@ class Artifact:
                 f"{self.path.name} takes inputs of shape (n, "
                 f"{', '.join(map(str, expected))}). Received: {inputs.shape}."
             )
+        if inputs.dtype.kind not in "biuf" or not np.isfinite(inputs).all():
+            raise UserError(
+                f"{self.path.name} takes finite numbers. Received: {inputs.dtype}."
+            )
+        if len(expected) == 3 and inputs.dtype != np.uint8:
+            inputs = _pixels(inputs)
+        if len(inputs) == 0:
+            return np.zeros((0, *self.output.shape[1:]), np.float32)
         return self._run(inputs)
+
+
+def _pixels(inputs: np.ndarray) -> np.ndarray:
+    low, high = (inputs.min(), inputs.max()) if inputs.size else (0, 0)
+    if low < 0 or high > 255:
+        raise UserError(f"Pixels are raw, 0 to 255. Received: {low:g} to {high:g}.")
+    return np.rint(inputs).astype(np.uint8)
 
 
 def load(
@@ -109,11 +124,11 @@ def _load_saved_model(path: pathlib.Path) -> Artifact:
         with runtime.quiet_stderr():
             loaded = tf.saved_model.load(str(path))
         serve = loaded.signatures[SIGNATURE]
+        (spec,) = serve.structured_input_signature[1].values()
+        (name,) = {"probabilities", "y"} & set(serve.structured_outputs)
     except Exception as error:
         # Its readers raise OSError, OpError, KeyError, DecodeError and others.
         raise UserError(f"{path} cannot be loaded as a SavedModel: {error}") from error
-    (spec,) = serve.structured_input_signature[1].values()
-    (name,) = {"probabilities", "y"} & set(serve.structured_outputs)
     output = serve.structured_outputs[name]
 
     def run(inputs: np.ndarray) -> np.ndarray:

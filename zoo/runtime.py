@@ -20,7 +20,7 @@ _NOISE = re.compile(
     rb"|E\d{4} .*failed call to cuInit: .*\(303\)"
     rb"|\s+\[\[\{\{node .*\}\}\]\]"
     # An error that is raised, and told here a second time.
-    rb"|W\d{4} .*Local rendezvous is aborting"
+    rb"|W\d{4} .*(Local rendezvous is aborting|OP_REQUIRES failed)"
     # What the TFLite converter says of its own options, at every conversion.
     rb"|W\d{4} .*(tf_tfl_flatbuffer_helpers|flatbuffer_export)\.cc"
     rb"|fully_quantize: "
