@@ -65,7 +65,8 @@ flags.DEFINE_boolean(
     "deterministic",
     False,
     "The same bits from every run on the same machine, also from one that was "
-    "killed and resumed. Without it: the same batches, weights within rounding.",
+    "killed and resumed. Without it: the same batches, weights within rounding. Costs "
+    "about a tenth of the speed with a small model, less with a large one.",
 )
 flags.DEFINE_enum(
     "progress",

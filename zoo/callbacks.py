@@ -197,14 +197,5 @@ class Bookkeeper(keras.callbacks.Callback):
 
 def _variables(model: TapeModel) -> list[keras.Variable]:
     """All state of a training, the metrics last: Keras resets them once more."""
-    optimizer = model.optimizer
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    tracked = optimizer.variables
-    ids = {id(variable) for variable in tracked}
-    # Keras 3.15 leaves Nadam's running product out of ``variables``.
-    hidden = [
-        value
-        for value in vars(inner).values()
-        if isinstance(value, keras.Variable) and id(value) not in ids
-    ]
-    return [*model.variables, *tracked, *hidden, *model.metrics_variables]
+    optimizer = model.optimizer.variables
+    return [*model.variables, *optimizer, *model.metrics_variables]
