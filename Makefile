@@ -1,17 +1,21 @@
-# make train [ARGS="--model=mlp"]   trains; make test   tests; both install first.
+# make train [ARGS="--model=mlp"]   trains; make test   tests; make soak   tests for an
+# hour and writes its table into BUILD.md. All install first.
 
 PYTHON ?= python3
 ARGS ?= --model=convnet
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: train test lint clean
+.PHONY: train test soak lint clean
 
 train: $(VENV)/installed
 	@$(RUN) train.py $(ARGS)
 
 test: $(VENV)/installed
 	@$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist=loadfile $(TESTS)
+
+soak: $(VENV)/installed
+	@$(RUN) -m tests.soak $(SOAK)
 
 lint: $(VENV)/installed
 	@$(RUN) -m ruff check .

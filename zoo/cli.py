@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
-from zoo.errors import UserError, ZooError
+from zoo.errors import Interrupted, UserError, ZooError
 
 
 def main(command: Callable[[list[str]], int | None]) -> None:
-    """Runs a command and exits: 0 done, 1 failed, 2 the user's mistake, 130 Ctrl-C.
+    """Runs a command and exits: 0 done, 1 failed, 2 the user's mistake.
+
+    130 after Ctrl-C, 143 after SIGTERM.
 
     An error of the zoo's own kind is one line on stderr. Anything else is a bug and
     keeps its traceback.
@@ -20,7 +22,8 @@ def main(command: Callable[[list[str]], int | None]) -> None:
         sys.exit(command(sys.argv) or 0)
     except ZooError as error:
         line = " ".join(str(error).split())
-        print(f"Error: {line}", file=sys.stderr)
+        kind = "" if isinstance(error, Interrupted) else "Error: "
+        print(f"{kind}{line}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
@@ -47,7 +50,7 @@ def parse_flags(argv: Sequence[str], doc: str) -> list[str]:
         sys.exit(0)
     try:
         return flags.FLAGS(list(argv))[1:]
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:  # ValueError: --noflag=value
         raise UserError(f"{error} (--help lists the flags)") from None
 
 

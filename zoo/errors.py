@@ -1,4 +1,4 @@
-"""The two ways in which a command ends badly without being at fault itself."""
+"""The ways in which a command ends badly without being at fault itself."""
 
 from __future__ import annotations
 
@@ -22,6 +22,19 @@ class RunError(ZooError):
     """Right request, failed work: disk full, damaged data, lost network. Exit 1."""
 
     exit_code = 1
+
+
+class Interrupted(ZooError):
+    """A signal asked for a stop, and what there was to keep is kept.
+
+    Args:
+        message: what was kept and how to go on.
+        signal: the number of the signal; the exit code is 128 above it.
+    """
+
+    def __init__(self, message: str, signal: int):
+        super().__init__(message)
+        self.exit_code = 128 + signal
 
 
 def unknown(kind: str, received: str, known: Iterable[str]) -> UserError:

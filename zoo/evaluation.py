@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ from zoo.data import images, sources
 from zoo.data.spec import Dataset
 from zoo.errors import UserError
 from zoo.models.tape import TapeModel
-from zoo.rundir import RunDir, finished_run, read_json
+from zoo.rundir import RunDir, check_form, finished_run, read_json
 
 if TYPE_CHECKING:
     from zoo.artifact import Artifact
@@ -187,17 +187,41 @@ def predict_images(
     """
     ask, run = open_model(run_dir, artifact_path)
     if run is not None:
-        spec: dict[str, Any] = read_json(run.config)["data"]
-        input_shape, class_names = spec["input_shape"], spec["class_names"]
+        input_shape, class_names = _shape_and_classes(run)
     else:
         input_shape, class_names = ask.input.shape[1:], _labels_beside(ask)
     if len(input_shape) != 3:
         raise UserError("A regression does not take images.")
     batch = np.stack([read_image(path, input_shape) for path in paths])
+    try:
+        probabilities = ask(batch)
+    except (ValueError, tf.errors.OpError):
+        probabilities = np.empty((0, 0))
+    if probabilities.shape != (len(paths), len(class_names)):
+        raise UserError(
+            f"The model does not turn images of {tuple(input_shape)} into "
+            f"{len(class_names)} classes, as the files beside it say. Were they edited?"
+        )
     return [
         (path, class_names[row.argmax()], float(row.max()))
-        for path, row in zip(paths, ask(batch), strict=True)
+        for path, row in zip(paths, probabilities, strict=True)
     ]
+
+
+def _shape_and_classes(run: RunDir) -> tuple[tuple[int, ...], list[str]]:
+    """Returns the shape of an example and the class names, from config.json."""
+    config = read_json(run.config)
+    check_form(
+        run.config, config, {"data": {"class_names": [str], "input_shape": [int]}}
+    )
+    shape = tuple(config["data"]["input_shape"])
+    sensible = all(1 <= size <= 4096 for size in shape)
+    if shape != (1,) and not (sensible and len(shape) == 3 and shape[2] in (1, 3)):
+        raise UserError(
+            f"{run.config} has been edited: data.input_shape must be height, width "
+            f"(1 to 4096) and 1 or 3 channels. Received: {str(shape)[:80]}."
+        )
+    return shape, config["data"]["class_names"]
 
 
 def _labels_beside(loaded: Artifact) -> list[str]:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+
+def warn(message: str) -> None:
+    """Prints a warning of one line on stderr."""
+    print(f"WARNING: {message}", file=sys.stderr, flush=True)
 
 
 def summary(

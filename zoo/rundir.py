@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import filelock
@@ -16,7 +18,6 @@ from zoo.errors import RunError, UserError
 
 # What a run may own. --overwrite removes these and nothing else.
 _OURS = (
-    "config.json",
     "metrics.csv",
     "result.json",
     "model.keras",
@@ -24,6 +25,7 @@ _OURS = (
     "tensorboard",
     "plots",
     "export",
+    "config.json",  # last: while it is there, the rest is a run's
 )
 
 #: What the files of a run cannot do without.
@@ -32,6 +34,17 @@ REQUIRED = {
     "result.json": ("model", "recipe", "dataset", "num_params", "steps", "test"),
     "export.json": ("model_sha256", "artifacts"),
 }
+
+
+# What is read again from result.json: see ``check_form``.
+_LINE = {"weight": float, "bias": float}
+_RESULT = {
+    **dict.fromkeys(("model", "recipe", "dataset", "dataset_requested"), str),
+    **dict.fromkeys(("num_params", "num_train_examples", "num_test_examples"), int),
+    **{"train_seconds": float, "steps": int, "examples_per_second": int},
+}
+_CLASSIFICATION = {"test": {"accuracy": float}}
+_REGRESSION = {"test": {"loss": float}, "learned": _LINE, "least_squares": _LINE}
 
 
 class RunDir:
@@ -59,22 +72,55 @@ class RunDir:
             place = self.path.absolute()
             while not place.exists():
                 place = place.parent
+            read_only = place.is_dir() and os.statvfs(place).f_flag & os.ST_RDONLY
             writable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
         except OSError as error:  # a name that is too long, before Python 3.12
             raise UserError(
                 f"--run_dir is no path: {error.strerror}. Received: {self.path}."
             ) from None
+        if read_only:
+            raise RunError(
+                f"The file system of --run_dir={self.path} is read-only. Choose "
+                "another --run_dir."
+            )
         if not writable:
             raise UserError(
                 "The run directory cannot be written. Received: "
                 f"--run_dir={self.path}. Choose another, or change its permissions."
             )
 
+    def check_free(self) -> None:
+        """Raises RunError if another process works in the directory. Writes nothing."""
+        if (self.path / ".lock").exists():
+            self.lock()
+            self.unlock()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the directory; what cannot be written in it becomes a RunError."""
+        self.lock()
+        try:
+            yield
+        except BrokenPipeError:  # nobody reads what is printed: not about files
+            raise
+        except OSError as error:
+            kept = "The last good backup is as it was: then run"
+            if not any(self.backup.glob("step-*.json")):
+                kept = "Then run"
+            raise RunError(
+                f"Writing to {self.path} failed: {error.strerror or error} "
+                f"({error.filename or self.path}). Make it writable, with space. "
+                f"{kept} the same command again."
+            ) from error
+        finally:
+            self.unlock()
+
     def lock(self) -> None:
         """Takes the directory for this process; the lock dies with it.
 
         Raises:
-            RunError: another process has it.
+            UserError: it cannot be written.
+            RunError: another process has it, or the disk is full.
         """
         self.check_writable()
         self.check_content()
@@ -87,7 +133,8 @@ class RunDir:
                 "another --run_dir."
             ) from None
         except OSError as error:
-            raise UserError(
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise (RunError if full else UserError)(
                 "The run directory cannot be written. Received: "
                 f"--run_dir={self.path} ({error.strerror}). Choose another."
             ) from None
@@ -118,7 +165,11 @@ class RunDir:
             self.clear()
         if not self.config.exists():
             return
-        changes = differences(read_json(self.config)["identity"], identity)
+        before = read_json(self.config)["identity"]
+        if not isinstance(before, Mapping):
+            raise UserError(f"{self.config} is damaged: identity is not an object.")
+        # As JSON has it: without tuples.
+        changes = differences(before, json.loads(json.dumps(identity)))
         if changes:
             raise UserError(
                 f"{self.path} holds a run of another configuration ("
@@ -150,9 +201,24 @@ class RunDir:
             else:
                 entry.unlink(missing_ok=True)
 
+    def read_result(self) -> dict[str, Any]:
+        """Reads result.json.
+
+        Raises:
+            UserError: it is not what a run has written.
+        """
+        result = read_json(self.result)
+        kind = _REGRESSION if "learned" in result else _CLASSIFICATION
+        check_form(self.result, result, _RESULT | kind)
+        return result
+
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Writes result.json, which makes the run a finished one."""
         files.write_json(self.result, result)
+        self.remove_backup()
+
+    def remove_backup(self) -> None:
+        """Removes what only an unfinished run needs."""
         shutil.rmtree(self.backup, ignore_errors=True)
 
 
@@ -164,6 +230,8 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        # What cannot be written again, as half a surrogate, cannot be printed.
+        json.dumps(content, ensure_ascii=False).encode()
     except FileNotFoundError:
         raise UserError(f"{path} is missing. Is {path.parent} a run?") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -185,6 +253,51 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         elif before != after:
             lines.append(f"{key}: {before} -> {after}")
     return lines
+
+
+def check_form(
+    path: pathlib.Path, content: Any, form: Mapping[str, Any], where: str = ""
+) -> None:
+    """Checks what is going to be read of a file that people may have edited.
+
+    Args:
+        path: the file, for the message.
+        content: what it holds.
+        form: what each key must hold: a type (float stands for any number of
+            sensible size), a list of one type, or a form again.
+        where: the key that holds ``content``, for the message.
+
+    Raises:
+        UserError: something is missing or of another kind.
+    """
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path} has been edited: {where or 'it'} is not an object.")
+    for key, kind in form.items():
+        name = f"{where}.{key}" if where else key
+        value = content.get(key)
+        if isinstance(kind, Mapping):
+            check_form(path, value, kind, name)
+        elif isinstance(kind, list):
+            if not isinstance(value, list) or not all(_is(v, kind[0]) for v in value):
+                raise UserError(
+                    f"{path} has been edited: {name} must be a list of "
+                    f"{kind[0].__name__}. Received: {str(value)[:80]}."
+                )
+        elif not _is(value, kind):
+            raise UserError(
+                f"{path} has been edited: {name} must be of type {kind.__name__}. "
+                f"Received: {str(value)[:80]}."
+            )
+
+
+def _is(value: Any, kind: type) -> bool:
+    if kind is str:
+        return isinstance(value, str)
+    kinds = (int, float) if kind is float else int
+    # No string form of a number beyond that is of any use; NaN is below nothing.
+    return (
+        isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < 1e15
+    )
 
 
 def finished_run(run_dir: str | os.PathLike[str]) -> RunDir:

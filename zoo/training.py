@@ -9,6 +9,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -16,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from zoo import files, registry
+from zoo import files, interrupts, registry, report
 from zoo.callbacks import Bookkeeper
 from zoo.config import Config
 from zoo.data import pipeline, sources
@@ -24,7 +25,7 @@ from zoo.data.builders import linear_regression
 from zoo.data.spec import Dataset
 from zoo.models.tape import TapeModel
 from zoo.recipe import Recipe
-from zoo.rundir import RunDir, read_json
+from zoo.rundir import RunDir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,31 +50,18 @@ def run(config: Config) -> Outcome:
 
     Raises:
         UserError: the request cannot be met; nothing has been written.
-        RunError: the work failed.
+        RunError: the work failed; the last backup is as it was.
+        Interrupted: a signal asked for a stop; a backup has been written.
     """
     config.check()
     recipe = registry.get_recipe(config.model, config.recipe)
     recipe = recipe.override(**config.overrides)
     if config.run_dir:
         RunDir(config.run_dir).check_writable()
-    choice = sources.resolve(
-        config.dataset,
-        default=registry.get_architecture(config.model).model_class.default_dataset,
-        data_dir=config.data_dir,
-    )
-    if choice.reason:
-        _warn(
-            f"{choice.requested} was not asked for by name and cannot be had "
-            f"({choice.reason}): training on {choice.used} instead."
-        )
-    dataset = sources.load(
-        choice.used,
-        data_dir=config.data_dir,
-        image_size=config.image_size,
-        num_examples=recipe.num_examples,
-        seed=config.seed,
-        progress=_progress(config) == "bar",
-    )
+        RunDir(config.run_dir).check_free()
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    choice, dataset = _load(config, recipe)
     plan = pipeline.make_plan(recipe, dataset.spec.num_train)
     keras.utils.set_random_seed(config.seed)
     model = registry.create_model(
@@ -88,11 +76,11 @@ def run(config: Config) -> Outcome:
     )
     identity = _identity(config, recipe, dataset)
     directory = RunDir(config.run_dir or _default_run_dir(config, dataset))
-    directory.lock()
-    try:
+    with directory.locked():
         directory.claim(identity, overwrite=config.overwrite)
         if directory.finished:
-            return Outcome(directory.path, read_json(directory.result), dataset, True)
+            directory.remove_backup()  # left if the process died right here
+            return Outcome(directory.path, directory.read_result(), dataset, True)
         files.write_json(directory.config, _describe(config, identity, choice, dataset))
         result = _fit(config, recipe, dataset, plan, model, directory)
         result = _header(config, choice, dataset, model) | result
@@ -100,8 +88,29 @@ def run(config: Config) -> Outcome:
             model.save(beside)
         directory.write_result(result)
         return Outcome(directory.path, result, dataset, False)
-    finally:
-        directory.unlock()
+
+
+def _load(config: Config, recipe: Recipe) -> tuple[sources.Choice, Dataset]:
+    """Returns the dataset, and how it came to be this one."""
+    choice = sources.resolve(
+        config.dataset,
+        default=registry.get_architecture(config.model).model_class.default_dataset,
+        data_dir=config.data_dir,
+    )
+    if choice.reason:
+        report.warn(
+            f"{choice.requested} was not asked for by name and cannot be had "
+            f"({choice.reason}): training on {choice.used} instead."
+        )
+    dataset = sources.load(
+        choice.used,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
+        num_examples=recipe.num_examples,
+        seed=config.seed,
+        progress=_progress(config) == "bar",
+    )
+    return choice, dataset
 
 
 def _fit(
@@ -113,23 +122,42 @@ def _fit(
     directory: RunDir,
 ) -> dict[str, Any]:
     """Trains to the end and evaluates the final weights."""
-    batches = pipeline.TrainingBatches(dataset.train, plan, recipe, seed=config.seed)
-    evaluation = pipeline.evaluation_batches(dataset.test)
-    keeper = Bookkeeper(directory, plan, batches)
-    epochs_done = keeper.restore(model)
-    if epochs_done:
-        print(f"Resuming {directory.path} after epoch {epochs_done}.", flush=True)
-    model.fit(
-        batches.dataset,
-        shuffle=False,  # the pipeline does it
-        initial_epoch=epochs_done,
-        epochs=plan.epochs,
-        validation_data=evaluation,
-        validation_freq=_evaluated_epochs(plan.epochs, config.eval_every),
-        callbacks=[keeper],
-        verbose={"bar": 1, "epoch": 2, "none": 0}[_progress(config)],
+    batches = pipeline.TrainingBatches(
+        dataset.train,
+        plan,
+        recipe,
+        seed=config.seed,
+        op_determinism=config.deterministic,
     )
-    tested = model.evaluate(evaluation, verbose=0, return_dict=True)
+    evaluation = pipeline.evaluation_batches(dataset.test)
+    with interrupts.noticed() as stop:
+        keeper = Bookkeeper(
+            directory,
+            plan,
+            batches,
+            stop=stop,
+            backup_steps=config.backup_steps,
+            again=_how_to_go_on(config),
+        )
+        if step := keeper.restore(model):
+            print(
+                f"Resuming {directory.path} after step {step} of {plan.steps}.",
+                flush=True,
+            )
+        for first, last, data in _epochs(plan, step, batches.dataset):
+            model.fit(
+                data,
+                shuffle=False,  # the pipeline does it
+                initial_epoch=first,
+                epochs=last,
+                validation_data=evaluation,
+                validation_freq=_evaluated_epochs(plan.epochs, config.eval_every),
+                callbacks=[keeper],
+                verbose={"bar": 1, "epoch": 2, "none": 0}[_progress(config)],
+            )
+        tested = model.evaluate(evaluation, verbose=0, return_dict=True)
+        keeper.check_finite(tested, keeper.rows[-1]["learning_rate"])
+        keeper.stop_if_asked()
     trained = {key: keeper.rows[-1][key] for key in tested}
     result = {
         "epochs": plan.epochs,
@@ -143,6 +171,18 @@ def _fit(
     if dataset.spec.task == "regression":
         result |= _compare_with_least_squares(model, dataset)
     return result
+
+
+def _epochs(
+    plan: pipeline.Plan, step: int, dataset: tf.data.Dataset
+) -> Iterator[tuple[int, int, tf.data.Dataset]]:
+    """Yields first epoch, last epoch and batches of what is left after ``step``."""
+    done, begun = divmod(step, plan.steps_per_epoch)
+    if begun:
+        yield done, done + 1, dataset.take(plan.steps_per_epoch - begun)
+        done += 1
+    if done < plan.epochs:
+        yield done, plan.epochs, dataset
 
 
 def _evaluated_epochs(epochs: int, every: int) -> list[int] | int:
@@ -196,6 +236,7 @@ def _identity(config: Config, recipe: Recipe, dataset: Dataset) -> dict[str, Any
         "jit_compile": config.jit_compile,
         "gradient_norm": config.gradient_norm,
         "eval_every": config.eval_every,
+        "deterministic": config.deterministic,
     }
 
 
@@ -255,6 +296,11 @@ def _default_run_dir(config: Config, dataset: Dataset) -> pathlib.Path:
     return pathlib.Path("runs") / "-".join(parts)
 
 
+def _how_to_go_on(config: Config) -> str:
+    without = ", without --overwrite," if config.overwrite else ""
+    return f"Run the same command again{without} to go on."
+
+
 def _jit_compile(config: Config) -> bool:
     if config.jit_compile == "auto":
         return bool(tf.config.list_physical_devices("GPU"))
@@ -265,7 +311,3 @@ def _progress(config: Config) -> str:
     if config.progress == "auto":
         return "bar" if sys.stdout.isatty() else "none"
     return config.progress
-
-
-def _warn(message: str) -> None:
-    print(f"WARNING: {message}", file=sys.stderr, flush=True)

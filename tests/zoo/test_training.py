@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 
 import keras
@@ -110,6 +111,7 @@ def test_a_finished_run_is_left_alone_and_another_one_refused(config):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_end(config, tmp_path, monkeypatch):
+    config = functools.partial(config, backup_steps=1)
     whole = training.run(config(run_dir=str(tmp_path / "whole")))
     start_at = training.pipeline.TrainingBatches.start_at
     starts = []

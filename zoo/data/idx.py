@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from zoo.data.memory import allocate
+from zoo.data import memory
 from zoo.data.spec import Contents, Split
 from zoo.errors import UserError
 
@@ -28,7 +28,7 @@ _NAME = re.compile(
     r"(?:.*-)?(?P<split>train|t10k|test)-(?P<kind>images|labels)"
     r"[-.]idx[134]-ubyte(?:\.gz)?"
 )
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 _PARTS = (
     ("train", "images", "training images (train-images-idx3-ubyte)"),
     ("train", "labels", "training labels (train-labels-idx1-ubyte)"),
@@ -71,7 +71,9 @@ class IdxFiles:
             UserError: see ``check``.
         """
         train_y, test_y, class_names = self._labels()
-        train_x, test_x = read(self.train_images), read(self.test_images)
+        paths = (self.train_images, self.test_images)
+        memory.require(map(_declared, paths), str(self.train_images.parent))
+        train_x, test_x = map(read, paths)
         return Contents(
             Split(_with_channels(train_x), train_y.astype(np.int32)),
             Split(_with_channels(test_x), test_y.astype(np.int32)),
@@ -174,7 +176,7 @@ def read(path: Path) -> np.ndarray:
     """
     with _open(path) as (stream, _):
         shape = _header(path, stream, (1, 3, 4))
-        data = allocate(shape)
+        data = memory.allocate(shape)
         view, done = memoryview(data).cast("B"), 0
         while done < len(view):
             count = stream.readinto(view[done : done + _CHUNK])  # type: ignore[attr-defined]
@@ -182,6 +184,11 @@ def read(path: Path) -> np.ndarray:
                 raise UserError(f"{path} is truncated.")
             done += count
     return data
+
+
+def _declared(path: Path) -> tuple[int, ...]:
+    with _open(path) as (stream, _):
+        return _header(path, stream, (1, 3, 4))
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:

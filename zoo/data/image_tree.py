@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo import runtime
-from zoo.data.memory import allocate
+from zoo.data import memory
 from zoo.data.spec import Contents, Split
 from zoo.errors import UserError
 
@@ -46,7 +46,10 @@ class ImageTree:
             UserError: a file does not decode; the message names it.
             RunError: the images do not fit in memory.
         """
-        load = _decoder(image_size, self.train[0][0])
+        load, size = _decoder(image_size, self.train[0][0])
+        counts = (len(self.train), len(self.test))
+        folder = self.train[0][0].parents[1]
+        memory.require([(count, *size, 3) for count in counts], str(folder))
         arrays, gray = [], True
         for examples in (self.train, self.test):
             pixels, split_gray = _decode_all([path for path, _ in examples], load)
@@ -170,8 +173,8 @@ def _natural(path: Path) -> tuple:
 
 def _decoder(
     image_size: tuple[int, int] | None, first: Path
-) -> Callable[[Path], np.ndarray]:
-    """Returns the function from a file to uint8 (height, width, 3)."""
+) -> tuple[Callable[[Path], np.ndarray], tuple[int, int]]:
+    """Returns the function from a file to uint8 (height, width, 3), and the size."""
     import tensorflow as tf
 
     from zoo.data import images
@@ -189,7 +192,8 @@ def _decoder(
     def decode(data: tf.Tensor) -> tf.Tensor:
         return images.decode(data, height, width, 3)
 
-    return _named(lambda path: decode(images.read_bytes(path)).numpy())
+    load = _named(lambda path: decode(images.read_bytes(path)).numpy())
+    return load, (height, width)
 
 
 def _named(load: Callable[[Path], np.ndarray]) -> Callable[[Path], np.ndarray]:
@@ -218,7 +222,7 @@ def _decode_all(
     with runtime.quiet_stderr():
         for i, pixels in enumerate(_in_parallel(load, paths)):
             if result is None:
-                result = allocate((len(paths), *pixels.shape))
+                result = memory.allocate((len(paths), *pixels.shape))
             result[i] = pixels
             gray = gray and bool((pixels == pixels[..., :1]).all())
     assert result is not None  # scan() returns no empty split.

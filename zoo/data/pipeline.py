@@ -112,11 +112,26 @@ class TrainingBatches:
     ``model.fit`` makes a new iterator of ``dataset`` at the beginning of each
     epoch; the first step of that iterator is read from a variable then.
 
+    Args:
+        split: the examples.
+        plan: the sizes.
+        recipe: how to shuffle and augment them.
+        seed: of the run.
+        op_determinism: TensorFlow's op determinism is on.
+
     Attributes:
         dataset: (x, y) batches, as many as an epoch has steps.
     """
 
-    def __init__(self, split: Split, plan: Plan, recipe: Recipe, *, seed: int):
+    def __init__(
+        self,
+        split: Split,
+        plan: Plan,
+        recipe: Recipe,
+        *,
+        seed: int,
+        op_determinism: bool = False,
+    ):
         self._first_step = tf.Variable(0, dtype=tf.int64, trainable=False)
         x, y = tf.constant(split.x), tf.constant(split.y)
 
@@ -134,11 +149,13 @@ class TrainingBatches:
                 )
             return images, tf.gather(y, indices)
 
-        # One parallel call: more of them take the cores of the training step.
+        # One parallel call: more of them take the cores of the training step. With
+        # op determinism TensorFlow makes none of it, and complains while it does.
+        call = (
+            {} if op_determinism else {"num_parallel_calls": 1, "deterministic": True}
+        )
         self.dataset = (
-            tf.data.Dataset.range(plan.steps_per_epoch)
-            .map(batch, num_parallel_calls=1, deterministic=True)
-            .prefetch(2)
+            tf.data.Dataset.range(plan.steps_per_epoch).map(batch, **call).prefetch(2)
         )
 
     def start_at(self, step: int) -> None:

@@ -128,12 +128,15 @@ def offline_error(what: str, builder: tfds.core.DatasetBuilder) -> RunError:
     )
 
 
-def damaged_error(what: str, directory: object, error: Exception) -> RunError:
+def damaged_error(
+    what: str, directory: object, error: Exception, file: Path | None = None
+) -> RunError:
     """Names the prepared data that cannot be read, and says what to do."""
     message = getattr(error, "message", None) or str(error) or type(error).__name__
     return RunError(
         f"The prepared data of {what!r} in {directory} are damaged; delete that "
-        f"directory to prepare them anew: {message.strip().splitlines()[0][:300]}"
+        f"directory to prepare them anew: {f'{file}: ' if file else ''}"
+        f"{message.strip().splitlines()[0][:300]}"
     )
 
 

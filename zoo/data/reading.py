@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from zoo.data import images, names, prepare
-from zoo.data.memory import allocate
+from zoo.data import images, memory, names, prepare
 from zoo.data.spec import Dataset, DataSpec, Split
-from zoo.errors import UserError
+from zoo.errors import RunError, UserError
 
 _BATCH = 1000
 
@@ -44,12 +44,16 @@ def read_images(
     try:
         target = _target_shape(builder, keys, image_size)
         resized = tuple(shape) != target
+        splits = split_names(builder)
+        memory.require(
+            [(builder.info.splits[split].num_examples, *target) for split in splits],
+            name,
+        )
         train, test = (
-            _read_split(builder, split, keys, target, resized)
-            for split in split_names(builder)
+            _read_split(builder, split, keys, target, resized) for split in splits
         )
     except tf.errors.OpError as error:
-        raise prepare.damaged_error(name, builder.data_dir, error) from error
+        raise _damaged(name, builder, error) from error
     for which, split in (("train", train), ("test", test)):
         wrong = np.flatnonzero((split.y < 0) | (split.y >= label.num_classes))
         if wrong.size:
@@ -88,7 +92,7 @@ def read_regression(
             arrays = (np.concatenate([b[key].numpy() for b in batches]) for key in "xy")
             splits.append(Split(*arrays))
     except tf.errors.OpError as error:
-        raise prepare.damaged_error(name, builder.data_dir, error) from error
+        raise _damaged(name, builder, error) from error
     train, test = splits
     spec = DataSpec(
         name=name,
@@ -123,6 +127,17 @@ def split_names(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
         if name in splits:
             return "train", name
     return "train[:80%]", "train[80%:]"
+
+
+def _damaged(name: str, builder: Any, error: Exception) -> RunError:
+    """Names the file that TensorFlow's message does not name."""
+    for path in sorted(Path(builder.data_dir).glob("*.tfrecord*")):
+        try:
+            for _ in tf.data.TFRecordDataset(str(path)):
+                pass
+        except tf.errors.OpError as found:
+            return prepare.damaged_error(name, builder.data_dir, found, path)
+    return prepare.damaged_error(name, builder.data_dir, error)
 
 
 def _dataset(builder: Any, split: str, keys: tuple[str, str]) -> tf.data.Dataset:
@@ -170,7 +185,7 @@ def _read_split(
     count = builder.info.splits[split].num_examples
     if not count:
         raise UserError(f"Dataset {builder.info.full_name!r}: {split} is empty.")
-    x, y = allocate((count, *shape)), np.empty(count, np.int32)
+    x, y = memory.allocate((count, *shape)), np.empty(count, np.int32)
     dataset = _dataset(builder, split, keys).map(fit, tf.data.AUTOTUNE).batch(_BATCH)
     done = 0
     for image, label in dataset:

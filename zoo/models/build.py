@@ -41,16 +41,19 @@ def build_and_compile(
         num_classes, report_gradient_norm=report_norm, name=name, **recipe.model
     )
     # Called on data: build() alone would not show that the layers fit together.
-    model(tf.zeros((1, *input_shape)))
+    prediction = model(tf.zeros((1, *input_shape)))
     model.compile(
         optimizer=make_optimizer(recipe, steps),
         loss=losses.make_loss(recipe.loss, num_classes),
         metrics=[] if num_classes is None else [_accuracy()],
         **{"jit_compile": False, **compile_options},
     )
-    # Made now, so that a backup can be restored before the first step, and so that
-    # LossScaleOptimizer's first trace sees its dynamic scale.
+    # All variables are made now, so that a backup can be restored before the first
+    # step, and so that LossScaleOptimizer's first trace sees its dynamic scale.
     model.optimizer.build(model.trainable_variables)
+    target_shape = (1, 1) if num_classes is None else (1,)
+    model.compute_metrics(None, tf.zeros(target_shape), prediction)
+    model.reset_metrics()
     return model
 
 

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from zoo.errors import UserError
+from zoo.models.watch import Watch
 
 
 class TapeModel(keras.Model):
@@ -29,6 +30,8 @@ class TapeModel(keras.Model):
     example_ranks: tuple[int, ...] = (3,)
     #: What it is trained on when no dataset is asked for.
     default_dataset: str = "mnist"
+    #: Looks for losses and gradients that are not finite; None for nobody.
+    watch: Watch | None = None
 
     def __init__(
         self,
@@ -90,11 +93,12 @@ class TapeModel(keras.Model):
             loss = self._compute_loss(
                 x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True
             )
-            self._loss_tracker.update_state(
-                unscale_for_replicas(loss), sample_weight=tf.shape(x)[0]
-            )
+            reported = unscale_for_replicas(loss)
             loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, self.trainable_weights)
+        if self.watch is not None:
+            reported = self.watch.report(reported, gradients, self.optimizer)
+        self._loss_tracker.update_state(reported, sample_weight=tf.shape(x)[0])
         if self.report_gradient_norm:
             self.gradient_norm.update_state(self._gradient_norm(gradients))
         self.optimizer.apply(gradients, self.trainable_weights)

@@ -115,6 +115,7 @@ def test_damaged_records(data_dir):
         with pytest.raises(RunError, match=r"'digits' in .* are damaged") as caught:
             sources.load("digits", data_dir=data_dir)
         assert "\n" not in str(caught.value)
+        assert f"{path}: " in str(caught.value)
     path.unlink()
     with pytest.raises(RunError, match="damaged"):
         sources.load("digits", data_dir=data_dir)

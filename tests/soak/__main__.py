@@ -1,0 +1,114 @@
+"""The long proof: 100 kills, 100,000 made-up inputs, and the table in BUILD.md.
+
+make soak                       all of it
+python -m tests.soak --kills=8 --cases=1000 --data_dir=D     less; the table says so
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import datetime
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from tests.soak.kills import CASES
+from zoo import files
+
+ROOT = pathlib.Path(__file__).parents[2]
+BUILD = ROOT / "BUILD.md"
+BEGIN, END = "<!-- soak: written by make soak -->", "<!-- soak: end -->"
+PROPERTIES = ROOT / "tests/zoo/test_properties.py"
+
+
+def kills(
+    case: str, count: int, directory: pathlib.Path, data_dir: str, seed: int
+) -> tuple[str, int, int, int]:
+    """Kills a training so many times; returns its row of the table."""
+    place = directory / case
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.soak.kills", f"--case={case}"),
+            *(f"--kills={count}", f"--directory={place}", f"--data_dir={data_dir}"),
+            f"--seed={seed}",
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    for what in found["lost"]:
+        print(f"{case}: {what}", file=sys.stderr)
+    lost = len(found["lost"])
+    survived = found["kills"] if not lost else 0
+    return f"SIGKILL while training: {case}", found["kills"], survived, lost
+
+
+def properties(count: int) -> Iterator[tuple[str, int, int, int]]:
+    """Runs the property tests; yields a row for each."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-rA", "-n", "4"),
+            *("--dist=load", str(PROPERTIES), "-k", "not line_that_passes"),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "SOAK_CASES": str(count)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    from tests.zoo.test_properties import SHARES
+
+    for name, share in SHARES.items():
+        tried = round(share * count)
+        passed = f"PASSED {PROPERTIES.relative_to(ROOT)}::{name}\n" in done.stdout
+        what = name.removeprefix("test_").replace("_", " ")
+        yield f"made up: {what}", tried, tried if passed else 0, 0
+    if done.returncode:
+        print(done.stdout, file=sys.stderr)
+
+
+def table(rows: list[tuple[str, int, int, int]]) -> str:
+    """Returns the rows in Markdown, with their sum and the day."""
+    total = ["all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])]
+    day = datetime.datetime.now(datetime.UTC).date()
+    lines = ["| fault | tried | survived | bits lost |", "| --- | --: | --: | --: |"]
+    for what, tried, survived, lost in [*rows, total]:
+        # A difference is counted by variable or value; each is a bit at least.
+        lines.append(f"| {what} | {tried:,} | {survived:,} | {lost:,} |")
+    return "\n".join([*lines, "", f"Run on {day}."])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--cases", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--data_dir", default=None)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        place = pathlib.Path(directory)
+        data_dir = options.data_dir or str(place / "data")
+        each = -(-options.kills // len(CASES))
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            rows = list(
+                pool.map(
+                    lambda case: kills(case, each, place, data_dir, options.seed), CASES
+                )
+            )
+    rows += properties(options.cases)
+    before, rest = BUILD.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    text = f"{before}{BEGIN}\n{table(rows)}\n{END}{after}"
+    files.write_bytes(BUILD, text.encode())
+    print(table(rows))
+    return any(tried != survived for _, tried, survived, _ in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,254 @@
+"""Kills trainings at random moments, lets them go on, and compares the bits.
+
+    python -m tests.soak.kills --case=mlp --kills=5 --seed=0 --directory=D --data_dir=T
+
+prints one JSON object: kills, runs, and what differs from a run that was left alone.
+Each training is a fork of this process, which has imported TensorFlow but not started
+it: so a kill costs what a training costs and no more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import io
+import json
+import os
+import pathlib
+import random
+import select
+import signal
+import sys
+import time
+import traceback
+import zipfile
+from typing import Any
+
+SMALL = {"batch_size": 64, "epochs": 3}
+CASES: dict[str, dict[str, Any]] = {
+    "linear": {"overrides": {**SMALL, "min_steps": 300}},
+    "mlp": {"overrides": {**SMALL, "min_steps": 300}},
+    "convnet": {"overrides": {**SMALL, "batch_size": 128, "min_steps": 0}},
+    # Dropout, augmentation, partial batches, executions that do not divide an epoch.
+    "dropout": {
+        "model": "mlp",
+        "gradient_norm": True,
+        "overrides": {
+            **{"epochs": 4, "batch_size": 100, "min_steps": 200, "remainder": "keep"},
+            **{"steps_per_execution": 4, "optimizer": "nadam"},
+            "model": {"dropout": 0.3, "hidden": (64, 32)},
+            "augment": {"shift": 0.1, "rotate": 15.0, "scale": 0.1, "shear": 0.1},
+        },
+    },
+}
+TIMES = ("seconds", "train_seconds", "examples_per_second")
+
+
+def train(case: str, run_dir: pathlib.Path, data_dir: str) -> int:
+    """Forks a training; returns its process id and a pipe that tells its beginning.
+
+    The child writes a byte when its first step is done: before that, it traces its
+    step for seconds, and most kills would hit nothing else.
+    """
+    reader, writer = os.pipe()
+    if child := os.fork():
+        os.close(writer)
+        return child, reader
+    status = 1
+    try:
+        from zoo import training
+        from zoo.config import Config
+
+        batch_end = training.Bookkeeper.on_train_batch_end
+
+        def tell(self, batch, logs=None):
+            os.write(writer, b"x")
+            training.Bookkeeper.on_train_batch_end = batch_end
+            batch_end(self, batch, logs)
+
+        training.Bookkeeper.on_train_batch_end = tell
+        config = {"model": case, "dataset": "digits"} | CASES[case]
+        with contextlib.redirect_stdout(io.StringIO()):
+            training.run(
+                Config(
+                    **config,
+                    data_dir=data_dir,
+                    run_dir=str(run_dir),
+                    backup_steps=2,
+                    deterministic=True,
+                )
+            )
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def to_the_end(child: int, reader: int) -> float:
+    """Waits for a training; returns the seconds from its first step to its end."""
+    os.read(reader, 1)
+    began = time.monotonic()
+    _, status = os.waitpid(child, 0)
+    os.close(reader)
+    if status:
+        raise RuntimeError(f"A training ended with status {status}.")
+    return time.monotonic() - began
+
+
+def is_killed(child: int, reader: int, delay: float) -> bool:
+    """Kills a training ``delay`` seconds after its first step; False if it was done."""
+    os.read(reader, 1)  # nothing, if it had no step to do
+    end = os.pidfd_open(child)
+    done, _, _ = select.select([end], [], [], delay)
+    if not done:
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    os.close(end)
+    os.close(reader)
+    if status not in (0, signal.SIGKILL):
+        raise RuntimeError(f"A training ended with status {status}.")
+    return status != 0
+
+
+def differences(a: pathlib.Path, b: pathlib.Path) -> list[str]:
+    """Lists what of two finished runs is not the same, times left out."""
+    found = [
+        f"model.keras: {name}"
+        for name, (ours, theirs) in _pairs(_weights(a), _weights(b))
+        if ours != theirs
+    ]
+    for name, (ours, theirs) in _pairs(_metrics(a), _metrics(b)):
+        found += [f"metrics.csv: {name}"] if ours != theirs else []
+    for name, (ours, theirs) in _pairs(_result(a), _result(b)):
+        found += [f"result.json: {name}"] if ours != theirs else []
+    return found
+
+
+def _pairs(a: dict, b: dict) -> list[tuple[Any, tuple[Any, Any]]]:
+    return [(key, (a.get(key), b.get(key))) for key in {**a, **b}]
+
+
+def _weights(run_dir: pathlib.Path) -> dict[str, bytes]:
+    """The bytes of all weights and optimizer variables of model.keras."""
+    import h5py
+
+    with zipfile.ZipFile(run_dir / "model.keras") as archive:
+        content = archive.read("model.weights.h5")
+    found: dict[str, bytes] = {}
+
+    def add(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()].tobytes()
+
+    with h5py.File(io.BytesIO(content)) as file:
+        file.visititems(add)
+    if not found:
+        raise RuntimeError(f"{run_dir} has no weights.")
+    return found
+
+
+def _metrics(run_dir: pathlib.Path) -> dict[str, str]:
+    with (run_dir / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return {
+        f"{name} of epoch {row['epoch']}": value
+        for row in rows
+        for name, value in row.items()
+        if name not in TIMES
+    }
+
+
+def _result(run_dir: pathlib.Path) -> dict[str, Any]:
+    result = json.loads((run_dir / "result.json").read_text())
+    return {name: value for name, value in result.items() if name not in TIMES}
+
+
+def signal_at(step: int) -> None:
+    """Makes trainings of this process receive SIGTERM after a step, once."""
+    from zoo import training
+
+    whole = training.Bookkeeper.on_train_batch_end
+
+    def interrupt(self, batch, logs=None):
+        if self.step + 1 >= step:
+            training.Bookkeeper.on_train_batch_end = whole
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0)  # where Python calls its handler
+        whole(self, batch, logs)
+
+    training.Bookkeeper.on_train_batch_end = interrupt
+
+
+def every_optimizer(directory: pathlib.Path, data_dir: str) -> dict[str, list[str]]:
+    """Interrupts and resumes a training with each optimizer, in this process."""
+    from zoo import training
+    from zoo.config import Config
+    from zoo.errors import Interrupted
+    from zoo.recipe import OPTIMIZERS
+
+    found = {}
+    for step, optimizer in enumerate(OPTIMIZERS, start=8):
+        config = {"model": "mlp", "dataset": "digits"} | CASES["dropout"]
+        if optimizer == "adafactor":
+            # Keras 3.15's divides 0 by 0 where pixels are always black.
+            config = {"model": "linear", "dataset": None, "overrides": {}}
+        config["overrides"] = config["overrides"] | {
+            **{"optimizer": optimizer, "epochs": 2, "learning_rate": 1e-3},
+            "momentum": 0.9 if optimizer in ("sgd", "rmsprop") else 0.0,
+        }
+        runs = [directory / f"{optimizer}-{name}" for name in ("whole", "interrupted")]
+        for run_dir in (*runs, runs[1]):
+            if run_dir == runs[1] and not run_dir.exists():
+                signal_at(step)
+            with contextlib.suppress(Interrupted):
+                training.run(
+                    Config(
+                        **config,
+                        data_dir=data_dir,
+                        run_dir=str(run_dir),
+                        deterministic=True,
+                    )
+                )
+            interrupted = (run_dir / "backup").exists()
+            assert interrupted == (not (run_dir / "result.json").exists())
+        found[optimizer] = differences(*runs)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", required=True, choices=[*CASES, "optimizers"])
+    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--directory", type=pathlib.Path, required=True)
+    parser.add_argument("--data_dir", required=True)
+    options = parser.parse_args()
+    # Imported before the forks, started after them.
+    from zoo import registry, training  # noqa: F401
+
+    registry.import_all()
+    if options.case == "optimizers":
+        print(json.dumps(every_optimizer(options.directory, options.data_dir)))
+        return
+    whole = options.directory / "whole"
+    seconds = to_the_end(*train(options.case, whole, options.data_dir))
+    draw, kills, runs, lost = random.Random(options.seed), 0, 0, []
+    while kills < options.kills:
+        runs += 1
+        run_dir = options.directory / f"killed-{runs}"
+        while kills < options.kills:
+            delay = draw.uniform(0, 0.4 * seconds)
+            if not is_killed(*train(options.case, run_dir, options.data_dir), delay):
+                break
+            kills += 1
+        else:
+            to_the_end(*train(options.case, run_dir, options.data_dir))
+        lost += [f"run {runs}: {what}" for what in differences(whole, run_dir)]
+    print(json.dumps({"kills": kills, "runs": runs, "lost": lost}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Datasets that do not fit are refused before they are read."""
+
+import psutil
+import pytest
+
+from tests.zoo.data.test_data_idx import arrays, write
+from tests.zoo.data.test_data_image_tree import split_tree
+from zoo.data import idx, image_tree, memory, sources
+from zoo.errors import RunError
+
+
+@pytest.fixture
+def little(monkeypatch):
+    """A machine with 200 bytes of memory."""
+    monkeypatch.setattr(memory, "available", lambda: 200)
+
+
+def fails(action, shapes):
+    match = (
+        rf"does not fit in memory. Needed: .* GB for {shapes} pixels. Available: 0.0"
+    )
+    with pytest.raises(RunError, match=match) as caught:
+        action()
+    assert "\n" not in str(caught.value)
+
+
+def test_idx_files(little, tmp_path):
+    fails(idx.find(write(tmp_path, arrays())).read, "12x4x3 and 5x4x3")
+
+
+def test_image_trees(little, tmp_path):
+    fails(image_tree.scan(split_tree(tmp_path, 6, 5)).read, "3x6x5x3 and 1x6x5x3")
+
+
+def test_prepared_data_whatever_their_size_on_disk(data_dir, digits):
+    # 1,797 images of 16 megapixels, three times: 90 GB. Refused, not begun.
+    if psutil.virtual_memory().total > 90e9:
+        pytest.skip("this machine has the memory")
+    before = psutil.Process().memory_info().rss
+    with pytest.raises(
+        RunError, match=r"Needed: 90.4 GB for 1437x4096x4096x1 and 360x"
+    ):
+        sources.load("digits", data_dir=str(data_dir), image_size=(4096, 4096))
+    assert psutil.Process().memory_info().rss - before < 200e6
+
+
+@pytest.mark.parametrize(
+    ("controllers", "limit", "usage"),
+    [
+        ("", "memory.max", "memory.current"),
+        ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ],
+)
+@pytest.mark.parametrize("limited", [".", "job", "job/step"])
+def test_the_limit_of_a_control_group_counts(
+    tmp_path, controllers, limit, usage, limited
+):
+    own = tmp_path / "own"
+    own.write_text(f"4:cpu:/\n3:{controllers}:/job/step\n")
+    root = tmp_path / "groups" / controllers
+    (root / "job/step").mkdir(parents=True)
+    (root / limit).write_text("max\n")
+    group = root / limited
+    (group / limit).write_text("5000\n")
+    (group / usage).write_text("3000\n")
+    (group / "memory.stat").write_text("anon 2900\ninactive_file 100\n")
+    assert memory.available(tmp_path / "groups", own) == 2100
+    own.write_text("4:cpu:/job\n")
+    assert memory.available(tmp_path / "groups", own) > 1e6
