@@ -160,7 +160,7 @@ def test_a_model_file_is_never_code(finished, tmp_path):
 def test_a_result_edited_by_hand_is_explained(finished, tmp_path, edit):
     path = tmp_path / "run" / "result.json"
     path.write_text(json.dumps(edit(json.loads(path.read_text()))))
-    with pytest.raises(UserError, match=r"result.json has been edited: "):
+    with pytest.raises(UserError, match=r"result.json (has been edited|is damaged): "):
         training.run(finished)
 
 

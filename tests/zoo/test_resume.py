@@ -135,12 +135,17 @@ def test_a_loss_that_is_not_finite_stops_the_run(start, tmp_path):
     process = start(
         *("--model=linear", "--dataset=linear_regression", "--optimizer=sgd"),
         *("--learning_rate=3", "--backup_steps=5", "--schedule=constant"),
-        *("--batch_size=100", "--epochs=10", "--steps_per_execution=5"),
+        *(
+            "--batch_size=100",
+            "--epochs=10",
+            "--steps_per_execution=5",
+            "--eval_every=10",
+        ),
     )
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     found = re.fullmatch(
-        r"Error: Not finite at step (\d+) of 2000: loss. Received: loss (inf|nan), "
+        r"Error: Not finite at step (\d+) of 100: loss. Received: loss (inf|nan), "
         r"learning rate 3. The backup of step (\d+) stays in run/backup. Try a lower "
         r"--learning_rate, as 0.3, .*\n",
         err,
