@@ -89,7 +89,7 @@ def export_run(
                 "artifacts": sorted(records, key=lambda r: FORMATS.index(r["format"])),
             }
             files.write_json(directory / "export.json", content)
-            text = card.text(read_json(run.result), content)
+            text = card.text(run.read_result(), content)
             files.write_bytes(directory / "README.md", text.encode())
         return content
     finally:
@@ -139,7 +139,7 @@ def _check_is_of(
     run: RunDir, model: TapeModel, reference: np.ndarray, dataset: Dataset
 ) -> None:
     """Raises UserError unless model.keras is the one that result.json describes."""
-    result = read_json(run.result)
+    result = run.read_result()
     accuracy = result["test"].get("accuracy")
     right = reference.argmax(axis=1) == dataset.test.y.reshape(-1)
     # In other batches a tie may fall the other way.

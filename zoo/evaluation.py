@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Callable, Sequence
@@ -29,11 +30,11 @@ def load_run(run_dir: str | os.PathLike[str]) -> TapeModel:
         UserError: not a run, not finished, or its model.keras is damaged.
     """
     run = finished_run(run_dir)
+    if not run.model.exists():
+        raise UserError(f"{run.model} is missing.")
     registry.import_all()
     try:
         return keras.models.load_model(run.model, safe_mode=True)
-    except FileNotFoundError:
-        raise UserError(f"{run.model} is missing.") from None
     except Exception as error:
         # Keras raises whatever its zip, HDF5 and JSON readers raise.
         raise UserError(
@@ -74,9 +75,12 @@ def run_dataset(run: RunDir) -> Dataset:
     """
     config = read_json(run.config)
     identity = config["identity"]
+    data_dir = config["data_dir"]
+    if data_dir is not None and not pathlib.Path(data_dir).is_dir():
+        raise UserError(f"The data directory {data_dir} of {run.path} is gone.")
     dataset = sources.load(
         config["dataset_used"],
-        data_dir=config["data_dir"],
+        data_dir=data_dir,
         image_size=config["image_size"] and tuple(config["image_size"]),
         num_examples=identity["settings"]["num_examples"],
         seed=identity["seed"],
@@ -127,20 +131,28 @@ def open_model(
 
 
 def _run_around(path: pathlib.Path) -> RunDir | None:
-    for parent in path.absolute().parents:
-        if (parent / "result.json").exists() and (parent / "config.json").exists():
-            return RunDir(parent)
+    with contextlib.suppress(OSError):  # a place that may not be looked into
+        for parent in path.resolve().parents:
+            if (parent / "result.json").exists() and (parent / "config.json").exists():
+                return RunDir(parent)
     return None
 
 
 def _check_unchanged(path: pathlib.Path, run: RunDir) -> None:
     """Raises UserError if the artifact is not the one that export.json describes."""
-    if not (run.export / "export.json").exists():
+    export = run.export / "export.json"
+    if not export.exists():
         return
-    for record in read_json(run.export / "export.json").get("artifacts", []):
+    content = read_json(export)
+    check_form(export, content, {"artifacts": [dict]})
+    for record in content["artifacts"]:
+        check_form(export, record, {"path": str, "sha256": str}, "artifacts")
         exported = run.export / record["path"]
         if exported.exists() and path.exists() and exported.samefile(path):
-            found = files.checksum(path)
+            try:
+                found = files.checksum(path)
+            except OSError as error:
+                raise UserError(f"{path} cannot be read: {error.strerror}.") from None
             if found != record["sha256"]:
                 raise UserError(
                     f"{path} was changed since it was exported: its sha256 is {found}, "

@@ -31,7 +31,6 @@ _OURS = (
 #: What the files of a run cannot do without.
 REQUIRED = {
     "config.json": ("identity", "data", "dataset_used", "data_dir", "image_size"),
-    "result.json": ("model", "recipe", "dataset", "num_params", "steps", "test"),
     "export.json": ("model_sha256", "artifacts"),
 }
 
@@ -307,7 +306,8 @@ def finished_run(run_dir: str | os.PathLike[str]) -> RunDir:
         UserError: there is none, or it is not finished.
     """
     run = RunDir(run_dir)
-    if not run.path.is_dir():
+    # os.path answers False where pathlib raises: names too long, before Python 3.12.
+    if not os.path.isdir(run.path):  # noqa: PTH112
         raise UserError(f"There is no run directory {run.path}.")
     if not run.config.exists():
         raise UserError(f"{run.path} is not a run: it has no config.json.")

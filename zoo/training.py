@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 from zoo import files, interrupts, registry, report
 from zoo.callbacks import Bookkeeper
 from zoo.config import Config
-from zoo.data import pipeline, sources
+from zoo.data import names, pipeline, sources
 from zoo.data.builders import linear_regression
 from zoo.data.spec import Dataset
 from zoo.models.tape import TapeModel
@@ -247,13 +247,14 @@ def _describe(
     dataset: Dataset,
 ) -> dict[str, Any]:
     """Returns the content of config.json."""
+    local = names.is_directory(choice.used)
     return {
         "identity": identity,
         "dataset_requested": choice.requested,
-        "dataset_used": choice.used,
+        "dataset_used": dataset.spec.source if local else choice.used,
         "dataset_reason": choice.reason,
         "data": dataclasses.asdict(dataset.spec),
-        "data_dir": config.data_dir,
+        "data_dir": config.data_dir and str(names.data_root(config.data_dir)),
         "image_size": config.image_size,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": _versions(),

@@ -319,6 +319,11 @@ def test_the_command_line_asks_any_artifact(runs, command, digits, tmp_path):
     done = command("-m", "zoo", "predict", f"--artifact={int8}", "a.png")
     assert done.stdout.split()[1] == str(digits.test.y[0]), done.stderr
 
+    # From another directory, by a link, and by a path that only passes a run.
+    (tmp_path / "link.tflite").symlink_to(int8)
+    done = command("-m", "zoo", "evaluate", "--artifact=link.tflite")
+    assert re.search(r"examples +360\n", done.stdout), done.stderr
+
     # A copy outside of any run is known by its labels alone.
     (tmp_path / "phone").mkdir()
     for name in ("model_int8.tflite", "labels.txt"):
