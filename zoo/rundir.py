@@ -290,8 +290,8 @@ def check_form(
 
 
 def _is(value: Any, kind: type) -> bool:
-    if kind is str:
-        return isinstance(value, str)
+    if kind in (str, dict):
+        return isinstance(value, kind)
     kinds = (int, float) if kind is float else int
     # No string form of a number beyond that is of any use; NaN is below nothing.
     return (

@@ -35,7 +35,7 @@ def runs(tmp_path_factory, data_dir):
             config = Config(
                 model=name,
                 dataset="digits",
-                overrides={"epochs": 2},
+                overrides={"epochs": 12},
                 data_dir=str(data_dir),
                 run_dir=str(path),
             )

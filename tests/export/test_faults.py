@@ -27,7 +27,7 @@ def finished(tmp_path_factory, data_dir):
         Config(
             model="mlp",
             dataset="digits",
-            overrides={"epochs": 2},
+            overrides={"epochs": 12},
             data_dir=str(data_dir),
             run_dir=str(path),
         )
