@@ -151,7 +151,8 @@ def _tfds_names() -> list[str]:
     """Lists TFDS's datasets. ``tfds.list_builders`` would ask the network too."""
     from tensorflow_datasets.core import registered
 
-    return registered.list_imported_builders()
+    # Without ours, which are registered once they have been used.
+    return [name for name in registered.list_imported_builders() if name not in OWN]
 
 
 def _is_prepared_folder(root: Path, name: str) -> bool:
