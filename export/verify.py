@@ -84,7 +84,9 @@ def verify(
     cores = os.cpu_count() or 1
     settings = [{"threads": 1, "workers": cores}]
     if loaded.format == "tflite":
-        settings.append({"threads": cores, "workers": cores})
+        # The kernels of int16x8 run on one thread whatever they are given.
+        workers = cores if name == "int16x8" else 1
+        settings.append({"threads": cores, "workers": workers})
     problems = _contract_problems(name, loaded, data)
     for setting in settings:
         outputs = artifact.load(path, **setting)(test.x)
