@@ -1,0 +1,230 @@
+"""On which devices a training runs: tf.distribute, and what Keras 3 lacks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from zoo import cluster as clusters
+from zoo.errors import RunError, UserError
+
+# What TensorFlow raises in the others when a worker is gone.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """The devices of a training.
+
+    Attributes:
+        name: of the strategy, as ``--strategy`` takes it.
+        strategy: None for one device.
+        workers: number of processes.
+        index: which of them this one is; the chief is 0.
+    """
+
+    name: str
+    strategy: tf.distribute.Strategy | None = None
+    workers: int = 1
+    index: int = 0
+
+    @property
+    def replicas(self) -> int:
+        """Number of devices that share a batch."""
+        return self.strategy.num_replicas_in_sync if self.strategy else 1
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the run directory."""
+        return self.index == 0
+
+    @property
+    def rows(self) -> tuple[int, int, int]:
+        """First replica of this process, number of its replicas, number of all."""
+        here = self.replicas // self.workers
+        return self.index * here, here, self.replicas
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what config.json and result.json record."""
+        return {"name": self.name, "replicas": self.replicas, "workers": self.workers}
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        """Returns the scope to make variables in."""
+        return self.strategy.scope() if self.strategy else contextlib.nullcontext()
+
+    def distribute(self, dataset: tf.data.Dataset) -> Any:
+        """Returns what fit takes: each element of ``dataset`` is one replica's."""
+        if self.strategy is None:
+            return dataset
+        return self.strategy.distribute_datasets_from_function(lambda _: dataset)
+
+    def total(self, values: Sequence[int]) -> list[int]:
+        """Adds up whole numbers over all workers; waits for all of them."""
+        if self.workers == 1:
+            return list(values)
+        # Once per worker, whatever the number of its replicas.
+        first = [v if r == 0 else 0 for r in range(self.rows[1]) for v in values]
+        parts = tf.reshape(tf.constant(first, tf.int64), (self.rows[1], len(values)))
+        each = self.strategy.experimental_distribute_values_from_function(
+            lambda context: parts[context.replica_id_in_sync_group % self.rows[1]]
+        )
+        return self.strategy.reduce("SUM", each, axis=None).numpy().tolist()
+
+    def wait(self) -> None:
+        """Waits for all workers."""
+        self.total([0])
+
+    def check_same(self, what: str, value: str) -> None:
+        """Raises UserError unless all workers came with the same text."""
+        mine = zlib.crc32(value.encode())
+        if self.total([mine])[0] != mine * self.workers:
+            raise UserError(
+                f"The workers differ in {what}. Received in worker {self.index}: "
+                f"{value[:200]}. Start all workers with the same command, with a run "
+                "directory and data that all of them see."
+            )
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Makes a worker that is gone one line for the others.
+
+        Raises:
+            RunError: another worker stopped.
+        """
+        try:
+            yield
+        except _LOST as error:
+            if self.workers == 1:
+                raise
+            text = ((error.message or str(error)).strip().splitlines() or [""])[-1]
+            raise RunError(
+                f"Worker {self.index} of {self.workers} stops, because another one has "
+                "stopped or cannot be reached; its own message says why "
+                f"({type(error).__name__}: {text[:160]}). Start all "
+                "workers again with the same command to go on from the last backup."
+            ) from error
+
+
+def place(name: str) -> Placement:
+    """Chooses the devices. Several workers meet here, before anything else runs.
+
+    Args:
+        name: ``auto``, ``one``, ``mirrored``, ``multi_worker`` or ``tpu``.
+
+    Raises:
+        UserError: no such devices here.
+        RunError: the other workers do not come.
+    """
+    if cluster := clusters.asked_for(name):
+        return _multi_worker(cluster)
+    gpus = tf.config.list_logical_devices("GPU")
+    tpus = tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME")
+    if name == "tpu" or (name == "auto" and tpus):
+        return _tpu()
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
+        return Placement("mirrored", tf.distribute.MirroredStrategy(devices))
+    return Placement("one")
+
+
+def _tpu() -> Placement:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return Placement("tpu", tf.distribute.TPUStrategy(resolver))
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0][:200]
+        raise UserError(
+            f"There is no TPU that TensorFlow can use ({reason}). Received: "
+            "--strategy=tpu. Choose auto, one or mirrored."
+        ) from error
+
+
+def _multi_worker(cluster: clusters.Cluster) -> Placement:
+    count = len(cluster.workers)
+    if cluster.index == 0:  # TensorFlow waits for an hour and says nothing
+        print(f"Waiting for {count} workers: {', '.join(cluster.workers)}.", flush=True)
+    try:
+        resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec({"worker": list(cluster.workers)}),
+            task_type="worker",
+            task_id=cluster.index,
+            rpc_layer="grpc",
+        )
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except (RuntimeError, tf.errors.OpError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0][:200]
+        raise RunError(
+            f"Worker {cluster.index} of {count} cannot join the others at "
+            f"{', '.join(cluster.workers)}: {reason}"
+        ) from error
+    # All workers have the same number of steps: nobody has to be asked at each.
+    strategy.extended.experimental_enable_get_next_as_optional = False
+    return Placement("multi_worker", strategy, count, cluster.index)
+
+
+def steps_per_execution(asked: int, placement: Placement) -> int:
+    """Returns how many steps one call from Python runs: one with several workers.
+
+    TensorFlow 2.21 does not place their collective operations in the loop that Keras
+    makes of more ("You must feed a value for placeholder tensor").
+    """
+    return asked if placement.workers == 1 else 1
+
+
+def repair(model: keras.Model) -> None:
+    """Makes ``fit`` of a model made under MultiWorkerMirroredStrategy work.
+
+    Keras 3.0 to 3.15 fails there in two places, keras issue 20585, and a test says
+    when it no longer does. Models under other strategies are left alone.
+    """
+    strategy = model.distribute_strategy
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return
+    repair_symbolic_build(model, strategy)
+    repair_reduction(model)
+
+
+def repair_symbolic_build(model: keras.Model, strategy: tf.distribute.Strategy) -> None:
+    """Makes the first batch that Keras looks at that of one replica.
+
+    Keras reduces a tuple of PerReplica values, which is only defined for one value.
+    """
+    build = model._maybe_symbolic_build
+
+    def first(value: Any) -> Any:
+        return strategy.experimental_local_results(value)[0]
+
+    def maybe_symbolic_build(iterator: Any = None, data_batch: Any = None) -> None:
+        for _, _, batches in iterator or ():
+            data_batch = tf.nest.map_structure(first, next(batches))
+            break
+        build(data_batch=data_batch)
+
+    model._maybe_symbolic_build = maybe_symbolic_build
+
+
+def repair_reduction(model: keras.Model) -> None:
+    """Makes the metrics of a step of shape (1,).
+
+    Keras takes their mean over axis 0, which a scalar does not have.
+    """
+    step = model.train_step
+    model.train_step = lambda data: {
+        name: tf.reshape(value, (1,)) for name, value in step(data).items()
+    }
