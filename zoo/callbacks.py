@@ -115,9 +115,7 @@ class Bookkeeper(keras.callbacks.Callback):
         return state
 
     def _values(self) -> list[np.ndarray]:
-        # Under a strategy metrics are sums over all replicas.
-        with self.model.distribute_strategy.scope():
-            return [variable.value.numpy() for variable in _variables(self.model)]
+        return self._placement.values(_variables(self.model))
 
     def _assign(
         self, variables: Sequence[keras.Variable], values: Sequence[np.ndarray]
@@ -268,6 +266,7 @@ class Evaluation(keras.callbacks.Callback):
     """Evaluates a copy of the model, on one device and in float32, between epochs.
 
     Args:
+        placement: the devices of the training.
         copy: the model to evaluate, made as the one in training.
         data: (x, y) batches.
         epochs: the epochs, from 1, after which it is evaluated.
@@ -276,31 +275,29 @@ class Evaluation(keras.callbacks.Callback):
 
     def __init__(
         self,
+        placement: Placement,
         copy: TapeModel,
         data: tf.data.Dataset,
         epochs: Sequence[int],
         begin: Callable[[], None],
     ):
         super().__init__()
+        self._placement = placement
         self._copy, self._data, self._epochs = copy, data, epochs
         self._begin = begin
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if epoch + 1 in self._epochs:
             self._begin()
-            copy_state(self.model, self._copy)
+            copy_state(self._placement, self.model, self._copy)
             tested = self._copy.evaluate(self._data, verbose=0, return_dict=True)
             logs.update({f"val_{name}": value for name, value in tested.items()})
 
 
-def copy_state(model: TapeModel, to: TapeModel) -> None:
+def copy_state(placement: Placement, model: TapeModel, to: TapeModel) -> None:
     """Copies weights and the optimizer's variables to a model made alike."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    with model.distribute_strategy.scope():
-        values = [
-            variable.value.numpy()
-            for variable in (*model.variables, *optimizer.variables)
-        ]
+    values = placement.values([*model.variables, *optimizer.variables])
     for variable, value in zip(
         (*to.variables, *to.optimizer.variables), values, strict=True
     ):

@@ -124,18 +124,17 @@ def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
     They are one where one device trains in float32.
     """
     config, recipe, plan = job.config, job.recipe, job.plan
+    per_call = min(recipe.steps_per_execution, plan.steps_per_epoch)
     options = {
         "input_shape": job.dataset.spec.input_shape,
         "num_classes": job.dataset.spec.num_classes,
         "recipe": recipe,
         "steps": plan.steps,
-        "steps_per_execution": distribute.steps_per_execution(
-            min(recipe.steps_per_execution, plan.steps_per_epoch), job.placement
-        ),
+        "steps_per_execution": distribute.steps_per_execution(per_call, job.placement),
         "report_gradient_norm": config.gradient_norm,
     }
     keras.utils.set_random_seed(config.seed)
-    with job.placement.scope(), _dtype_policy(config.precision):
+    with job.placement.scope(), dtype_policy(config.precision):
         model = registry.create_model(
             config.model, jit_compile=_jit_compile(config), **options
         )
@@ -146,7 +145,8 @@ def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
 
 
 @contextlib.contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
+def dtype_policy(name: str) -> Iterator[None]:
+    """Makes ``name`` the Keras dtype policy of what is made meanwhile."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
@@ -215,7 +215,7 @@ def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
                 **_evaluated(job, model, copy, evaluation, keeper),
             )
         if copy is not model:
-            copy_state(model, copy)
+            copy_state(job.placement, model, copy)
         tested = copy.evaluate(evaluation, verbose=0, return_dict=True)
         keeper.check_finite(tested, keeper.rows[-1]["learning_rate"])
         keeper.stop_if_asked()
@@ -244,7 +244,7 @@ def _evaluated(
     """Returns the arguments of fit that make it evaluate ``copy`` on ``data``."""
     epochs = _evaluated_epochs(job.plan.epochs, job.config.eval_every)
     if copy is not model:
-        evaluation = Evaluation(copy, data, epochs, keeper.on_test_begin)
+        evaluation = Evaluation(job.placement, copy, data, epochs, keeper.on_test_begin)
         return {"callbacks": [evaluation, keeper]}
     return {
         "validation_data": data,

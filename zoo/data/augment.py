@@ -52,10 +52,9 @@ def affine(
     """
     images = tf.cast(images, tf.float32)
     batch, height, width = tf.unstack(tf.shape(images)[:3])
-    # Drawn for the whole batch, so that its images do not depend on who makes them.
+    # For the whole batch, so that not one bit depends on who makes which images.
     first, whole = rows or (0, batch)
     draws = tf.random.stateless_uniform((6, whole), seed, -1.0, 1.0)
-    draws = draws[:, first : first + batch]
     high, wide = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
     down, right = draws[0] * shift * high, draws[1] * shift * wide
     angle = draws[2] * (rotate * math.pi / 180)
@@ -80,7 +79,7 @@ def affine(
     )
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
-        transforms=transforms,
+        transforms=transforms[first : first + batch],
         output_shape=tf.stack([height, width]),
         fill_value=0.0,
         interpolation="BILINEAR",
