@@ -20,6 +20,7 @@ from zoo.config import (
     PROGRESS_CHOICES,
     Config,
     parse_image_size,
+    parse_memory_limit,
     parse_steps_per_execution,
 )
 from zoo.errors import UserError
@@ -58,6 +59,12 @@ flags.DEFINE_enum(
     cluster.STRATEGIES,
     "Devices: one; mirrored: all of this machine; multi_worker: those of TF_CONFIG or "
     "Slurm; tpu. auto: what there is. --batch_size is that of all of them together.",
+)
+flags.DEFINE_string(
+    "memory_limit",
+    "auto",
+    "Bytes for the examples, as 8G; what needs more is read from disk while training. "
+    "auto: half of what is available.",
 )
 flags.DEFINE_enum(
     "precision",
@@ -134,6 +141,7 @@ def config_from_flags() -> Config:
         seed=FLAGS.seed,
         strategy=FLAGS.strategy,
         precision=FLAGS.precision,
+        memory_limit=parse_memory_limit(FLAGS.memory_limit),
         jit_compile=FLAGS.jit_compile,
         gradient_norm=FLAGS.gradient_norm,
         eval_every=FLAGS.eval_every,

@@ -22,7 +22,7 @@ import tensorflow_datasets as tfds
 from zoo import distribute, files, interrupts, registry, report
 from zoo.callbacks import Bookkeeper, Evaluation, copy_state
 from zoo.config import Config
-from zoo.data import names, pipeline, sources
+from zoo.data import memory, names, pipeline, sources
 from zoo.data.builders import linear_regression
 from zoo.data.spec import Dataset
 from zoo.models.tape import TapeModel
@@ -74,10 +74,10 @@ def run(config: Config) -> Outcome | None:
     config.check()
     recipe = registry.get_recipe(config.model, config.recipe)
     recipe = recipe.override(**config.overrides)
-    if config.run_dir:
+    placement = distribute.place(config.strategy)
+    if config.run_dir and placement.is_chief:
         RunDir(config.run_dir).check_writable()
         RunDir(config.run_dir).check_free()
-    placement = distribute.place(config.strategy)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     with placement.guarded():
@@ -174,6 +174,7 @@ def _load(config: Config, recipe: Recipe) -> tuple[sources.Choice, Dataset]:
         num_examples=recipe.num_examples,
         seed=config.seed,
         progress=_progress(config) == "bar",
+        memory_limit=config.memory_limit or memory.available() // 2,
     )
     return choice, dataset
 

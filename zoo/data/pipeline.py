@@ -8,10 +8,13 @@ has no shuffle buffer, and gathers batches instead of examples.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from zoo.data import augment
+from zoo.data.disk import DiskImages
 from zoo.data.spec import Split
 from zoo.errors import UserError
 from zoo.recipe import Recipe
@@ -198,7 +201,7 @@ class TrainingBatches:
         share.check(plan)
         self._share = share
         self._first_step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        x, y = tf.constant(split.x), tf.constant(split.y)
+        read, y = reader(split.x), tf.constant(split.y)
 
         def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             step = self._first_step + index // share.replicas
@@ -210,7 +213,7 @@ class TrainingBatches:
                 shuffled=recipe.order == "shuffled",
                 part=(which, share.of),
             )
-            images = tf.gather(x, indices)
+            images = read(indices)
             if recipe.augment:
                 images = augment.augment(
                     images,
@@ -237,6 +240,20 @@ class TrainingBatches:
         self._first_step.assign(step)
 
 
+def reader(x: np.ndarray | DiskImages) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function from indices (batch,) to examples, for tf.data."""
+    if not isinstance(x, DiskImages):
+        values = tf.constant(x)
+        return lambda indices: tf.gather(values, indices)
+
+    def read(indices: tf.Tensor) -> tf.Tensor:
+        images = tf.numpy_function(x.take, [indices], tf.uint8, stateful=False)
+        images.set_shape((indices.shape[0], *x.shape[1:]))
+        return images
+
+    return read
+
+
 def _rows(images: tf.Tensor, which: tf.Tensor, share: Share) -> augment.Rows:
     size = tf.shape(images)[0]
     return tf.cast(which, tf.int32) * size, size * share.of
@@ -246,13 +263,14 @@ def evaluation_batches(
     split: Split, batch_size: int = EVAL_BATCH_SIZE
 ) -> tf.data.Dataset:
     """Returns (x, y) batches with every example exactly once, in order."""
-    x, y = tf.constant(split.x), tf.constant(split.y)
+    read, y = reader(split.x), tf.constant(split.y)
     size = len(split.y)
 
     def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         first = index * batch_size
         last = tf.minimum(first + batch_size, size)
-        return x[first:last], y[first:last]
+        indices = tf.range(first, last)
+        return read(indices), tf.gather(y, indices)
 
     return (
         tf.data.Dataset.range(_divide(size, batch_size, up=True))
