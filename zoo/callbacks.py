@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import keras
@@ -278,7 +278,7 @@ class Evaluation(keras.callbacks.Callback):
         placement: Placement,
         copy: TapeModel,
         data: tf.data.Dataset,
-        epochs: Sequence[int],
+        epochs: Collection[int],
         begin: Callable[[], None],
     ):
         super().__init__()

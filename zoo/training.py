@@ -243,13 +243,14 @@ def _evaluated(
     keeper: Bookkeeper,
 ) -> dict[str, Any]:
     """Returns the arguments of fit that make it evaluate ``copy`` on ``data``."""
-    epochs = _evaluated_epochs(job.plan.epochs, job.config.eval_every)
+    epochs, every = job.plan.epochs, job.config.eval_every
     if copy is not model:
-        evaluation = Evaluation(job.placement, copy, data, epochs, keeper.on_test_begin)
+        chosen = {*range(every, epochs + 1, every), epochs}
+        evaluation = Evaluation(job.placement, copy, data, chosen, keeper.on_test_begin)
         return {"callbacks": [evaluation, keeper]}
     return {
         "validation_data": data,
-        "validation_freq": epochs,
+        "validation_freq": _evaluated_epochs(epochs, every),
         "callbacks": [keeper],
     }
 
