@@ -80,6 +80,7 @@ class Bookkeeper(keras.callbacks.Callback):
             UserError: there are backups, and all of them are damaged.
         """
         self.set_model(model)
+        self._values = self._placement.reader(_variables(model))
         like = self._values()
         if state := self._load_newest(like):
             self._check(state.progress)
@@ -113,9 +114,6 @@ class Bookkeeper(keras.callbacks.Callback):
         step = state.progress.step if state else 0
         self._placement.check_same("the backup that they see", f"step {step}")
         return state
-
-    def _values(self) -> list[np.ndarray]:
-        return self._placement.values(_variables(self.model))
 
     def _assign(
         self, variables: Sequence[keras.Variable], values: Sequence[np.ndarray]
@@ -266,39 +264,46 @@ class Evaluation(keras.callbacks.Callback):
     """Evaluates a copy of the model, on one device and in float32, between epochs.
 
     Args:
-        placement: the devices of the training.
-        copy: the model to evaluate, made as the one in training.
+        copy: the model to evaluate.
         data: (x, y) batches.
         epochs: the epochs, from 1, after which it is evaluated.
-        begin: called before.
+        before: called before; brings the copy up to date.
     """
 
     def __init__(
         self,
-        placement: Placement,
         copy: TapeModel,
         data: tf.data.Dataset,
         epochs: Collection[int],
-        begin: Callable[[], None],
+        before: Callable[[], None],
     ):
         super().__init__()
-        self._placement = placement
         self._copy, self._data, self._epochs = copy, data, epochs
-        self._begin = begin
+        self._before = before
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if epoch + 1 in self._epochs:
-            self._begin()
-            copy_state(self._placement, self.model, self._copy)
+            self._before()
             tested = self._copy.evaluate(self._data, verbose=0, return_dict=True)
             logs.update({f"val_{name}": value for name, value in tested.items()})
 
 
-def copy_state(placement: Placement, model: TapeModel, to: TapeModel) -> None:
-    """Copies weights and the optimizer's variables to a model made alike."""
+def state_copier(
+    placement: Placement, model: TapeModel, to: TapeModel
+) -> Callable[[], None]:
+    """Returns a function that copies weights and the optimizer's variables.
+
+    Args:
+        placement: the devices of ``model``.
+        model: the model in training.
+        to: another one made alike, on one device and in float32.
+    """
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    values = placement.values([*model.variables, *optimizer.variables])
-    for variable, value in zip(
-        (*to.variables, *to.optimizer.variables), values, strict=True
-    ):
-        variable.assign(value)
+    read = placement.reader([*model.variables, *optimizer.variables])
+
+    def copy() -> None:
+        variables = (*to.variables, *to.optimizer.variables)
+        for variable, value in zip(variables, read(), strict=True):
+            variable.assign(value)
+
+    return copy

@@ -81,14 +81,23 @@ class Placement:
             return list(values)
         return self.add(tf.constant(values, tf.int64)).numpy().tolist()
 
-    def values(self, variables: Sequence[keras.Variable]) -> list[np.ndarray]:
-        """Reads variables; metrics are summed over the replicas of all workers."""
+    def reader(
+        self, variables: Sequence[keras.Variable]
+    ) -> Callable[[], list[np.ndarray]]:
+        """Returns a function that reads them, to be called by all workers at once.
+
+        Metrics are summed over all replicas.
+        """
         if self.strategy is None:
-            return [variable.value.numpy() for variable in variables]
+            return lambda: [variable.value.numpy() for variable in variables]
         # Compiled: each sum that is not costs tens of milliseconds.
-        read = tf.function(lambda: [v.value.read_value() for v in variables])
-        with self.strategy.scope():
-            return [value.numpy() for value in read()]
+        compiled = tf.function(lambda: [v.value.read_value() for v in variables])
+
+        def read() -> list[np.ndarray]:
+            with self.strategy.scope():
+                return [value.numpy() for value in compiled()]
+
+        return read
 
     def wait(self) -> None:
         """Waits for all workers."""

@@ -11,7 +11,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -20,7 +20,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from zoo import distribute, files, interrupts, registry, report
-from zoo.callbacks import Bookkeeper, Evaluation, copy_state
+from zoo.callbacks import Bookkeeper, Evaluation, state_copier
 from zoo.config import Config
 from zoo.data import memory, names, pipeline, sources
 from zoo.data.builders import linear_regression
@@ -191,6 +191,7 @@ def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
         share=pipeline.Share(*job.placement.rows),
     )
     evaluation = pipeline.evaluation_batches(job.dataset.test)
+    update = None if copy is model else state_copier(job.placement, model, copy)
     with interrupts.noticed() as stop:
         keeper = Bookkeeper(
             job.directory,
@@ -213,10 +214,10 @@ def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
                 initial_epoch=first,
                 epochs=last,
                 verbose=_verbosity(job),
-                **_evaluated(job, model, copy, evaluation, keeper),
+                **_evaluated(job, copy, evaluation, keeper, update),
             )
-        if copy is not model:
-            copy_state(job.placement, model, copy)
+        if update:
+            update()
         tested = copy.evaluate(evaluation, verbose=0, return_dict=True)
         keeper.check_finite(tested, keeper.rows[-1]["learning_rate"])
         keeper.stop_if_asked()
@@ -237,22 +238,26 @@ def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
 
 def _evaluated(
     job: Job,
-    model: TapeModel,
     copy: TapeModel,
     data: tf.data.Dataset,
     keeper: Bookkeeper,
+    update: Callable[[], None] | None,
 ) -> dict[str, Any]:
     """Returns the arguments of fit that make it evaluate ``copy`` on ``data``."""
     epochs, every = job.plan.epochs, job.config.eval_every
-    if copy is not model:
-        chosen = {*range(every, epochs + 1, every), epochs}
-        evaluation = Evaluation(job.placement, copy, data, chosen, keeper.on_test_begin)
-        return {"callbacks": [evaluation, keeper]}
-    return {
-        "validation_data": data,
-        "validation_freq": _evaluated_epochs(epochs, every),
-        "callbacks": [keeper],
-    }
+    if update is None:
+        return {
+            "validation_data": data,
+            "validation_freq": _evaluated_epochs(epochs, every),
+            "callbacks": [keeper],
+        }
+
+    def before() -> None:
+        keeper.on_test_begin()
+        update()
+
+    chosen = {*range(every, epochs + 1, every), epochs}
+    return {"callbacks": [Evaluation(copy, data, chosen, before), keeper]}
 
 
 def _epochs(

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 from tests.zoo import workers
 
 FLAGS = [
-    *("--model=mlp", "--dataset=digits", "--epochs=12", "--batch_size=64"),
+    *("--model=mlp", "--dataset=digits", "--epochs=5", "--batch_size=64"),
     *("--backup_steps=5", "--deterministic", "--export=none", "--run_dir=run"),
 ]
 
