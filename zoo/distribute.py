@@ -91,7 +91,10 @@ class Placement:
         if self.strategy is None:
             return lambda: [variable.value.numpy() for variable in variables]
         # Compiled: each sum that is not costs tens of milliseconds.
-        compiled = tf.function(lambda: [v.value.read_value() for v in variables])
+        with self.strategy.scope():
+            compiled = tf.function(
+                lambda: [v.value.read_value() for v in variables]
+            ).get_concrete_function()
 
         def read() -> list[np.ndarray]:
             with self.strategy.scope():
