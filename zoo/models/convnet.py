@@ -94,7 +94,7 @@ class ConvNet(TapeModel):
             self.num_outputs,
             kernel_initializer=fresh(),
             name="logits",
-            dtype="float32",  # with mixed precision too
+            dtype=self.variable_dtype,  # float32 with mixed precision too
         )
 
     def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -89,7 +89,7 @@ class ThreeLayerMLP(TapeModel):
         self.dropout1 = keras.layers.Dropout(dropout, name="dropout1")
         self.hidden2 = self._dense(hidden[1], "relu", "hidden2")
         self.dropout2 = keras.layers.Dropout(dropout, name="dropout2")
-        self.logits = self._dense(self.num_outputs, None, "logits", "float32")
+        self.logits = self._dense(self.num_outputs, None, "logits", self.variable_dtype)
 
     def _dense(
         self, units: int, activation: str | None, name: str, dtype: str | None = None
