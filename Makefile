@@ -1,18 +1,24 @@
-# make train [ARGS="--model=mlp"]   trains; make test   tests; make soak   tests for an
-# hour and writes its table into BUILD.md. All install first.
+# make train [ARGS="--model=mlp"]   trains
+# make test                         tests, but for what is marked slow
+# make test-slow                    tests what is
+# make soak                         tests for an hour; writes its table into BUILD.md
+# All install first.
 
 PYTHON ?= python3
 ARGS ?= --model=convnet
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: train test soak lint clean
+.PHONY: train test test-slow soak lint clean
 
 train: $(VENV)/installed
 	@$(RUN) train.py $(ARGS)
 
 test: $(VENV)/installed
-	@$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist=loadfile $(TESTS)
+	@$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist=loadfile -m "not slow" $(TESTS)
+
+test-slow: $(VENV)/installed
+	@$(RUN) -m pytest -q -m slow $(TESTS)
 
 soak: $(VENV)/installed
 	@$(RUN) -m tests.soak $(SOAK)
