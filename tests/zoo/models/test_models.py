@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import zoo
-from zoo import registry
+from zoo import catalog, registry
 from zoo.errors import UserError
 
 SHAPES = [((28, 28, 1), 10), ((7, 9, 3), 4), ((32, 32, 3), 100)]
@@ -39,6 +41,15 @@ def test_logits_have_the_shape_of_the_classes(name, input_shape, num_classes):
     x, _ = examples(input_shape, num_classes, size=3)
     assert model(x).shape == (3, num_classes)
     assert model(x).dtype == tf.float32
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_its_description_counts_every_parameter(name):
+    text = catalog.description(name)
+    counts = re.findall(r"^\w+ +\(None, .*\) +([\d,]+) *$", text, re.MULTILINE)
+    model = zoo.create_model(name, **catalog.IMAGES)
+    assert sum(int(n.replace(",", "")) for n in counts) == model.count_params()
+    assert len(counts) == len(model.layers)
 
 
 @pytest.mark.parametrize("name", zoo.list_models())

@@ -1,0 +1,44 @@
+"""AllConv: its size, and the statistics of its batch normalization."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+import zoo
+from tests.zoo.models.test_models import examples
+
+SIZE = {"input_shape": (28, 28, 1), "num_classes": 10}
+
+
+def test_it_is_small_and_has_no_dense_layer():
+    model = zoo.create_model("allconv", **SIZE)
+    assert model.count_params() < 130_000
+    layers = model._flatten_layers()
+    assert not any(isinstance(layer, keras.layers.Dense) for layer in layers)
+
+
+def test_the_moving_statistics_are_those_of_the_batches():
+    model = zoo.create_model("allconv", **SIZE)
+    x, y = examples((28, 28, 1), 10, size=40)
+    conv, norm, _ = model.block1.layers
+    mean, variance = np.zeros(24), np.ones(24)
+    for batch in (slice(0, 16), slice(16, 32), slice(32, 40)):  # the last one partial
+        features = conv(x[batch] / 255).numpy()
+        mean = 0.9 * mean + 0.1 * features.mean(axis=(0, 1, 2))
+        variance = 0.9 * variance + 0.1 * features.var(axis=(0, 1, 2))
+        model.train_on_batch(x[batch], y[batch])
+    np.testing.assert_allclose(norm.moving_mean, mean, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(norm.moving_variance, variance, rtol=1e-3)
+
+
+def test_an_image_is_classified_alike_in_any_company():
+    model = zoo.create_model("allconv", **SIZE)
+    x, y = examples((28, 28, 1), 10)
+    model.fit(x, y, verbose=0)
+    before = model.get_weights()
+    alone = np.concatenate([model(x[i : i + 1]) for i in range(4)])
+    np.testing.assert_allclose(model.predict(x, verbose=0)[:4], alone, atol=1e-4)
+    model.evaluate(x, y, verbose=0)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -1,0 +1,105 @@
+"""Network of convolutions alone.
+
+Reference: Springenberg et al. 2015, "Striving for Simplicity: The All Convolutional
+Net" (arXiv:1412.6806), with batch normalization; the CNN tutorial's exercise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from zoo.models.tape import TapeModel
+from zoo.recipe import Recipe
+from zoo.registry import register
+
+RECIPES = {
+    "default": Recipe(
+        augment={"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
+        optimizer="adamw",
+        learning_rate=5e-3,
+        weight_decay=1e-2,
+        schedule="cosine",
+        warmup=0.1,
+        batch_size=128,
+        epochs=12,
+        min_steps=1000,
+        steps_per_execution=5,
+    ),
+}
+
+
+@register("allconv", recipes=RECIPES)
+class AllConv(TapeModel):
+    """Five convolutions -> dropout -> 1x1 convolution to classes -> mean over pixels.
+
+    The second and the fourth halve the image by their stride. Each of the five is
+    followed by batch normalization and relu.
+
+    Input: (batch, height, width, channels) raw pixels 0..255.
+    Output: logits (batch, num_classes).
+
+    Args:
+        num_classes: number of classes.
+        filters: of the five convolutions; the first is 5x5, the others are 3x3.
+        dropout: share of the features dropped before the 1x1 convolution.
+        momentum: of the moving statistics of batch normalization.
+        **kwargs: of TapeModel.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        filters: tuple[int, int, int, int, int] = (24, 32, 48, 64, 96),
+        dropout: float = 0.0,
+        momentum: float = 0.9,
+        **kwargs: Any,
+    ):
+        super().__init__(num_classes, **kwargs)
+        self.filters = tuple(filters)
+        self.rate = dropout
+        self.momentum = momentum
+        a, b, c, d, e = filters
+        self.block1 = self._block(a, 5, name="block1")
+        self.block2 = self._block(b, 3, strides=2, name="block2")
+        self.block3 = self._block(c, 3, name="block3")
+        self.block4 = self._block(d, 3, strides=2, name="block4")
+        self.block5 = self._block(e, 3, name="block5")
+        self.dropout = keras.layers.Dropout(dropout, name="dropout")
+        self.classes = keras.layers.Conv2D(self.num_outputs, 1, name="classes")
+        self.mean = keras.layers.GlobalAveragePooling2D(name="mean")
+
+    def _block(self, filters: int, size: int, *, strides: int = 1, name: str):
+        # Without a bias: the normalization would take it out again.
+        conv = keras.layers.Conv2D(
+            filters,
+            size,
+            strides=strides,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name="conv",
+        )
+        norm = keras.layers.BatchNormalization(momentum=self.momentum, name="norm")
+        return keras.Sequential([conv, norm, keras.layers.ReLU(name="relu")], name=name)
+
+    def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns logits (batch, num_classes)."""
+        x = self.block1(self.rescale(image), training=training)
+        x = self.block2(x, training=training)  # (batch, height/2, width/2, 32)
+        x = self.block3(x, training=training)
+        x = self.block4(x, training=training)  # (batch, height/4, width/4, 64)
+        x = self.block5(x, training=training)
+        x = self.classes(self.dropout(x, training=training))
+        return self.mean(x)  # (batch, num_classes)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {
+            "filters": self.filters,
+            "dropout": self.rate,
+            "momentum": self.momentum,
+        }
