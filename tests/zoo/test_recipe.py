@@ -35,7 +35,16 @@ from zoo.recipe import OPTIMIZERS, Recipe
         ({"batch_size": True}, "--batch_size must be a whole number"),
         ({"learning_rate": "a"}, "--learning_rate must be a number. Received: 'a'"),
         ({"task": "ranking"}, "Unknown task 'ranking'"),
-        ({"augment": {"flp": 1.0}}, "Unknown augmentation 'flp'"),
+        ({"augment": {"flp": 1.0}}, "Unknown augmentation 'flp'.*Did you mean 'flip'"),
+        ({"augment": {"flip": 1.5}}, "flip .* must be a number, 0 to 1. Received: 1.5"),
+        ({"augment": {"shift": -0.1}}, "shift .* must be a number, 0 to 1. Received"),
+        (
+            {"augment": {"rotate": 181}},
+            "rotate .* in degrees.* 0 to 180. Received: 181",
+        ),
+        ({"augment": {"scale": math.nan}}, "scale .* must be a number.* Received: nan"),
+        ({"augment": {"crop": True}}, "crop .* must be a number.* Received: True"),
+        ({"augment": {"shear": "a"}}, "shear .* must be a number.* Received: 'a'"),
         ({"loss": "mse"}, "Unknown loss 'mse'. Known: auto, cross_entropy"),
     ],
 )
