@@ -194,13 +194,17 @@ def test_the_zoo_as_a_table_and_a_page(command):
     [
         (
             ["lst"],
-            "Unknown command 'lst'. Known: describe, evaluate, list, predict.*'list'",
+            "Unknown command 'lst'. Known: augment, describe, .*predict. Did .*'list'",
         ),
         (["describe"], "describe takes one model"),
         (["describe", "convnt"], "Unknown model 'convnt'"),
         (["predict", "a.png"], "predict takes a run or an artifact, and image"),
         (["evaluate"], "evaluate takes a run or an artifact"),
         (["evaluate", "--run_dir=none"], "There is no run directory none"),
+        (["augment", "--model=mlp"], "augment takes --model and --output"),
+        (["augment", "--model=mpl", "--output=a.png"], "Unknown model 'mpl'"),
+        (["augment", "--model=mlp", "--output=a.jpg"], "must end in .png, in a dir"),
+        (["augment", "--model=mlp", "--output=b/a.png"], "must .*Received: b/a.png"),
         (["list", "--modle"], "Unknown command line flag 'modle'"),
     ],
 )
