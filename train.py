@@ -16,6 +16,7 @@ import export
 from zoo import cli, report, runtime
 from zoo.config import JIT_CHOICES, PROGRESS_CHOICES, Config, parse_image_size
 from zoo.errors import UserError
+from zoo.recipe import parse_augment
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "Architecture to train; `python -m zoo` lists them.")
@@ -40,6 +41,9 @@ flags.DEFINE_float("momentum", None, "Momentum of sgd and rmsprop, as in Keras."
 flags.DEFINE_boolean("nesterov", None, "Nesterov momentum of sgd, as in Keras.")
 flags.DEFINE_float("weight_decay", None, "Decoupled weight decay, as in Keras.")
 flags.DEFINE_string("schedule", None, "Learning rate over time: constant or cosine.")
+flags.DEFINE_string(
+    "augment", None, "Random changes of images, as shift=0.1,flip=0.5; or none."
+)
 flags.DEFINE_integer(
     "steps_per_execution", None, "Steps that one call from Python runs."
 )
@@ -100,6 +104,8 @@ def config_from_flags() -> Config:
     if FLAGS.model is None:
         raise UserError("--model is missing. `python -m zoo` lists the models.")
     given = {name: FLAGS[name].value for name in RECIPE_FLAGS}
+    if FLAGS.augment is not None:
+        given["augment"] = parse_augment(FLAGS.augment)
     return Config(
         model=FLAGS.model,
         recipe=FLAGS.recipe,

@@ -42,6 +42,8 @@ def check_user_error(done, message, tmp_path):
     ("flags", "message"),
     [
         ([], "--model is missing"),
+        (["--model=mlp", "--augment=flip"], "as shift=0.1,flip=0.5.*Received: flip"),
+        (["--model=mlp", "--augment=flip=2"], "--augment: flip .* 0 to 1. Received: 2"),
         (["--model=convnt"], "Unknown model 'convnt'. Known: .*mean 'convnet'"),
         (["--model=mlp", "--recipe=tutorial_kers"], "mean 'tutorial_keras'"),
         (["--model=mlp", "--dataset=mnst"], "Unknown dataset 'mnst'.*mean 'mnist'"),
@@ -204,6 +206,10 @@ def test_the_zoo_as_a_table_and_a_page(command):
         (["augment", "--model=mlp"], "augment takes --model and --output"),
         (["augment", "--model=mpl", "--output=a.png"], "Unknown model 'mpl'"),
         (["augment", "--model=mlp", "--output=a.jpg"], "must end in .png, in a dir"),
+        (
+            ["augment", "--model=mlp", "--output=a.png", "--augment=flp=1"],
+            "Unknown augmentation 'flp'",
+        ),
         (["augment", "--model=mlp", "--output=b/a.png"], "must .*Received: b/a.png"),
         (["list", "--modle"], "Unknown command line flag 'modle'"),
     ],

@@ -7,7 +7,8 @@
     python -m zoo augment --model=mlp --output=a.png    what augmentation does, drawn
 
 predict and evaluate also take --artifact=R/export/tflite/model_int8.tflite, or any
-other exported file. augment also takes --recipe, --dataset, --data_dir and --seed.
+other exported file. augment also takes --recipe, --augment, --dataset,
+--data_dir and --seed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from absl import flags
 
 from zoo import cli, registry, runtime
 from zoo.errors import UserError, unknown
+from zoo.recipe import Recipe, parse_augment
 from zoo.rundir import finished_run
 
 FLAGS = flags.FLAGS
@@ -25,6 +27,7 @@ flags.DEFINE_string("artifact", None, "A SavedModel's directory or a .tflite fil
 flags.DEFINE_string("run_dir", None, "The finished run to use.")
 flags.DEFINE_string("model", None, "augment: whose recipe.")
 flags.DEFINE_string("recipe", "default", "augment: one of the architecture's recipes.")
+flags.DEFINE_string("augment", None, "augment: instead of the recipe's, as flip=0.5.")
 flags.DEFINE_string("dataset", "digits", "augment: whose images, as for train.py.")
 flags.DEFINE_string("data_dir", None, "augment: where TFDS keeps prepared datasets.")
 flags.DEFINE_string("output", None, "augment: the PNG file to write.")
@@ -106,6 +109,8 @@ def augment_command(arguments: list[str]) -> None:
         )
     registry.check_model(FLAGS.model)
     registry.check_recipe(FLAGS.model, FLAGS.recipe)
+    strengths = None if FLAGS.augment is None else parse_augment(FLAGS.augment)
+    Recipe(augment=strengths or {})
     path = pathlib.Path(FLAGS.output)
     if path.suffix != ".png" or not path.parent.is_dir():
         raise UserError(
@@ -120,6 +125,7 @@ def augment_command(arguments: list[str]) -> None:
         FLAGS.model,
         FLAGS.recipe,
         FLAGS.dataset,
+        strengths=strengths,
         data_dir=FLAGS.data_dir,
         seed=FLAGS.seed,
     )

@@ -162,12 +162,31 @@ class Recipe:
         return dataclasses.asdict(self)
 
 
+def parse_augment(text: str) -> dict[str, float]:
+    """Reads ``shift=0.1,flip=0.5`` or ``none``.
+
+    Raises:
+        UserError: it is neither.
+    """
+    strengths: dict[str, float] = {}
+    for part in [] if text == "none" else text.split(","):
+        name, _, strength = part.partition("=")
+        try:
+            strengths[name.strip()] = float(strength)
+        except ValueError:
+            raise UserError(
+                "--augment must be names with strengths, as shift=0.1,flip=0.5, or "
+                f"none. Received: {text}."
+            ) from None
+    return strengths
+
+
 def _check_strength(name: str, strength: Any) -> None:
     meaning, largest = AUGMENTATIONS[name]
     number = isinstance(strength, int | float) and not isinstance(strength, bool)
     if not number or not 0 <= strength <= largest:
         raise UserError(
-            f"augment: {name} ({meaning}) must be a number, 0 to {largest:g}. "
+            f"--augment: {name} ({meaning}) must be a number, 0 to {largest:g}. "
             f"Received: {strength!r}."
         )
 

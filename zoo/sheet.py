@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -10,7 +11,6 @@ from PIL import Image, ImageDraw, ImageFont
 from zoo import files, registry
 from zoo.data import augment, sources
 from zoo.errors import UserError
-from zoo.recipe import Recipe
 
 COLUMNS = 10
 STEPS = 4
@@ -26,29 +26,35 @@ def write(
     recipe: str = "default",
     dataset: str = "digits",
     *,
+    strengths: Mapping[str, float] | None = None,
     data_dir: str | None = None,
     seed: int = 0,
 ) -> None:
     """Writes the sheet of a recipe on a dataset as a PNG file.
+
+    With ``strengths`` these are drawn instead of the recipe's ``augment``.
 
     Raises:
         UserError: unknown names, a recipe without augmentation, a dataset without
             images, or a path that cannot be written.
         RunError: the dataset cannot be had.
     """
-    settings = registry.get_recipe(model, recipe)
-    if not settings.augment:
+    title = "--augment"
+    if strengths is None:
+        title = f"{model}, recipe {recipe}"
+        strengths = registry.get_recipe(model, recipe).augment
+    if not strengths:
         raise UserError(
             f"The recipe {recipe} of {model} has no augmentation. With it: "
-            f"{', '.join(_augmenting(model)) or 'none'}."
+            f"{', '.join(_augmenting(model)) or 'none'}. Or pass --augment."
         )
     data = sources.load(dataset, data_dir=data_dir)
     if data.spec.task != "classification":
         raise UserError(f"Only images are augmented. Received: --dataset={dataset}.")
     _, first = np.unique(data.train.y, return_index=True)
     images = data.train.x[first[:COLUMNS]]
-    title = f"{model}, recipe {recipe}, on {data.spec.name}"
-    sheet = draw(images, settings, seed=seed, title=title)
+    title += f", on {data.spec.name}"
+    sheet = draw(images, strengths, seed=seed, title=title)
     try:
         with files.replacing(path) as beside:
             sheet.save(beside, format="PNG")
@@ -67,22 +73,26 @@ def _augmenting(model: str) -> list[str]:
 
 
 def draw(
-    images: np.ndarray, recipe: Recipe, *, seed: int = 0, title: str = ""
+    images: np.ndarray,
+    strengths: Mapping[str, float],
+    *,
+    seed: int = 0,
+    title: str = "",
 ) -> Image.Image:
-    """Draws a row for each change of a recipe, and rows of all of them together.
+    """Draws a row for each change, and rows of all of them together.
 
     Args:
         images: uint8 (n, height, width, 1 or 3), one for each column.
-        recipe: whose ``augment`` is drawn.
+        strengths: by name, see ``zoo.recipe.AUGMENTATIONS``.
         seed: of the run.
         title: what is written above.
     """
     rows = [("as they are", "", images)]
-    for name, strength in recipe.augment.items():
+    for name, strength in strengths.items():
         changed = augment.augment(images, {name: strength}, (seed, 0)).numpy()
         rows.append((name, f"{strength:g}", changed))
     for step in range(STEPS):
-        changed = augment.augment(images, recipe.augment, (seed, step)).numpy()
+        changed = augment.augment(images, strengths, (seed, step)).numpy()
         rows.append(("together", f"step {step}", changed))
     height, width = images.shape[1:3]
     cell = (max(1, _CELL * width // height), _CELL)

@@ -11,7 +11,7 @@ import pytest
 import zoo
 from zoo.errors import UserError
 from zoo.models.build import make_optimizer
-from zoo.recipe import OPTIMIZERS, Recipe
+from zoo.recipe import OPTIMIZERS, Recipe, parse_augment
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,24 @@ def test_a_value_out_of_range_is_explained(fields, message):
         Recipe(**fields)
     with pytest.raises(UserError, match=message):
         Recipe().override(**fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "strengths"),
+    [
+        ("none", {}),
+        ("shift=0.1, flip=.5", {"shift": 0.1, "flip": 0.5}),
+        ("rotate=1e1", {"rotate": 10.0}),
+    ],
+)
+def test_augmentation_is_read_from_the_command_line(text, strengths):
+    assert parse_augment(text) == strengths
+
+
+@pytest.mark.parametrize("text", ["", "flip", "flip=", "flip:1", "flip=1,", "=="])
+def test_what_is_no_augmentation_is_explained(text):
+    with pytest.raises(UserError, match=r"names with strengths.* Received: "):
+        parse_augment(text)
 
 
 def test_epochs_that_are_asked_for_are_passes_over_the_data():

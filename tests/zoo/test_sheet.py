@@ -9,19 +9,16 @@ from PIL import Image
 from zoo import sheet
 from zoo.data import augment
 from zoo.errors import UserError
-from zoo.recipe import Recipe
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 16, 32, 3)).astype("uint8")
-RECIPE = Recipe(augment={"flip": 1.0, "rotate": 30.0})
+STRENGTHS = {"flip": 1.0, "rotate": 30.0}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_its_rows_are_what_the_augmentation_makes(channels):
     images = IMAGES[..., :channels]
-    drawn = np.asarray(sheet.draw(images, RECIPE, seed=3, title="a title"))
-    both = [
-        augment.augment(images, RECIPE.augment, (3, step)).numpy() for step in range(4)
-    ]
+    drawn = np.asarray(sheet.draw(images, STRENGTHS, seed=3, title="a title"))
+    both = [augment.augment(images, STRENGTHS, (3, step)).numpy() for step in range(4)]
     rotated = augment.augment(images, {"rotate": 30.0}, (3, 0)).numpy()
     rows = [images, images[:, :, ::-1], rotated, *both]
     high, wide = 64 + 6, 128 + 6
@@ -70,8 +67,8 @@ def test_a_path_that_cannot_be_written_is_explained(tmp_path, data_dir, digits):
 
 def test_the_command_writes_it(command, tmp_path, data_dir, digits):
     done = command(
-        *("-m", "zoo", "augment", "--model=convnet", "--output=a.png"),
-        f"--data_dir={data_dir}",
+        *("-m", "zoo", "augment", "--model=linear", "--augment=erasing=0.5"),
+        *("--output=a.png", f"--data_dir={data_dir}"),
     )
     assert (done.returncode, done.stdout) == (0, "a.png\n"), done.stderr
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
