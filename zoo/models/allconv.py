@@ -17,16 +17,49 @@ from zoo.registry import register
 
 RECIPES = {
     "default": Recipe(
-        augment={"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
+        augment={
+            **{"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
+            "elastic": 0.03,
+        },
         optimizer="adamw",
-        learning_rate=5e-3,
+        learning_rate=0.01,
         weight_decay=1e-2,
         schedule="cosine",
         warmup=0.1,
         batch_size=128,
         epochs=12,
-        min_steps=1000,
+        min_steps=600,
         steps_per_execution=5,
+    ),
+    # Longer, with stronger changes.
+    "best": Recipe(
+        augment={
+            **{"shift": 0.08, "rotate": 12.0, "scale": 0.12, "shear": 0.15},
+            "elastic": 0.04,
+        },
+        optimizer="adamw",
+        learning_rate=0.01,
+        weight_decay=1e-2,
+        schedule="cosine",
+        warmup=0.1,
+        batch_size=128,
+        epochs=30,
+        min_steps=1500,
+        steps_per_execution=5,
+    ),
+    # 99% on MNIST in the least time: half the filters, 1.6 passes over the data.
+    "fast": Recipe(
+        model={"filters": (16, 24, 32, 48, 64)},
+        augment={"shift": 0.05},
+        optimizer="adamw",
+        learning_rate=0.02,
+        weight_decay=1e-2,
+        schedule="cosine",
+        warmup=0.2,
+        batch_size=96,
+        epochs=1,
+        steps_per_epoch=1000,
+        steps_per_execution=20,
     ),
 }
 

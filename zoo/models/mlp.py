@@ -19,7 +19,7 @@ RECIPES = {
         weight_decay=1e-2,
         schedule="cosine",
         batch_size=128,
-        epochs=20,
+        epochs=60,
         min_steps=1000,
         steps_per_execution=25,
     ),
