@@ -13,8 +13,16 @@ from __future__ import annotations
 from absl import flags
 
 import export
-from zoo import cli, report, runtime
-from zoo.config import JIT_CHOICES, PROGRESS_CHOICES, Config, parse_image_size
+from zoo import cli, cluster, report, runtime
+from zoo.config import (
+    JIT_CHOICES,
+    PRECISIONS,
+    PROGRESS_CHOICES,
+    Config,
+    parse_image_size,
+    parse_memory_limit,
+    parse_steps_per_execution,
+)
 from zoo.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -40,8 +48,29 @@ flags.DEFINE_float("momentum", None, "Momentum of sgd and rmsprop, as in Keras."
 flags.DEFINE_boolean("nesterov", None, "Nesterov momentum of sgd, as in Keras.")
 flags.DEFINE_float("weight_decay", None, "Decoupled weight decay, as in Keras.")
 flags.DEFINE_string("schedule", None, "Learning rate over time: constant or cosine.")
-flags.DEFINE_integer(
-    "steps_per_execution", None, "Steps that one call from Python runs."
+flags.DEFINE_string(
+    "steps_per_execution",
+    "auto",
+    "Steps that one call from Python runs. auto: the recipe's.",
+)
+flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    cluster.STRATEGIES,
+    "Devices: one; mirrored: all of this machine; multi_worker: those of TF_CONFIG or "
+    "Slurm; tpu. auto: what there is. --batch_size is that of all of them together.",
+)
+flags.DEFINE_string(
+    "memory_limit",
+    "auto",
+    "Bytes for the examples, as 8G; what needs more is read from disk while training. "
+    "auto: half of what is available.",
+)
+flags.DEFINE_enum(
+    "precision",
+    "float32",
+    PRECISIONS,
+    "What is computed with. Weights and exports are float32 with all of them.",
 )
 flags.DEFINE_enum(
     "jit_compile",
@@ -91,7 +120,6 @@ RECIPE_FLAGS = (
     "nesterov",
     "weight_decay",
     "schedule",
-    "steps_per_execution",
 )
 
 
@@ -100,6 +128,7 @@ def config_from_flags() -> Config:
     if FLAGS.model is None:
         raise UserError("--model is missing. `python -m zoo` lists the models.")
     given = {name: FLAGS[name].value for name in RECIPE_FLAGS}
+    given["steps_per_execution"] = parse_steps_per_execution(FLAGS.steps_per_execution)
     return Config(
         model=FLAGS.model,
         recipe=FLAGS.recipe,
@@ -110,6 +139,9 @@ def config_from_flags() -> Config:
         run_dir=FLAGS.run_dir,
         overwrite=FLAGS.overwrite,
         seed=FLAGS.seed,
+        strategy=FLAGS.strategy,
+        precision=FLAGS.precision,
+        memory_limit=parse_memory_limit(FLAGS.memory_limit),
         jit_compile=FLAGS.jit_compile,
         gradient_norm=FLAGS.gradient_norm,
         eval_every=FLAGS.eval_every,
@@ -126,10 +158,12 @@ def main(argv: list[str]) -> None:
     config = config_from_flags()
     config.check()
     formats = export.parse_formats(FLAGS.export)
-    runtime.start()
+    runtime.start(alone=cluster.asked_for(config.strategy) is None)
     from zoo import training
 
     outcome = training.run(config)
+    if outcome is None:  # the chief says and exports it all
+        return
     print(report.summary(outcome.result, outcome.run_dir, outcome.done_before))
     if formats and not (outcome.run_dir / "export").exists():
         from export import report as export_report

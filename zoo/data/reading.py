@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +12,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from zoo.data import images, memory, names, prepare
+from zoo.data import disk, images, memory, names, prepare
 from zoo.data.spec import Dataset, DataSpec, Split
 from zoo.errors import RunError, UserError
 
 _BATCH = 1000
+_BATCH_BYTES = 32 * 2**20
 
 
 def read_images(
@@ -23,6 +27,7 @@ def read_images(
     name: str,
     source: str,
     fingerprint: str,
+    memory_limit: int | None = None,
 ) -> Dataset:
     """Decodes both splits of a prepared dataset of labeled images.
 
@@ -33,6 +38,8 @@ def read_images(
         name: for ``DataSpec.name``.
         source: for ``DataSpec.source``.
         fingerprint: for ``DataSpec.fingerprint``.
+        memory_limit: bytes; a split that needs more stays on disk. None for no limit:
+            what does not fit in memory is refused.
 
     Raises:
         UserError: not labeled images, no train split, or labels are missing.
@@ -45,12 +52,17 @@ def read_images(
         target = _target_shape(builder, keys, image_size)
         resized = tuple(shape) != target
         splits = split_names(builder)
+        shapes = [
+            (builder.info.splits[split].num_examples, *target) for split in splits
+        ]
+        on_disk = memory.beyond(shapes, memory_limit)
         memory.require(
-            [(builder.info.splits[split].num_examples, *target) for split in splits],
+            [shape for shape, stays in zip(shapes, on_disk, strict=True) if not stays],
             name,
         )
         train, test = (
-            _read_split(builder, split, keys, target, resized) for split in splits
+            (_decoded if stays else _read_split)(builder, split, keys, target, resized)
+            for split, stays in zip(splits, on_disk, strict=True)
         )
     except tf.errors.OpError as error:
         raise _damaged(name, builder, error) from error
@@ -171,6 +183,46 @@ def _read_split(
     shape: tuple[int, int, int],
     resized: bool,
 ) -> Split:
+    count = builder.info.splits[split].num_examples
+    if not count:
+        raise UserError(f"Dataset {builder.info.full_name!r}: {split} is empty.")
+    x, y = memory.allocate((count, *shape)), np.empty(count, np.int32)
+    done = 0
+    for image, label in _batches(builder, split, keys, shape, resized):
+        x[done : done + len(label)] = image
+        y[done : done + len(label)] = label
+        done += len(label)
+    return Split(x, y)
+
+
+def _decoded(
+    builder: Any,
+    split: str,
+    keys: tuple[str, str],
+    shape: tuple[int, int, int],
+    resized: bool,
+) -> Split:
+    """Returns a split whose images stay on disk, decoded once beside the records."""
+    name = "x".join(map(str, shape)) + "-" + re.sub(r"\W+", "-", split).strip("-")
+    images = Path(builder.data_dir) / "decoded" / f"{name}.bin"
+    labels = images.with_suffix(".npy")
+    count = builder.info.splits[split].num_examples
+    if not images.exists():
+        with prepare.lock(Path(builder.data_dir_root), builder.name):
+            if not images.exists():
+                batches = _batches(builder, split, keys, shape, resized)
+                disk.write(images, labels, batches, count * math.prod(shape))
+    y = np.load(labels, allow_pickle=False)
+    return Split(disk.DiskImages(images, (count, *shape)), y)
+
+
+def _batches(
+    builder: Any,
+    split: str,
+    keys: tuple[str, str],
+    shape: tuple[int, int, int],
+    resized: bool,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     image_key, label_key = keys
     wide = builder.info.features[image_key].np_dtype == np.uint16
 
@@ -182,14 +234,7 @@ def _read_split(
             image = images.resize(images.to_channels(image, shape[2]), *shape[:2])
         return image, example[label_key]
 
-    count = builder.info.splits[split].num_examples
-    if not count:
-        raise UserError(f"Dataset {builder.info.full_name!r}: {split} is empty.")
-    x, y = memory.allocate((count, *shape)), np.empty(count, np.int32)
-    dataset = _dataset(builder, split, keys).map(fit, tf.data.AUTOTUNE).batch(_BATCH)
-    done = 0
+    size = max(1, min(_BATCH, _BATCH_BYTES // math.prod(shape)))
+    dataset = _dataset(builder, split, keys).map(fit, tf.data.AUTOTUNE).batch(size)
     for image, label in dataset:
-        x[done : done + len(label)] = image.numpy()
-        y[done : done + len(label)] = label.numpy()
-        done += len(label)
-    return Split(x, y)
+        yield image.numpy(), label.numpy().astype(np.int32)

@@ -94,6 +94,7 @@ def load(
     num_examples: int = 1000,
     seed: int = 0,
     progress: bool = False,
+    memory_limit: int | None = None,
 ) -> Dataset:
     """Loads a dataset into memory, preparing it when that was not done before.
 
@@ -107,6 +108,8 @@ def load(
         num_examples: training examples of ``linear_regression``.
         seed: of ``linear_regression``, 0 or more.
         progress: show TFDS's messages and progress bars.
+        memory_limit: bytes; a split of images that needs more stays on disk, see
+            ``zoo.data.disk``. None to refuse what does not fit in memory.
 
     Returns:
         uint8 images with int32 labels, in file order; or float32 x and y.
@@ -123,10 +126,12 @@ def load(
     if name == names.LINEAR_REGRESSION:
         return _load_line(root, num_examples, seed, progress)
     if name == names.DIGITS:
-        return _load_digits(root, image_size, progress)
+        return _load_digits(root, image_size, progress, memory_limit)
     if names.is_directory(name):
-        return _load_local(local.open_directory(name), root, image_size, progress)
-    return _load_tfds(name, root, image_size, progress)
+        return _load_local(
+            local.open_directory(name), root, image_size, progress, memory_limit
+        )
+    return _load_tfds(name, root, image_size, progress, memory_limit)
 
 
 def _check_image_size(image_size: tuple[int, int] | None) -> None:
@@ -169,7 +174,10 @@ def _load_line(root: Path, num_examples: int, seed: int, progress: bool) -> Data
 
 
 def _load_digits(
-    root: Path, image_size: tuple[int, int] | None, progress: bool
+    root: Path,
+    image_size: tuple[int, int] | None,
+    progress: bool,
+    memory_limit: int | None,
 ) -> Dataset:
     from zoo.data import reading
     from zoo.data.builders.digits import Digits
@@ -183,11 +191,16 @@ def _load_digits(
         name=names.DIGITS,
         source=builder.info.full_name,
         fingerprint=builder.info.full_name,
+        memory_limit=memory_limit,
     )
 
 
 def _load_tfds(
-    name: str, root: Path, image_size: tuple[int, int] | None, progress: bool
+    name: str,
+    root: Path,
+    image_size: tuple[int, int] | None,
+    progress: bool,
+    memory_limit: int | None,
 ) -> Dataset:
     builder = names.tfds_builder(name, root)
     # Without a network, TFDS would try for minutes.
@@ -208,6 +221,7 @@ def _load_tfds(
         name=builder.name if config is None else f"{builder.name}-{config.name}",
         source=builder.info.full_name,
         fingerprint=builder.info.full_name,
+        memory_limit=memory_limit,
     )
 
 
@@ -216,6 +230,7 @@ def _load_local(
     root: Path,
     image_size: tuple[int, int] | None,
     progress: bool,
+    memory_limit: int | None,
 ) -> Dataset:
     import tensorflow_datasets as tfds
 
@@ -238,6 +253,7 @@ def _load_local(
         name=source.name,
         source=str(source.path),
         fingerprint=source.fingerprint(image_size),
+        memory_limit=memory_limit,
     )
 
 
