@@ -1,18 +1,11 @@
-"""Who trains together: TF_CONFIG, or what Slurm tells each task of a step.
-
-Without TensorFlow, since it has to be known before TensorFlow starts. TensorFlow's own
-SlurmClusterResolver (as of 2.21) takes node n10 for one before n2, so that ranks and
-addresses differ, and fails where there are no GPUs.
-"""
+"""Who trains together: TF_CONFIG, or what Slurm tells each task of a step."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zoo.errors import UserError
@@ -37,41 +30,36 @@ class Cluster:
     index: int
 
 
-def find(environ: Mapping[str, str] | None = None) -> Cluster | None:
-    """Returns the cluster that the environment describes, of two workers or more.
+def several(strategy: str) -> bool:
+    """Tells whether ``--strategy`` means several workers; does not need TensorFlow.
 
-    Args:
-        environ: the environment variables; default: those of this process.
+    Raises:
+        UserError: TF_CONFIG has mistakes in it, or several workers are asked for and
+            none are described.
+    """
+    if strategy not in ("auto", "multi_worker"):
+        return False
+    text = os.environ.get("TF_CONFIG")
+    cluster = _from_tf_config(text) if text else None
+    if cluster or (not text and _slurm_tasks() > 1):
+        return True
+    if strategy == "auto":
+        return False
+    raise UserError(
+        "--strategy=multi_worker needs two workers or more, described in TF_CONFIG or "
+        f"by Slurm's srun. Received: {text or 'neither'}. Set TF_CONFIG={_EXAMPLE}, or "
+        "choose another --strategy."
+    )
+
+
+def find() -> Cluster:
+    """Returns the cluster that the environment describes, where there are several.
 
     Raises:
         UserError: TF_CONFIG or Slurm's variables have mistakes in them.
     """
-    environ = os.environ if environ is None else environ
-    cluster = None
-    if environ.get("TF_CONFIG"):
-        cluster = _from_tf_config(environ["TF_CONFIG"])
-    elif int_or_none(environ.get("SLURM_STEP_NUM_TASKS")) not in (None, 0, 1):
-        cluster = _from_slurm(environ)
-    return cluster if cluster and len(cluster.workers) > 1 else None
-
-
-def asked_for(strategy: str) -> Cluster | None:
-    """Returns the cluster that ``--strategy`` asks for; None for this process alone.
-
-    Raises:
-        UserError: several workers are asked for and none are described.
-    """
-    if strategy not in ("auto", "multi_worker"):
-        return None
-    cluster = find()
-    if strategy == "multi_worker" and cluster is None:
-        raise UserError(
-            "--strategy=multi_worker needs two workers or more, described in TF_CONFIG "
-            "or by Slurm's srun. Received: "
-            f"{os.environ.get('TF_CONFIG') or 'neither'}. "
-            f"Set TF_CONFIG={_EXAMPLE}, or choose another --strategy."
-        )
-    return cluster
+    text = os.environ.get("TF_CONFIG")
+    return _from_tf_config(text) if text else _from_slurm()
 
 
 def int_or_none(text: str | None) -> int | None:
@@ -80,6 +68,7 @@ def int_or_none(text: str | None) -> int | None:
 
 
 def _from_tf_config(text: str) -> Cluster | None:
+    """Returns the cluster; None where it has one worker or none."""
     try:
         content = json.loads(text)
         jobs: dict[str, Any] = dict(content.get("cluster", {}))
@@ -109,6 +98,8 @@ def _from_tf_config(text: str) -> Cluster | None:
     workers = (*lists["chief"], *lists["worker"])
     if len(set(workers)) < len(workers):
         raise _wrong_tf_config(text, "an address is there twice")
+    if len(workers) == 1:
+        return None
     return Cluster(workers, index + (len(lists["chief"]) if kind == "worker" else 0))
 
 
@@ -119,59 +110,40 @@ def _wrong_tf_config(text: str, reason: str) -> UserError:
     )
 
 
-def _from_slurm(environ: Mapping[str, str]) -> Cluster:
-    names = (
-        *("SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE"),
-        "SLURM_PROCID",
-    )
-    values = [environ.get(name, "") for name in names]
+def _slurm_tasks() -> int:
+    """Returns the tasks of the step that this process is in; 0 outside of srun."""
+    return int_or_none(os.environ.get("SLURM_STEP_NUM_TASKS")) or 0
+
+
+def _from_slurm() -> Cluster:
+    import tensorflow as tf
+
+    # Two jobs that share a node must not meet at one port.
+    job = int_or_none(os.environ.get("SLURM_JOB_ID")) or 0
+    port = int_or_none(os.environ.get("ZOO_PORT")) or 20000 + job % 1000 * 10
     try:
-        count, rank = int(values[0]), int(values[3])
-        hosts, tasks = list(_hosts(values[1])), list(_tasks(values[2]))
-        if len(hosts) != len(tasks) or sum(tasks) != count or not 0 <= rank < count:
-            raise ValueError
-    except ValueError:
-        received = ", ".join(f"{n}={v}" for n, v in zip(names, values, strict=True))
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=port,
+            # By itself it asks nvidia-smi, which CPU nodes lack, and shares out GPUs
+            # that srun has given to each task already.
+            gpus_per_node=_slurm_tasks(),
+            gpus_per_task=1,
+            auto_set_gpu=False,
+        )
+        workers = tuple(resolver.cluster_spec().as_dict()["worker"])
+        # Its own index is the rank, but it sorts hosts by letters, n10 before n2.
+        local = port + int(os.environ["SLURM_LOCALID"])
+        index = workers.index(f"{os.environ['SLURMD_NODENAME']}:{local}")
+    except (RuntimeError, ValueError, KeyError) as error:
+        names = ("NUM_TASKS", "NODELIST", "TASKS_PER_NODE")
+        names = (
+            *(f"SLURM_STEP_{n}" for n in names),
+            "SLURMD_NODENAME",
+            "SLURM_LOCALID",
+        )
+        received = ", ".join(f"{name}={os.environ.get(name, '')}" for name in names)
         raise UserError(
             f"Slurm's variables do not fit together. Received: {received}. Start with "
             "srun, set TF_CONFIG, or pass --strategy=one."
-        ) from None
-    # Two jobs that share a node must not meet at one port.
-    job = int_or_none(environ.get("SLURM_JOB_ID")) or 0
-    base = int_or_none(environ.get("ZOO_PORT")) or 20000 + job % 1000 * 10
-    return Cluster(
-        tuple(
-            f"{host}:{base + k}"
-            for host, number in zip(hosts, tasks, strict=True)
-            for k in range(number)
-        ),
-        rank,
-    )
-
-
-def _hosts(text: str) -> Iterator[str]:
-    """Expands Slurm's lists of hosts: ``a[1-3,07]-ib,b`` and the like, in order."""
-    # Commas outside of brackets part the names.
-    for part in re.findall(r"(?:[^,\[\]]|\[[^\]]*\])+", text):
-        pieces = re.split(r"\[([^\]]*)\]", part)
-        choices = [
-            list(_numbers(piece)) if i % 2 else [piece]
-            for i, piece in enumerate(pieces)
-        ]
-        for chosen in itertools.product(*choices):
-            yield "".join(chosen)
-
-
-def _numbers(text: str) -> Iterator[str]:
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        for number in range(int(first), int(last or first) + 1):
-            yield f"{number:0{len(first)}d}"
-
-
-def _tasks(text: str) -> Iterator[int]:
-    """Expands Slurm's counts of tasks: ``2(x3),1`` is 2, 2, 2, 1."""
-    for part in text.split(","):
-        if not (match := re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)):
-            raise ValueError(part)
-        yield from itertools.repeat(int(match[1]), int(match[2] or 1))
+        ) from error
+    return Cluster(workers, index)

@@ -95,7 +95,7 @@ class Config:
         ):
             if getattr(self, name) not in known:
                 raise unknown(name, str(getattr(self, name)), known)
-        cluster.asked_for(self.strategy)
+        cluster.several(self.strategy)
         if self.eval_every < 1:
             raise UserError(
                 f"--eval_every must be 1 or more. Received: {self.eval_every}."

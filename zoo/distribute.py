@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import cluster as clusters
+from zoo import cluster
 from zoo.errors import RunError, UserError
 
 # What TensorFlow raises in the others when a worker is gone.
@@ -156,8 +157,8 @@ def place(name: str) -> Placement:
         UserError: no such devices here.
         RunError: the other workers do not come.
     """
-    if cluster := clusters.asked_for(name):
-        return _multi_worker(cluster)
+    if cluster.several(name):
+        return _multi_worker(cluster.find())
     gpus = tf.config.list_logical_devices("GPU")
     tpus = tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME")
     if name == "tpu" or (name == "auto" and tpus):
@@ -183,26 +184,26 @@ def _tpu() -> Placement:
         ) from error
 
 
-def _multi_worker(cluster: clusters.Cluster) -> Placement:
-    count = len(cluster.workers)
-    if cluster.index == 0:  # TensorFlow waits for an hour and says nothing
-        print(f"Waiting for {count} workers: {', '.join(cluster.workers)}.", flush=True)
+def _multi_worker(found: cluster.Cluster) -> Placement:
+    count = len(found.workers)
+    if found.index == 0:  # TensorFlow waits for an hour and says nothing
+        print(f"Waiting for {count} workers: {', '.join(found.workers)}.", flush=True)
     try:
         resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-            tf.train.ClusterSpec({"worker": list(cluster.workers)}),
+            tf.train.ClusterSpec({"worker": list(found.workers)}),
             task_type="worker",
-            task_id=cluster.index,
+            task_id=found.index,
             rpc_layer="grpc",
         )
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (RuntimeError, tf.errors.OpError) as error:
         reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise RunError(
-            f"Worker {cluster.index} of {count} cannot join the others at "
-            f"{', '.join(cluster.workers)}: {reason}"
+            f"Worker {found.index} of {count} cannot join the others at "
+            f"{', '.join(found.workers)}: {reason}"
         ) from error
     add = _make_add(strategy, count)
-    return Placement("multi_worker", _even(strategy), count, cluster.index, add)
+    return Placement("multi_worker", _even(strategy), count, found.index, add)
 
 
 def _even(strategy: tf.distribute.Strategy) -> tf.distribute.Strategy:
@@ -234,17 +235,16 @@ def repair(model: keras.Model) -> None:
     """Makes ``fit`` of a model made under a strategy work.
 
     Keras 3.0 to 3.15 fails there in three places (keras issue 20585, and a loop), and
-    a test says when it no longer does. A model on one device is left alone.
+    tests say when it no longer does.
     """
-    if model.distribute_strategy.num_replicas_in_sync > 1:
-        repair_symbolic_build(model)
-        repair_train_function(model)
+    repair_symbolic_build(model)
+    repair_train_function(model)
 
 
 def repair_symbolic_build(model: keras.Model) -> None:
     """Makes the first batch that Keras looks at that of one replica.
 
-    Keras reduces a tuple of PerReplica values (line 731 of trainer.py, see below), which
+    Keras reduces a tuple of PerReplica values (line 731 of the file below), which
     MultiWorkerMirroredStrategy defines for one value only.
     """
     strategy = model.distribute_strategy
@@ -271,7 +271,9 @@ def repair_train_function(model: keras.Model) -> None:
     strategy: "You must feed a value for placeholder tensor".
     """
     strategy = model.distribute_strategy
-    current, left = None, 0
+    left = (
+        weakref.WeakKeyDictionary()
+    )  # steps of an iterator, of which each epoch has one
 
     @tf.function(reduce_retracing=True, jit_compile=model.jit_compile)
     def step(data: Any) -> dict[str, Any]:
@@ -285,11 +287,9 @@ def repair_train_function(model: keras.Model) -> None:
         return {name: strategy.reduce("MEAN", logs[name], None) for name in logs}
 
     def train(iterator: Any) -> dict[str, tf.Tensor]:
-        nonlocal current, left
-        if iterator is not current:  # an epoch begins
-            current, left = iterator, iterator._cardinality
-        count = min(model.steps_per_execution, left)
-        left -= count
+        rest = left.get(iterator, iterator._cardinality)
+        count = min(model.steps_per_execution, rest)
+        left[iterator] = rest - count
         return steps(iterator, tf.constant(count))
 
     model.train_function = train
