@@ -22,7 +22,7 @@ import tensorflow_datasets as tfds
 from zoo import distribute, files, interrupts, registry, report
 from zoo.callbacks import Bookkeeper, Evaluation, state_copier
 from zoo.config import Config
-from zoo.data import memory, names, pipeline, sources
+from zoo.data import disk, memory, names, pipeline, sources
 from zoo.data.builders import linear_regression
 from zoo.data.spec import Dataset
 from zoo.models.tape import TapeModel
@@ -137,8 +137,9 @@ def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
         model = registry.create_model(
             config.model, jit_compile=_jit_compile(config), **options
         )
-    distribute.repair(model)
-    if job.placement.strategy is None and config.precision == "float32":
+    if job.placement.strategy:
+        distribute.repair(model)
+    elif config.precision == "float32":
         return model, model
     return model, registry.create_model(config.model, **options)
 
@@ -191,7 +192,10 @@ def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
     )
     evaluation = pipeline.evaluation_batches(job.dataset.test)
     update = None if copy is model else state_copier(job.placement, model, copy)
-    with interrupts.noticed() as stop:
+    with (
+        disk.failures_of(job.dataset.train, job.dataset.test),
+        interrupts.noticed() as stop,
+    ):
         keeper = Bookkeeper(
             job.directory,
             plan,

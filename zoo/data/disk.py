@@ -7,6 +7,7 @@ that what the system caches of it does not count as this process's memory.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo import files
+from zoo.data.spec import Split
 from zoo.errors import RunError
 
 
@@ -31,31 +33,28 @@ class DiskImages:
     """
 
     dtype = np.dtype(np.uint8)
+    #: Why images could not be read, once that has happened.
+    failure: RunError | None = None
 
     def __init__(self, path: Path, shape: tuple[int, ...]):
         self.path = path
         self.shape = tuple(shape)
         self._size = int(np.prod(shape[1:]))
         try:
-            self._file = os.open(path, os.O_RDONLY)
+            self._file = path.open("rb", buffering=0)
         except OSError as error:
             raise RunError(f"Cannot read {path}: {error.strerror}.") from error
-        found, expected = os.fstat(self._file).st_size, self._size * shape[0]
+        found, expected = path.stat().st_size, self._size * shape[0]
         if found != expected:
-            os.close(self._file)
             raise RunError(
                 f"{path} is damaged: it has {found} bytes instead of {expected}. "
                 "Delete it, and it is written anew."
             )
         # Neighbors in the file are not neighbors in a batch: nothing to read ahead.
-        _advise(self._file, 0, 0, "POSIX_FADV_RANDOM")
+        _advise(self._file.fileno(), 0, 0, "POSIX_FADV_RANDOM")
 
     def __len__(self) -> int:
         return self.shape[0]
-
-    def __del__(self):
-        if hasattr(self, "_file"):
-            os.close(self._file)
 
     def __getitem__(self, rows: slice | int) -> np.ndarray:
         if isinstance(rows, slice):
@@ -81,24 +80,71 @@ class DiskImages:
         rows = result.reshape(len(indices), self._size)
         offsets = [int(i) * self._size for i in indices]
         for offset in offsets:  # all are asked for before the first one is waited for
-            _advise(self._file, offset, self._size, "POSIX_FADV_WILLNEED")
+            _advise(self._file.fileno(), offset, self._size, "POSIX_FADV_WILLNEED")
         for row, offset in zip(rows, offsets, strict=True):
-            if os.preadv(self._file, [row], offset) != self._size:
-                raise RunError(f"{self.path} cannot be read to its end.")
+            try:
+                done = os.preadv(self._file.fileno(), [row], offset)
+                reason = "it ends too early"
+            except OSError as error:
+                done, reason = 0, error.strerror
+            if done != self._size:
+                self.failure = RunError(
+                    f"{self.path} cannot be read: {reason}. Delete it and run the same "
+                    "command again: it is written anew."
+                )
+                raise self.failure
         return result
+
+
+@contextlib.contextmanager
+def failures_of(*splits: Split) -> Iterator[None]:
+    """Raises the RunError of a read that failed while TensorFlow asked for it.
+
+    TensorFlow makes an error of its own of it, with a traceback for a message.
+    """
+    try:
+        yield
+    except Exception as error:
+        for split in splits:
+            if failure := getattr(split.x, "failure", None):
+                raise failure from error
+        raise
+
+
+def read(images: Path, shape: tuple[int, ...]) -> Split:
+    """Opens a split that ``write`` has written.
+
+    Args:
+        images: the file of the images.
+        shape: of all of them.
+
+    Raises:
+        RunError: the images or their labels are damaged, or cannot be read.
+    """
+    labels = images.with_suffix(".npy")
+    try:
+        y = np.load(labels, allow_pickle=False)
+        if y.shape != shape[:1] or y.dtype != np.int32:
+            raise ValueError
+    except OSError as error:
+        raise RunError(f"Cannot read {labels}: {error.strerror}.") from error
+    except (ValueError, EOFError) as error:
+        raise RunError(
+            f"{labels} is damaged. Delete it and {images.name}, and both are written "
+            "anew."
+        ) from error
+    return Split(DiskImages(images, shape), y)
 
 
 def write(
     images: Path,
-    labels: Path,
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     size: int,
 ) -> None:
     """Writes batches of images and labels to two files, whole or not at all.
 
     Args:
-        images: the file for ``DiskImages``.
-        labels: the file for the labels, in NumPy's format.
+        images: the file for ``DiskImages``; the labels' is beside it.
         batches: (images, labels).
         size: bytes of all images.
 
@@ -122,7 +168,7 @@ def write(
                     every.append(classes)
             text = io.BytesIO()
             np.save(text, np.concatenate(every), allow_pickle=False)
-            files.write_bytes(labels, text.getvalue())
+            files.write_bytes(images.with_suffix(".npy"), text.getvalue())
     except OSError as error:
         raise RunError(
             f"Writing decoded images to {images.parent} failed: "

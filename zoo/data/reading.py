@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from zoo import files
 from zoo.data import disk, images, memory, names, prepare
-from zoo.data.spec import Dataset, DataSpec, Split
+from zoo.data.spec import Contents, Dataset, DataSpec, Split
 from zoo.errors import RunError, UserError
 
 _BATCH = 1000
@@ -87,6 +90,73 @@ def read_images(
         citation=builder.info.citation or None,
     )
     return Dataset(spec, train, test)
+
+
+def read_streamed(
+    directory: Path,
+    stream: Callable[[], Contents],
+    *,
+    name: str,
+    source: str,
+    fingerprint: str,
+    memory_limit: int,
+) -> Dataset:
+    """Reads decoded images from disk, which are written there before if they are not.
+
+    Args:
+        directory: where they are kept; nobody else may write there meanwhile.
+        stream: checks a local directory; its images are read one after the other.
+        name: for ``DataSpec.name``.
+        source: for ``DataSpec.source``.
+        fingerprint: for ``DataSpec.fingerprint``.
+        memory_limit: bytes; a split that needs no more is taken into memory.
+
+    Raises:
+        UserError: the local directory has mistakes in it.
+        RunError: the disk is full, or what is there is damaged.
+    """
+    about = directory / "about.json"
+    paths = [directory / f"{split}.bin" for split in ("train", "test")]
+    if not about.exists():
+        contents = stream()
+        for path, split in zip(paths, (contents.train, contents.test), strict=True):
+            disk.write(path, _in_batches(split), math.prod(split.x.shape))
+        shapes = [contents.train.x.shape, contents.test.x.shape]
+        files.write_json(about, {"shapes": shapes, "classes": contents.class_names})
+    try:
+        content = json.loads(about.read_text(encoding="utf-8"))
+        shapes = [tuple(map(int, shape)) for shape in content["shapes"]]
+        class_names = tuple(map(str, content["classes"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{about} is damaged. Delete {directory}, and it is written anew."
+        ) from error
+    splits = [disk.read(path, shape) for path, shape in zip(paths, shapes, strict=True)]
+    train, test = (
+        split if stays else Split(split.x[:], split.y)
+        for split, stays in zip(
+            splits, memory.beyond(shapes, memory_limit), strict=True
+        )
+    )
+    spec = DataSpec(
+        name=name,
+        source=source,
+        fingerprint=fingerprint,
+        task="classification",
+        input_shape=shapes[0][1:],
+        num_classes=len(class_names),
+        class_names=class_names,
+        num_train=len(train.y),
+        num_test=len(test.y),
+    )
+    return Dataset(spec, train, test)
+
+
+def _in_batches(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    images, size = iter(split.x), _batch_size(split.x.shape[1:])
+    for first in range(0, len(split.y), size):
+        some = list(itertools.islice(images, size))
+        yield np.stack(some), split.y[first : first + size]
 
 
 def read_regression(
@@ -205,15 +275,13 @@ def _decoded(
     """Returns a split whose images stay on disk, decoded once beside the records."""
     name = "x".join(map(str, shape)) + "-" + re.sub(r"\W+", "-", split).strip("-")
     images = Path(builder.data_dir) / "decoded" / f"{name}.bin"
-    labels = images.with_suffix(".npy")
     count = builder.info.splits[split].num_examples
     if not images.exists():
         with prepare.lock(Path(builder.data_dir_root), builder.name):
             if not images.exists():
                 batches = _batches(builder, split, keys, shape, resized)
-                disk.write(images, labels, batches, count * math.prod(shape))
-    y = np.load(labels, allow_pickle=False)
-    return Split(disk.DiskImages(images, (count, *shape)), y)
+                disk.write(images, batches, count * math.prod(shape))
+    return disk.read(images, (count, *shape))
 
 
 def _batches(
@@ -234,7 +302,11 @@ def _batches(
             image = images.resize(images.to_channels(image, shape[2]), *shape[:2])
         return image, example[label_key]
 
-    size = max(1, min(_BATCH, _BATCH_BYTES // math.prod(shape)))
+    size = _batch_size(shape)
     dataset = _dataset(builder, split, keys).map(fit, tf.data.AUTOTUNE).batch(size)
     for image, label in dataset:
         yield image.numpy(), label.numpy().astype(np.int32)
+
+
+def _batch_size(shape: tuple[int, ...]) -> int:
+    return max(1, min(_BATCH, _BATCH_BYTES // math.prod(shape)))

@@ -237,6 +237,20 @@ def _load_local(
     from zoo.data import reading
 
     path = _local_path(source, root, image_size)
+    about = {
+        "name": source.name,
+        "source": str(source.path),
+        "fingerprint": source.fingerprint(image_size),
+        "memory_limit": memory_limit,
+    }
+    if not path.exists() and _is_large(source, image_size, memory_limit):
+        # TFDS would keep all records in memory to put them in order.
+        with prepare.lock(root, path.parents[1].name):
+            return reading.read_streamed(
+                path.parent / "decoded",
+                lambda: source.files.stream(image_size),
+                **about,
+            )
     if not path.exists():
         # Read before the lock is taken: bad input must not write anything.
         builder = _local_builder(source, root, image_size)
@@ -247,13 +261,19 @@ def _load_local(
         builder = tfds.builder_from_directory(path)
     except Exception as error:  # Whatever its parsers raise.
         raise prepare.damaged_error(str(source.path), path, error) from error
-    return reading.read_images(
-        builder,
-        image_size=image_size,
-        name=source.name,
-        source=str(source.path),
-        fingerprint=source.fingerprint(image_size),
-        memory_limit=memory_limit,
+    return reading.read_images(builder, image_size=image_size, **about)
+
+
+def _is_large(
+    source: local.LocalSource,
+    image_size: tuple[int, int] | None,
+    memory_limit: int | None,
+) -> bool:
+    """Whether a split of a directory needs more than the limit."""
+    from zoo.data import memory
+
+    return memory_limit is not None and any(
+        memory.beyond(source.files.shapes(image_size), memory_limit)
     )
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import gzip
+import math
+import os
+
 import numpy as np
 import pytest
+from PIL import Image
 
 import zoo
 from zoo import training
 from zoo.config import Config, parse_memory_limit
-from zoo.data import disk, memory, pipeline
+from zoo.data import disk, memory, pipeline, sources
+from zoo.data.spec import Split
 from zoo.errors import RunError, UserError
 from zoo.recipe import Recipe
 
@@ -86,11 +94,129 @@ def test_a_file_that_was_cut_is_named(large, tmp_path):
         disk.DiskImages(path, large.train.x.shape)
 
 
+def tree(path, pixels, labels):
+    for split, first, last in (("train", 0, 20), ("test", 20, 30)):
+        for i in range(first, last):
+            image = Image.fromarray(pixels[i].squeeze())
+            folder = path / split / f"class{labels[i]}"
+            folder.mkdir(parents=True, exist_ok=True)
+            image.save(folder / f"{i:02}.png")
+
+
+def idx(path, pixels, labels, opened=open):
+    for split, first, last in (("train", 0, 20), ("t10k", 20, 30)):
+        for kind, array in (("images-idx3", pixels), ("labels-idx1", labels)):
+            part = array[first:last]
+            shape = part.shape[: int(kind[-1])]
+            header = bytes([0, 0, 8, len(shape)])
+            header += b"".join(n.to_bytes(4, "big") for n in shape)
+            with opened(path / f"{split}-{kind}-ubyte", "wb") as file:
+                file.write(header + part.tobytes())
+
+
+WRITERS = {"tree": tree, "idx": idx, "gzip": functools.partial(idx, opened=gzip.open)}
+
+
+@pytest.mark.parametrize(
+    ("layout", "channels"), [("tree", 1), ("tree", 3), ("idx", 1), ("gzip", 1)]
+)
+def test_a_directory_larger_than_the_limit_is_decoded_as_a_stream(
+    layout, channels, tmp_path
+):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (30, 9, 7, channels)).astype("uint8")
+    labels = np.repeat([0, 1, 0, 1], [10, 10, 5, 5]).astype("uint8")
+    source, root = tmp_path / "images", tmp_path / "tfds"
+    source.mkdir()
+    WRITERS[layout](source, pixels, labels)
+    for _ in range(2):  # writes it, and finds it
+        data = zoo.load_dataset(str(source), data_dir=str(root), memory_limit=2000)
+        assert isinstance(data.train.x, disk.DiskImages)
+        np.testing.assert_array_equal(data.train.x[:], pixels[:20])
+        np.testing.assert_array_equal(data.test.x[:], pixels[20:])
+        np.testing.assert_array_equal(data.train.y, labels[:20])
+        np.testing.assert_array_equal(data.test.y, labels[20:])
+        assert not [*root.rglob("*.tfrecord*")]
+    whole = zoo.load_dataset(str(source), data_dir=str(tmp_path / "other"))
+    assert whole.spec == data.spec
+    np.testing.assert_array_equal(whole.train.x, pixels[:20])
+
+
+PREPARES = """
+import resource, sys
+from zoo import runtime
+runtime.start()
+from zoo.data import sources
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+sources.load(sys.argv[2], data_dir=sys.argv[3])
+before = peak()
+data = sources.load(sys.argv[1], data_dir=sys.argv[3], memory_limit=50_000_000)
+assert data.train.x[len(data.train.y) - 1].shape == (1000, 1000, 1)
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+def test_a_directory_is_prepared_within_the_limit(tmp_path, command):
+    for name, count in (("large", 400), ("small", 2)):
+        (tmp_path / name).mkdir()
+        small = np.zeros((30, 1000, 1000), "uint8")
+        idx(tmp_path / name, small[:, :1, :1], np.arange(30, dtype="uint8") % 2)
+        for split in ("train", "t10k"):
+            path = tmp_path / name / f"{split}-images-idx3-ubyte"
+            sizes = (count if split == "train" else 2, 1000, 1000)
+            header = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in sizes)
+            path.write_bytes(header)
+            os.truncate(path, len(header) + math.prod(sizes))
+            path = tmp_path / name / f"{split}-labels-idx1-ubyte"
+            path.write_bytes(
+                bytes([0, 0, 8, 1])
+                + sizes[0].to_bytes(4, "big")
+                + bytes(i % 2 for i in range(sizes[0]))
+            )
+    done = command("-c", PREPARES, "large", "small", "tfds")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 150e6  # 400 MB of pixels, in batches of 33 MB
+
+
+def test_a_read_that_fails_while_training_is_one_line(tmp_path, data_dir, monkeypatch):
+    load = sources.load
+
+    def cut(*args, **kwargs):
+        data = load(*args, **kwargs)
+        copy = tmp_path / "train.bin"
+        copy.write_bytes(data.train.x.path.read_bytes())
+        x = disk.DiskImages(copy, data.train.x.shape)
+        os.truncate(copy, 100_000)
+        return dataclasses.replace(data, train=Split(x, data.train.y))
+
+    monkeypatch.setattr(sources, "load", cut)
+    config = Config(
+        model="linear",
+        dataset="digits",
+        data_dir=str(data_dir),
+        run_dir=str(tmp_path / "run"),
+        memory_limit=LIMIT,
+    )
+    with pytest.raises(RunError, match=r"train.bin cannot be read: it ends too early"):
+        training.run(config)
+
+
+def test_labels_that_are_damaged_are_named(large, tmp_path):
+    path = tmp_path / "train.bin"
+    path.symlink_to(large.train.x.path)
+    for content in (b"", b"not labels", b"\x93NUMPY\x01\x00v\x00{"):
+        path.with_suffix(".npy").write_bytes(content)
+        with pytest.raises(RunError, match=r"train.npy is damaged. Delete it and"):
+            disk.read(path, large.train.x.shape)
+
+
 def test_a_full_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):
     usage = disk.shutil.disk_usage(tmp_path)._replace(free=10**9)
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(RunError, match=r"Needed there: 2.0 GB. Free: 1.0 GB"):
-        disk.write(tmp_path / "x.bin", tmp_path / "x.npy", [], 2 * 10**9)
+        disk.write(tmp_path / "x.bin", [], 2 * 10**9)
     assert list(tmp_path.iterdir()) == []
 
 
