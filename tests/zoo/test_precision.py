@@ -8,7 +8,10 @@ import itertools
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
+import export
 import zoo
 from zoo import training
 from zoo.config import PRECISIONS, Config
@@ -59,11 +62,19 @@ def distance(weights, reference):
     return np.sqrt(moved / sum(np.square(b).sum() for b in reference))
 
 
+COMBINATIONS = [
+    *itertools.product(zoo.list_models(), PRECISIONS, (False, True), (1, 4))
+]
+IN_SHORT = [("mlp", "mixed_float16", False, 4), ("linear", "mixed_bfloat16", True, 1)]
+
+
 @pytest.mark.parametrize(
-    ("precision", "jit_compile", "steps_per_execution"),
-    list(itertools.product(PRECISIONS, (False, True), (1, 4))),
+    ("name", "precision", "jit_compile", "steps_per_execution"),
+    [
+        pytest.param(*each, marks=() if each in IN_SHORT else pytest.mark.slow)
+        for each in COMBINATIONS
+    ],
 )
-@pytest.mark.parametrize("name", zoo.list_models())
 def test_every_combination_trains_as_float32_does(
     name, precision, jit_compile, steps_per_execution, train
 ):
@@ -76,6 +87,7 @@ def test_every_combination_trains_as_float32_does(
     assert distance(weights, reference) < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS[1:])
 @pytest.mark.parametrize(("name", "recipe"), RECIPES)
 def test_mixed_precision_suits_every_recipe(name, recipe, precision, train):
@@ -84,13 +96,13 @@ def test_mixed_precision_suits_every_recipe(name, recipe, precision, train):
     assert distance(weights, reference) < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS[1:])
 def test_what_a_run_leaves_is_float32(precision, tmp_path, data_dir, digits):
     outcome = training.run(
         Config(
             model="mlp",
             dataset="digits",
-            overrides={"epochs": 3, "batch_size": 64},
             data_dir=str(data_dir),
             run_dir=str(tmp_path / "run"),
             precision=precision,
@@ -103,3 +115,16 @@ def test_what_a_run_leaves_is_float32(precision, tmp_path, data_dir, digits):
     tested = model.evaluate(digits.test.x, digits.test.y, verbose=0, return_dict=True)
     assert tested["accuracy"] == pytest.approx(outcome.result["test"]["accuracy"])
     assert tested["accuracy"] > 0.8
+    # Raises where a file does not reach the bounds of its proof.
+    export.export_run(outcome.run_dir, dataset=digits)
+    path = outcome.run_dir / "export" / "tflite" / "model_float32.tflite"
+    interpreter = Interpreter(str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    tensors = {detail["dtype"] for detail in interpreter.get_tensor_details()}
+    assert np.float32 in tensors
+    assert np.float16 not in tensors
+    saved = tf.saved_model.load(outcome.run_dir / "export" / "saved_model" / "1")
+    answer = saved.signatures["serving_default"](image=tf.constant(digits.test.x[:9]))
+    assert answer["logits"].dtype == tf.float32
+    logits = model(digits.test.x[:9]).numpy()
+    np.testing.assert_allclose(answer["logits"].numpy(), logits, atol=1e-4)

@@ -12,6 +12,8 @@ import zoo
 from tests.conftest import ROOT
 from tests.zoo import workers
 
+pytestmark = pytest.mark.slow
+
 FLAGS = [
     *("--model=mlp", "--dataset=digits", "--epochs=5", "--batch_size=64"),
     *("--backup_steps=5", "--deterministic", "--export=none", "--run_dir=run"),
@@ -41,7 +43,7 @@ def wait_for_backup(run_dir, processes, after=0, timeout=120):
     raise AssertionError("no backup was written")
 
 
-def test_a_killed_worker_stops_the_others_and_nothing_is_lost(started, tmp_path):
+def test_workers_that_are_killed_or_stopped_lose_nothing(started, tmp_path):
     with started("whole") as processes:
         for code, _, err in workers.ended(processes, 200):
             assert (code, err) == (0, "")
@@ -60,6 +62,12 @@ def test_a_killed_worker_stops_the_others_and_nothing_is_lost(started, tmp_path)
         assert err.startswith(f"Error: Worker {1 - victim} of 2 stops, because another")
         assert "same command" in err
     with started() as processes:
+        step = wait_for_backup(tmp_path / "run", processes, after=step)
+        processes[1].send_signal(signal.SIGTERM)
+        for code, _, err in workers.ended(processes, 60):
+            assert code == 143
+            assert "Stopped by SIGTERM after step" in err
+    with started() as processes:
         (code, out, err), other = workers.ended(processes, 200)
     assert (code, err) == (0, "")
     assert "Resuming run after step" in out
@@ -72,13 +80,13 @@ def test_a_killed_worker_stops_the_others_and_nothing_is_lost(started, tmp_path)
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_signal_to_one_worker_stops_all_of_them(started, tmp_path):
-    with started() as processes:
-        wait_for_backup(tmp_path / "run", processes)
-        processes[1].send_signal(signal.SIGTERM)
-        for code, _, err in workers.ended(processes, 60):
-            assert code == 143
-            assert "Stopped by SIGTERM after step" in err
+def test_a_loss_that_is_not_finite_ends_all_of_them(started, tmp_path):
+    flags = [*FLAGS, "--optimizer=sgd", "--learning_rate=1e30"]
+    with started("run", flags) as processes:
+        for code, out, err in workers.ended(processes, 120):
+            assert (code, out.startswith("Not")) == (1, False)
+            assert err.startswith("Error: Not finite at step 2 of 110: "), err
+            assert len(err.splitlines()) == 1
 
 
 def test_workers_that_differ_are_refused(tmp_path, data_dir, digits):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import pathlib
 import socket
@@ -77,6 +78,8 @@ def _worker(path: pathlib.Path) -> None:
 
     content = json.loads(path.read_text())
     runtime.start(alone=False)
+    # Many models in one process are as many tracings, which it takes for a mistake.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     from zoo import distribute, training
     from zoo.config import Config
 
