@@ -21,7 +21,7 @@ from zoo import evaluation, files, runtime
 from zoo.data.spec import Dataset
 from zoo.errors import RunError, UserError
 from zoo.models.tape import TapeModel
-from zoo.rundir import RunDir, finished_run, read_json
+from zoo.rundir import RunDir, finished_run
 
 SERVING_VERSION = "1"
 
@@ -55,7 +55,7 @@ def export_run(
     run = finished_run(run_dir)
     run.lock()
     try:
-        config = read_json(run.config)
+        config = run.read_config()
         model = evaluation.load_run(run_dir)
         dataset = dataset or evaluation.run_dataset(run)
         reference = _reference(model, dataset)
@@ -184,15 +184,13 @@ def _carry_over(
     Raises:
         UserError: a file is gone or is not what it was.
     """
-    if not (run.export / "export.json").exists():
-        return [], {}
-    earlier = read_json(run.export / "export.json")
-    if earlier["model_sha256"] != weights:
+    earlier = run.read_export()
+    if earlier is None or earlier["model_sha256"] != weights:
         return [], {}
     records = [
         record
         for record in earlier["artifacts"]
-        if record["path"].split("/")[0] not in formats
+        if record["format"] in FORMATS and record["format"] not in formats
     ]
     for record in records:
         path = run.export / record["path"]
@@ -201,7 +199,7 @@ def _carry_over(
                 f"{path} is not what was exported. Name its format too, with "
                 f"--formats={','.join(FORMATS)}, to write it anew."
             )
-    for folder in {record["path"].split("/")[0] for record in records}:
+    for folder in {record["format"] for record in records}:
         shutil.copytree(run.export / folder, directory / folder)
     return records, earlier["left_out"] if "tflite" not in formats else {}
 

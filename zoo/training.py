@@ -75,18 +75,19 @@ def run(config: Config) -> Outcome | None:
     recipe = registry.get_recipe(config.model, config.recipe)
     recipe = recipe.override(**config.overrides)
     placement = distribute.place(config.strategy)
-    if config.run_dir and placement.is_chief:
-        RunDir(config.run_dir).check_writable()
-        RunDir(config.run_dir).check_free()
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     with placement.guarded():
-        choice, dataset = _load(config, recipe)
+        choice = _choose_dataset(config)
+        directory = RunDir(config.run_dir or _default_run_dir(config, choice))
+        if placement.is_chief:
+            directory.check_writable()
+            directory.check_free()
+        dataset = _load(config, recipe, choice)
         plan = pipeline.make_plan(recipe, dataset.spec.num_train)
         pipeline.Share(*placement.rows).check(plan)
         identity = _identity(config, recipe, dataset)
         placement.check_same("what they train", json.dumps(identity, sort_keys=True))
-        directory = RunDir(config.run_dir or _default_run_dir(config, dataset))
         job = Job(config, recipe, choice, dataset, plan, placement, directory)
         model, copy = _make_models(job)
         if not placement.is_chief:
@@ -155,8 +156,7 @@ def dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _load(config: Config, recipe: Recipe) -> tuple[sources.Choice, Dataset]:
-    """Returns the dataset, and how it came to be this one."""
+def _choose_dataset(config: Config) -> sources.Choice:
     choice = sources.resolve(
         config.dataset,
         default=registry.get_architecture(config.model).model_class.default_dataset,
@@ -167,7 +167,11 @@ def _load(config: Config, recipe: Recipe) -> tuple[sources.Choice, Dataset]:
             f"{choice.requested} was not asked for by name and cannot be had "
             f"({choice.reason}): training on {choice.used} instead."
         )
-    dataset = sources.load(
+    return choice
+
+
+def _load(config: Config, recipe: Recipe, choice: sources.Choice) -> Dataset:
+    return sources.load(
         choice.used,
         data_dir=config.data_dir,
         image_size=config.image_size,
@@ -176,7 +180,6 @@ def _load(config: Config, recipe: Recipe) -> tuple[sources.Choice, Dataset]:
         progress=_progress(config) == "bar",
         memory_limit=config.memory_limit or memory.available() // 2,
     )
-    return choice, dataset
 
 
 def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
@@ -379,8 +382,8 @@ def _git_commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _default_run_dir(config: Config, dataset: Dataset) -> pathlib.Path:
-    parts = [config.model, config.recipe, dataset.spec.name]
+def _default_run_dir(config: Config, choice: sources.Choice) -> pathlib.Path:
+    parts = [config.model, config.recipe, choice.name]
     if config.recipe == "default":
         parts.remove("default")
     return pathlib.Path("runs") / "-".join(parts)

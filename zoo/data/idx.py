@@ -62,13 +62,12 @@ class IdxFiles:
         self._labels()
 
     def shapes(self, image_size: tuple[int, int] | None = None) -> list[tuple]:
-        """Returns the shapes of both splits, (n, height, width, channels).
+        """Returns the shapes of both splits, as the files declare them.
 
         Args:
             image_size: not used; the images keep the size of the files.
         """
-        paths = (self.train_images, self.test_images)
-        return [Images(path).shape for path in paths]
+        return [_declared(path) for path in (self.train_images, self.test_images)]
 
     def read(self, image_size: tuple[int, int] | None = None) -> Contents:
         """Checks and reads everything.
@@ -79,8 +78,9 @@ class IdxFiles:
         Raises:
             UserError: see ``check``.
         """
+        labels = self._labels()
         memory.require(self.shapes(), str(self.train_images.parent))
-        return self._contents(lambda path: _with_channels(read(path)))
+        return self._contents(lambda path: _with_channels(read(path)), *labels)
 
     def stream(self, image_size: tuple[int, int] | None = None) -> Contents:
         """Checks everything; the images of the splits are read one after the other.
@@ -91,10 +91,15 @@ class IdxFiles:
         Raises:
             UserError: see ``check``.
         """
-        return self._contents(Images)
+        return self._contents(Images, *self._labels())
 
-    def _contents(self, open_images: Callable[[Path], Any]) -> Contents:
-        train_y, test_y, class_names = self._labels()
+    def _contents(
+        self,
+        open_images: Callable[[Path], Any],
+        train_y: np.ndarray,
+        test_y: np.ndarray,
+        class_names: tuple[str, ...],
+    ) -> Contents:
         return Contents(
             Split(open_images(self.train_images), train_y.astype(np.int32)),
             Split(open_images(self.test_images), test_y.astype(np.int32)),
@@ -207,6 +212,11 @@ def read(path: Path) -> np.ndarray:
     return data
 
 
+def _declared(path: Path) -> tuple[int, ...]:
+    with _open(path) as (stream, _):
+        return _header(path, stream, (3, 4))
+
+
 class Images:
     """The images of a file that ``check`` has passed, read one after the other.
 
@@ -222,8 +232,7 @@ class Images:
 
     def __init__(self, path: Path):
         self._path = path
-        with _open(path) as (stream, _):
-            shape = _header(path, stream, (3, 4))
+        shape = _declared(path)
         self.shape = (*shape[:3], shape[3] if len(shape) == 4 else 1)
 
     def __iter__(self) -> Iterator[np.ndarray]:

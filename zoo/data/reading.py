@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from zoo.data import disk, images, memory, names, prepare
 from zoo.data.spec import Contents, Dataset, DataSpec, Split
 from zoo.errors import RunError, UserError
 
+_ABOUT = "about.json"
 _BATCH = 1000
 _BATCH_BYTES = 32 * 2**20
 
@@ -59,10 +61,7 @@ def read_images(
             (builder.info.splits[split].num_examples, *target) for split in splits
         ]
         on_disk = memory.beyond(shapes, memory_limit)
-        memory.require(
-            [shape for shape, stays in zip(shapes, on_disk, strict=True) if not stays],
-            name,
-        )
+        memory.require(itertools.compress(shapes, map(operator.not_, on_disk)), name)
         train, test = (
             (_decoded if stays else _read_split)(builder, split, keys, target, resized)
             for split, stays in zip(splits, on_disk, strict=True)
@@ -92,37 +91,54 @@ def read_images(
     return Dataset(spec, train, test)
 
 
+def write_streamed(directory: Path, contents: Contents) -> None:
+    """Writes decoded images to disk, for ``read_streamed``.
+
+    Args:
+        directory: where they are kept; nobody else may write there meanwhile.
+        contents: both splits, whose images are read one after the other.
+
+    Raises:
+        UserError: a file cannot be read.
+        RunError: the disk is full, or cannot be written.
+    """
+    splits = {"train": contents.train, "test": contents.test}
+    for name, split in splits.items():
+        path, size = directory / f"{name}.bin", math.prod(split.x.shape)
+        disk.write(path, _in_batches(split), size)
+    shapes = [split.x.shape for split in splits.values()]
+    about = {"shapes": shapes, "classes": contents.class_names}
+    files.write_json(directory / _ABOUT, about)
+
+
+def is_streamed(directory: Path) -> bool:
+    """Whether ``write_streamed`` has written all of its files."""
+    names = (_ABOUT, "train.bin", "train.npy", "test.bin", "test.npy")
+    return all((directory / name).exists() for name in names)
+
+
 def read_streamed(
     directory: Path,
-    stream: Callable[[], Contents],
     *,
     name: str,
     source: str,
     fingerprint: str,
-    memory_limit: int,
+    memory_limit: int | None,
 ) -> Dataset:
-    """Reads decoded images from disk, which are written there before if they are not.
+    """Reads what ``write_streamed`` has written.
 
     Args:
-        directory: where they are kept; nobody else may write there meanwhile.
-        stream: checks a local directory; its images are read one after the other.
+        directory: where it has.
         name: for ``DataSpec.name``.
         source: for ``DataSpec.source``.
         fingerprint: for ``DataSpec.fingerprint``.
-        memory_limit: bytes; a split that needs no more is taken into memory.
+        memory_limit: bytes; a split that needs more stays on disk. None for no limit.
 
     Raises:
-        UserError: the local directory has mistakes in it.
-        RunError: the disk is full, or what is there is damaged.
+        RunError: what is there is damaged, or does not fit in memory.
     """
-    about = directory / "about.json"
+    about = directory / _ABOUT
     paths = [directory / f"{split}.bin" for split in ("train", "test")]
-    if not about.exists():
-        contents = stream()
-        for path, split in zip(paths, (contents.train, contents.test), strict=True):
-            disk.write(path, _in_batches(split), math.prod(split.x.shape))
-        shapes = [contents.train.x.shape, contents.test.x.shape]
-        files.write_json(about, {"shapes": shapes, "classes": contents.class_names})
     try:
         content = json.loads(about.read_text(encoding="utf-8"))
         shapes = [tuple(map(int, shape)) for shape in content["shapes"]]
@@ -132,11 +148,11 @@ def read_streamed(
             f"{about} is damaged. Delete {directory}, and it is written anew."
         ) from error
     splits = [disk.read(path, shape) for path, shape in zip(paths, shapes, strict=True)]
+    on_disk = memory.beyond(shapes, memory_limit)
+    memory.require(itertools.compress(shapes, map(operator.not_, on_disk)), name)
     train, test = (
         split if stays else Split(split.x[:], split.y)
-        for split, stays in zip(
-            splits, memory.beyond(shapes, memory_limit), strict=True
-        )
+        for split, stays in zip(splits, on_disk, strict=True)
     )
     spec = DataSpec(
         name=name,
@@ -215,8 +231,8 @@ def _damaged(name: str, builder: Any, error: Exception) -> RunError:
     """Names the file that TensorFlow's message does not name."""
     for path in sorted(Path(builder.data_dir).glob("*.tfrecord*")):
         try:
-            for _ in tf.data.TFRecordDataset(str(path)):
-                pass
+            for record in tf.data.TFRecordDataset(str(path)):
+                builder.info.features.deserialize_example(record)
         except tf.errors.OpError as found:
             return prepare.damaged_error(name, builder.data_dir, found, path)
     return prepare.damaged_error(name, builder.data_dir, error)
