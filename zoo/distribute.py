@@ -231,6 +231,25 @@ def _make_add(
     return add
 
 
+def jit_compile(asked: str, placement: Placement) -> bool:
+    """Returns whether to compile with XLA, as ``--jit_compile`` asks.
+
+    Raises:
+        UserError: several devices share a step, which XLA cannot compile (TensorFlow
+            2.21: "Trying to access resource ... located in device").
+    """
+    shared = placement.replicas > 1 and placement.name != "tpu"
+    if asked == "auto":
+        return bool(tf.config.list_physical_devices("GPU")) and not shared
+    if asked == "true" and shared:
+        raise UserError(
+            "XLA compiles steps of one device alone. Received: --jit_compile=true, "
+            f"{placement.replicas} replicas. Pass --jit_compile=auto "
+            "or --strategy=one."
+        )
+    return asked == "true"
+
+
 def repair(model: keras.Model) -> None:
     """Makes ``fit`` of a model made under a strategy work.
 
@@ -275,7 +294,7 @@ def repair_train_function(model: keras.Model) -> None:
         weakref.WeakKeyDictionary()
     )  # steps of an iterator, of which each epoch has one
 
-    @tf.function(reduce_retracing=True, jit_compile=model.jit_compile)
+    @tf.function(reduce_retracing=True)
     def step(data: Any) -> dict[str, Any]:
         return strategy.run(model.train_step, args=(data,))
 

@@ -133,11 +133,10 @@ def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
         "steps_per_execution": min(recipe.steps_per_execution, plan.steps_per_epoch),
         "report_gradient_norm": config.gradient_norm,
     }
+    jit_compile = distribute.jit_compile(config.jit_compile, job.placement)
     keras.utils.set_random_seed(config.seed)
     with job.placement.scope(), dtype_policy(config.precision):
-        model = registry.create_model(
-            config.model, jit_compile=_jit_compile(config), **options
-        )
+        model = registry.create_model(config.model, jit_compile=jit_compile, **options)
     if job.placement.strategy:
         distribute.repair(model)
     elif config.precision == "float32":
@@ -392,12 +391,6 @@ def _default_run_dir(config: Config, choice: sources.Choice) -> pathlib.Path:
 def _how_to_go_on(config: Config) -> str:
     without = ", without --overwrite," if config.overwrite else ""
     return f"Run the same command again{without} to go on."
-
-
-def _jit_compile(config: Config) -> bool:
-    if config.jit_compile == "auto":
-        return bool(tf.config.list_physical_devices("GPU"))
-    return config.jit_compile == "true"
 
 
 def _verbosity(job: Job) -> int:

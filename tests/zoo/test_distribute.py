@@ -226,6 +226,13 @@ def test_uneven_parts_are_refused(case, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_xla_for_several_devices_is_refused(case, tmp_path):
+    fields = case("mlp", "default", tmp_path / "run", strategy="mirrored")
+    with pytest.raises(UserError, match="Received: --jit_compile=true, 2 replicas"):
+        training.run(Config(**fields, jit_compile="true"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_tpu_that_is_not_there_is_explained(case, tmp_path):
     with pytest.raises(UserError, match="There is no TPU"):
         training.run(Config(**case("mlp", "default", tmp_path / "r", strategy="tpu")))

@@ -244,7 +244,11 @@ def _dataset(builder: Any, split: str, keys: tuple[str, str]) -> tf.data.Dataset
         split=split,
         shuffle_files=False,
         decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True)),
-        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        read_config=tfds.ReadConfig(
+            interleave_cycle_length=1,
+            try_autocache=False,
+            skip_prefetch=True,  # of as many decoded images as TensorFlow likes
+        ),
     )
 
 
