@@ -209,6 +209,7 @@ model.fit(data, verbose=0, shuffle=False)
 """
 
 
+@pytest.mark.slow
 def test_keras_still_cannot_loop_over_steps_under_a_strategy(command):
     # In a process of its own: what fails in the middle of a step fails ever after.
     done = command("-c", STOCK_LOOP)
@@ -238,7 +239,9 @@ def test_a_tpu_that_is_not_there_is_explained(case, tmp_path):
         training.run(Config(**case("mlp", "default", tmp_path / "r", strategy="tpu")))
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision", [pytest.param("float32", marks=pytest.mark.slow), "mixed_float16"]
+)
 def test_a_loss_that_is_not_finite_stops_two_devices_where_it_stops_one(
     precision, case, tmp_path
 ):
@@ -252,7 +255,9 @@ def test_a_loss_that_is_not_finite_stops_two_devices_where_it_stops_one(
     assert message("mirrored") == message("one")
 
 
-@pytest.mark.parametrize("strategy", ["one", "mirrored"])
+@pytest.mark.parametrize(
+    "strategy", [pytest.param("one", marks=pytest.mark.slow), "mirrored"]
+)
 def test_gradients_that_only_the_loss_scale_overflows_are_skipped(
     strategy, case, tmp_path, monkeypatch
 ):
