@@ -13,7 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import backup, files
+from zoo.data import disk
 from zoo.data.pipeline import Plan, TrainingBatches
+from zoo.data.spec import Dataset
 from zoo.distribute import Placement
 from zoo.errors import Interrupted, RunError, UserError
 from zoo.interrupts import Stop
@@ -31,6 +33,7 @@ class Bookkeeper(keras.callbacks.Callback):
         run: where metrics.csv and the backup are written.
         plan: the length of the training.
         batches: whose place in the data follows the epoch.
+        dataset: what is trained and tested on, which may turn out to be unreadable.
         stop: whether a stop was asked for.
         backup_steps: steps between backups; None for what ``backup.Pace`` does.
         again: how to go on, for people.
@@ -47,6 +50,7 @@ class Bookkeeper(keras.callbacks.Callback):
         run: RunDir,
         plan: Plan,
         batches: TrainingBatches,
+        dataset: Dataset,
         *,
         stop: Stop,
         backup_steps: int | None,
@@ -57,6 +61,7 @@ class Bookkeeper(keras.callbacks.Callback):
         self._run = run
         self._plan = plan
         self._batches = batches
+        self._dataset = dataset
         self._stop = stop
         self._backup_steps = backup_steps
         self._again = again
@@ -133,6 +138,7 @@ class Bookkeeper(keras.callbacks.Callback):
         self._started = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        disk.check(self._dataset.train)
         # An execution counts all its steps, but an epoch's last one may be shorter.
         self.step = min(self._first + batch + 1, self._end)
         if not math.isfinite(logs["loss"]):
@@ -148,6 +154,7 @@ class Bookkeeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._stop_clock()
+        disk.check(self._dataset.test)
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row = {"epoch": epoch + 1, "step": self.step, "learning_rate": rate}
         row |= {name: float(value) for name, value in (logs or {}).items()}

@@ -194,14 +194,12 @@ def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
     )
     evaluation = pipeline.evaluation_batches(job.dataset.test)
     update = None if copy is model else state_copier(job.placement, model, copy)
-    with (
-        disk.failures_of(job.dataset.train, job.dataset.test),
-        interrupts.noticed() as stop,
-    ):
+    with interrupts.noticed() as stop:
         keeper = Bookkeeper(
             job.directory,
             plan,
             batches,
+            job.dataset,
             stop=stop,
             backup_steps=config.backup_steps,
             again=_how_to_go_on(config),
@@ -224,6 +222,7 @@ def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
         if update:
             update()
         tested = copy.evaluate(evaluation, verbose=0, return_dict=True)
+        disk.check(job.dataset.test)
         keeper.check_finite(tested, keeper.rows[-1]["learning_rate"])
         keeper.stop_if_asked()
     trained = {key: keeper.rows[-1][key] for key in tested}

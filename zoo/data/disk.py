@@ -7,7 +7,6 @@ that what the system caches of it does not count as this process's memory.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import shutil
@@ -88,27 +87,32 @@ class DiskImages:
             except OSError as error:
                 done, reason = 0, error.strerror
             if done != self._size:
-                self.failure = RunError(
+                raise RunError(
                     f"{self.path} cannot be read: {reason}. Delete it and run the same "
                     "command again: it is written anew."
                 )
-                raise self.failure
         return result
 
+    def take_or_note(self, indices: np.ndarray) -> np.ndarray:
+        """Reads images as ``take`` does, but only notes that they cannot be read.
 
-@contextlib.contextmanager
-def failures_of(*splits: Split) -> Iterator[None]:
-    """Raises the RunError of a read that failed while TensorFlow asked for it.
+        For TensorFlow, which makes pages of an error: ``check`` raises it afterwards.
+        """
+        try:
+            return self.take(indices)
+        except RunError as error:
+            self.failure = error
+            return np.zeros((len(indices), *self.shape[1:]), np.uint8)
 
-    TensorFlow makes an error of its own of it, with a traceback for a message.
+
+def check(*splits: Split) -> None:
+    """Raises the RunError that ``take_or_note`` has noted in one of the splits.
+
+    To be called between the reading of a batch and the use of what came of it.
     """
-    try:
-        yield
-    except Exception as error:
-        for split in splits:
-            if failure := getattr(split.x, "failure", None):
-                raise failure from error
-        raise
+    for split in splits:
+        if failure := getattr(split.x, "failure", None):
+            raise failure
 
 
 def read(images: Path, shape: tuple[int, ...]) -> Split:

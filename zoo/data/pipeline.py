@@ -247,7 +247,7 @@ def reader(x: np.ndarray | DiskImages) -> Callable[[tf.Tensor], tf.Tensor]:
         return lambda indices: tf.gather(values, indices)
 
     def read(indices: tf.Tensor) -> tf.Tensor:
-        images = tf.numpy_function(x.take, [indices], tf.uint8, stateful=False)
+        images = tf.numpy_function(x.take_or_note, [indices], tf.uint8, stateful=False)
         images.set_shape((indices.shape[0], *x.shape[1:]))
         return images
 

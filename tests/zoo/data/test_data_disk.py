@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import gzip
 import math
 import os
+import re
 
 import numpy as np
 import pytest
@@ -15,8 +15,7 @@ from PIL import Image
 import zoo
 from zoo import training
 from zoo.config import Config, parse_memory_limit
-from zoo.data import disk, memory, pipeline, sources
-from zoo.data.spec import Split
+from zoo.data import disk, memory, pipeline
 from zoo.errors import RunError, UserError
 from zoo.recipe import Recipe
 
@@ -180,27 +179,36 @@ def test_a_directory_is_prepared_within_the_limit(tmp_path, command):
     assert int(done.stdout) < 150e6  # 400 MB of pixels, in batches of 33 MB
 
 
-def test_a_read_that_fails_while_training_is_one_line(tmp_path, data_dir, monkeypatch):
-    load = sources.load
+CUT = """
+import os, sys
+from zoo.data import sources
+load, split = sources.load, sys.argv.pop()
+def cut(*args, **kwargs):
+    data = load(*args, **kwargs)
+    x = getattr(data, split).x
+    os.truncate(x.path, 100_000)
+    return data
+sources.load = cut
+import train
+from zoo import cli
+cli.main(train.main)
+"""
 
-    def cut(*args, **kwargs):
-        data = load(*args, **kwargs)
-        copy = tmp_path / "train.bin"
-        copy.write_bytes(data.train.x.path.read_bytes())
-        x = disk.DiskImages(copy, data.train.x.shape)
-        os.truncate(copy, 100_000)
-        return dataclasses.replace(data, train=Split(x, data.train.y))
 
-    monkeypatch.setattr(sources, "load", cut)
-    config = Config(
-        model="linear",
-        dataset="digits",
-        data_dir=str(data_dir),
-        run_dir=str(tmp_path / "run"),
-        memory_limit=LIMIT,
-    )
-    with pytest.raises(RunError, match=r"train.bin cannot be read: it ends too early"):
-        training.run(config)
+@pytest.mark.parametrize(
+    "split", ["train", pytest.param("test", marks=pytest.mark.slow)]
+)
+def test_a_read_that_fails_while_training_is_one_line(split, tmp_path, command):
+    flags = ("--model=linear", "--dataset=digits", "--memory_limit=0.1M")
+    places = (f"--data_dir={tmp_path}/tfds", f"--run_dir={tmp_path}/run")
+    done = command("-c", CUT, *flags, *places, "--backup_steps=1", split)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    name = rf"Error: .*28x28x1-{split}.bin cannot be read: it ends too early. Delete"
+    assert re.match(name, line)
+    assert not [*(tmp_path / "run").glob("result.json")]
+    steps = [int(p.stem[5:]) for p in (tmp_path / "run" / "backup").glob("*.json")]
+    assert all(step < 100 for step in steps) if split == "test" else not steps
 
 
 def test_labels_that_are_damaged_are_named(large, tmp_path):
