@@ -285,10 +285,10 @@ def _check(path: pathlib.Path, value: Any, form: Any, where: str = "") -> None:
             f"{path} has been edited: {where or 'it'} must be of type "
             f"{kind.__name__}. Received: {str(value)[:80]}."
         )
-    if kind is dict:
+    if isinstance(form, dict):
         for key, inner in form.items():
             _check(path, value.get(key), inner, f"{where}.{key}" if where else key)
-    elif kind is list:
+    elif isinstance(form, list):
         for item in value:
             _check(path, item, form[0], where)
 
