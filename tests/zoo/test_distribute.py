@@ -6,13 +6,14 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import zoo
 from tests.zoo import workers
-from zoo import training
+from zoo import distribute, training
 from zoo.config import Config
 from zoo.errors import RunError, UserError
-from zoo.models import build
+from zoo.models import build, watch
 
 RECIPES = [(m, r) for m in zoo.list_models() for r in zoo.list_recipes(m)]
 # 480 examples: batches of 42, and of 18 at the end of a pass where it is kept.
@@ -253,6 +254,33 @@ def test_a_loss_that_is_not_finite_stops_two_devices_where_it_stops_one(
         return str(caught.value).replace(str(tmp_path / strategy), "")
 
     assert message("mirrored") == message("one")
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_one_device_sees_that_is_not_finite_all_of_them_see(which, bad):
+    strategy = distribute.place("mirrored").strategy
+
+    def results(losses, gradients):
+        def step():
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            loss = tf.gather(tf.constant(losses, tf.float32), replica)
+            gradient = tf.gather(tf.constant(gradients, tf.float32), [replica])
+            mean, (first, second) = watch.shared(loss, [gradient, None])
+            assert second is None
+            return tf.stack([mean, first[0]])
+
+        done = strategy.run(tf.function(step))
+        return np.stack(strategy.experimental_local_results(done)).T
+
+    value = [1.0, 1.0]
+    value[which] = bad
+    mean, gradient = results(value, [0.5, 0.75])
+    assert not np.isfinite(mean).any()
+    np.testing.assert_allclose(gradient, [0.5, 0.75])
+    mean, gradient = results([1.0, 2.0], value)
+    np.testing.assert_allclose(mean, 1.5)
+    assert not np.isfinite(gradient).any()
 
 
 @pytest.mark.parametrize(
