@@ -51,6 +51,7 @@ def case(images, data_dir):
                 "epochs": 2,
                 "batch_size": BATCH,
                 "steps_per_epoch": STEPS // 2,
+                "steps_per_execution": 10,  # 10, 10 and 5
             },
             "dataset": "linear_regression" if regression else str(images),
             "data_dir": str(data_dir),
