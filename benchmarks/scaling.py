@@ -100,7 +100,7 @@ def table(costs: dict[str, Cost], gigabits: float, microseconds: float) -> str:
         "example. Assumed: a ring,",
         f"{gigabits:g} Gbit/s and {microseconds:g} microseconds per hop between "
         "workers, and an all-reduce that begins",
-        "when the gradients are there: TensorFlow hides some of it behind them.",
+        "when the gradients are there.",
         "",
         "| model | gradients | a step | an example | workers | all-reduce "
         f"| {BATCH} each: as many workers' speed | faster than one from --batch_size "
