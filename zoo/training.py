@@ -75,14 +75,14 @@ def run(config: Config) -> Outcome | None:
     recipe = registry.get_recipe(config.model, config.recipe)
     recipe = recipe.override(**config.overrides)
     placement = distribute.place(config.strategy)
+    if config.run_dir:  # before the dataset is asked for, which may take a while
+        _check_usable(RunDir(config.run_dir), placement)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     with placement.guarded():
         choice = _choose_dataset(config)
         directory = RunDir(config.run_dir or _default_run_dir(config, choice))
-        if placement.is_chief:
-            directory.check_writable()
-            directory.check_free()
+        _check_usable(directory, placement)
         dataset = _load(config, recipe, choice)
         plan = pipeline.make_plan(recipe, dataset.spec.num_train)
         pipeline.Share(*placement.rows).check(plan)
@@ -98,6 +98,12 @@ def run(config: Config) -> Outcome | None:
         with directory.locked():
             result = _train_as_chief(job, identity, model, copy)
         return Outcome(directory.path, *result)
+
+
+def _check_usable(directory: RunDir, placement: distribute.Placement) -> None:
+    if placement.is_chief:
+        directory.check_writable()
+        directory.check_free()
 
 
 def _train_as_chief(
