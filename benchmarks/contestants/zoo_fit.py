@@ -41,7 +41,7 @@ class Training:
         if deterministic:
             tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(0)
-        dataset = zoo.load_dataset(str(data.directory()))
+        dataset = self.dataset = zoo.load_dataset(str(data.directory()))
         recipe = zoo.get_recipe(model_name, recipe_name).override(
             epochs=2, steps_per_epoch=steps, **overrides
         )
@@ -63,12 +63,19 @@ class Training:
     def keeper(self, directory: pathlib.Path) -> Any:
         """Returns the callback that train.py adds, at the beginning."""
         from zoo.callbacks import Bookkeeper
+        from zoo.distribute import Placement
         from zoo.interrupts import Stop
         from zoo.rundir import RunDir
 
-        run = RunDir(directory)
         keeper = Bookkeeper(
-            run, self.plan, self.batches, stop=Stop(), backup_steps=None, again=""
+            RunDir(directory),
+            self.plan,
+            self.batches,
+            self.dataset,
+            stop=Stop(),
+            backup_steps=None,
+            again="",
+            placement=Placement("one"),
         )
         keeper.restore(self.model)
         return keeper
