@@ -290,9 +290,8 @@ def repair_train_function(model: keras.Model) -> None:
     strategy: "You must feed a value for placeholder tensor".
     """
     strategy = model.distribute_strategy
-    left = (
-        weakref.WeakKeyDictionary()
-    )  # steps of an iterator, of which each epoch has one
+    # Steps that are left of an iterator, of which each epoch has one.
+    left = weakref.WeakKeyDictionary()
 
     @tf.function(reduce_retracing=True)
     def step(data: Any) -> dict[str, Any]:
