@@ -58,6 +58,11 @@ def check_user_error(done, message, tmp_path):
         (["--model=mlp", "--image_size=0"], "--image_size must be"),
         (["--model=mlp", "--image_size=3xx3"], "--image_size must be"),
         (["--model=mlp", "--jit_compile=maybe"], "jit_compile.*maybe"),
+        (["--model=mlp", "--strategy=two"], "strategy.*two"),
+        (["--model=mlp", "--strategy=multi_worker"], "needs two workers or more"),
+        (["--model=mlp", "--precision=half"], "precision.*half"),
+        (["--model=mlp", "--steps_per_execution=0"], "or auto. Received: 0"),
+        (["--model=mlp", "--memory_limit=much"], "--memory_limit must be a size"),
         (["--modle=mlp"], "Unknown command line flag 'modle'.*model"),
         (["--model=mlp", "mnist"], "Only flags are taken. Received: mnist"),
     ],
@@ -182,7 +187,9 @@ def test_progress_bars_are_for_terminals(tmp_path, data_dir):
 def test_the_zoo_as_a_table_and_a_page(command):
     done = command("-m", "zoo")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"convnet +6,434,122 +images +default, tutorial", done.stdout)
+    assert re.search(
+        r"convnet +6,434,122 +images +default, best, tutorial", done.stdout
+    )
     assert re.search(r"linear +7,850 +images, numbers +default", done.stdout)
     done = command("-m", "zoo", "describe", "convnet")
     assert re.search(r"conv +\(None, 28, 28, 32\) +320\n", done.stdout)

@@ -109,7 +109,7 @@ def augment_command(arguments: list[str]) -> None:
         )
     registry.check_model(FLAGS.model)
     registry.check_recipe(FLAGS.model, FLAGS.recipe)
-    strengths = None if FLAGS.augment is None else parse_augment(FLAGS.augment)
+    strengths = parse_augment(FLAGS.augment)
     Recipe(augment=strengths or {})
     path = pathlib.Path(FLAGS.output)
     if path.suffix != ".png" or not path.parent.is_dir():

@@ -162,12 +162,14 @@ class Recipe:
         return dataclasses.asdict(self)
 
 
-def parse_augment(text: str) -> dict[str, float]:
-    """Reads ``shift=0.1,flip=0.5`` or ``none``.
+def parse_augment(text: str | None) -> dict[str, float] | None:
+    """Reads ``shift=0.1,flip=0.5`` or ``none``; None stays None.
 
     Raises:
         UserError: it is neither.
     """
+    if text is None:
+        return None
     strengths: dict[str, float] = {}
     for part in [] if text == "none" else text.split(","):
         name, _, strength = part.partition("=")

@@ -11,6 +11,9 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from zoo.data import draws
+from zoo.data.draws import Rows
+
 # Of the Gaussian that smooths an elastic field, as a share of height and width: the 4
 # of 28 pixels of Simard et al.
 ELASTIC_SIGMA = 1 / 7
@@ -19,6 +22,7 @@ ELASTIC_SIGMA = 1 / 7
 def warp(
     images: tf.Tensor,
     seed: tf.Tensor,
+    rows: Rows | None = None,
     *,
     shift: float = 0.0,
     rotate: float = 0.0,
@@ -36,11 +40,12 @@ def warp(
     Args:
         images: (batch, height, width, channels), all but the batch known beforehand.
         seed: int (2,).
+        rows: where they lie in the batch that is drawn for; None for all of it.
 
     Returns:
         float32 images of the same shape.
     """
-    batch, (height, width) = tf.shape(images)[0], images.shape[1:3]
+    batch, (height, width) = draws.whole(images, rows), images.shape[1:3]
     transforms = affine_transforms(
         batch,
         height,
@@ -52,6 +57,7 @@ def warp(
         shear=shear,
         crop=crop,
     )
+    transforms = draws.part(transforms, images, rows)
     if not elastic:
         # The fastest way, by far; but it knows no fields.
         return tf.raw_ops.ImageProjectiveTransformV3(
@@ -64,7 +70,8 @@ def warp(
         )
     x, y = apply_affine(transforms, height, width)
     # A stream of its own: affine draws from the seed itself.
-    dx, dy = tf.unstack(elastic_field(batch, height, width, tf.random.fold_in(seed, 1)))
+    field = elastic_field(batch, height, width, tf.random.fold_in(seed, 1))
+    dx, dy = tf.unstack(draws.part(field, images, rows), axis=1)
     return sample(images, x + (elastic * width) * dx, y + (elastic * height) * dy)
 
 
@@ -86,21 +93,21 @@ def affine_transforms(
         float32 (batch, 8), as ``tf.raw_ops.ImageProjectiveTransformV3`` takes them:
         output to input coordinates.
     """
-    draws = tf.random.stateless_uniform((10, batch), seed, -1.0, 1.0)
+    drawn = tf.random.stateless_uniform((10, batch), seed, -1.0, 1.0)
     # Numbers that are known are multiplied first: tf.data's graphs would do so anyway,
     # and round differently from what is run eagerly.
-    down, right = draws[0] * (shift * height), draws[1] * (shift * width)
-    angle = draws[2] * (rotate * math.pi / 180)
+    down, right = drawn[0] * (shift * height), drawn[1] * (shift * width)
+    angle = drawn[2] * (rotate * math.pi / 180)
     # Sizes are drawn evenly on a log scale: half as likely larger as smaller.
-    size_x = tf.exp(draws[3] * math.log1p(scale))
-    size_y = tf.exp(draws[4] * math.log1p(scale))
-    slant = draws[5] * shear
+    size_x = tf.exp(drawn[3] * math.log1p(scale))
+    size_y = tf.exp(drawn[4] * math.log1p(scale))
+    slant = drawn[5] * shear
     # What a crop leaves fills the image again.
-    left_x = 1 - (draws[6] + 1) * (crop / 2)
-    left_y = 1 - (draws[7] + 1) * (crop / 2)
+    left_x = 1 - (drawn[6] + 1) * (crop / 2)
+    left_y = 1 - (drawn[7] + 1) * (crop / 2)
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
-    right -= draws[8] * ((1 - left_x) * center_x)
-    down -= draws[9] * ((1 - left_y) * center_y)
+    right -= drawn[8] * ((1 - left_x) * center_x)
+    down -= drawn[9] * ((1 - left_y) * center_y)
     # From output to input coordinates, (x, y) about the center.
     cos, sin = tf.cos(angle), tf.sin(angle)
     a, b = cos / size_x, (slant * cos - sin) / size_y
@@ -133,9 +140,9 @@ def elastic_field(
     """Draws smooth fields, of mean 0 and variance 1 at every pixel.
 
     Returns:
-        float32 (2, batch, height, width): noise, smoothed by a Gaussian.
+        float32 (batch, 2, height, width): x and y of noise, smoothed by a Gaussian.
     """
-    noise = tf.random.stateless_normal((2, batch, height, width), seed)
+    noise = tf.random.stateless_normal((batch, 2, height, width), seed)
     return _gaussian(height) @ noise @ _gaussian(width).T
 
 

@@ -48,6 +48,15 @@ def test_inside_tf_data_it_is_what_it_is_eagerly(name, channels):
     assert np.allclose(eager, images) == gray_has_none
 
 
+@pytest.mark.parametrize("name", [*AUGMENTATIONS, "all"])
+def test_a_part_of_a_batch_gets_what_it_gets_in_the_whole(name):
+    strengths = STRENGTHS if name == "all" else {name: STRENGTHS[name]}
+    whole = augment.augment(IMAGES[3], strengths, SEED).numpy()
+    for first, last in ((0, 2), (2, 3), (3, 6)):
+        part = augment.augment(IMAGES[3][first:last], strengths, SEED, (first, 6))
+        np.testing.assert_array_equal(part, whole[first:last])
+
+
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_without_strength_nothing_changes(name):
     same = augment.augment(IMAGES[3], {name: 0.0}, SEED)
