@@ -64,7 +64,7 @@ def verify(
     batch_size = learner.batch_size
     chosen = np.random.default_rng(seed).choice(len(train.y), (STEPS, batch_size))
     momentum = MOMENTUM if device_optimizer == "momentum" else 0.0
-    twin = _Frozen(model, train.x[:1])
+    twin = Frozen(model, train.x[:1])
     twin.compile(
         optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=momentum),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -130,7 +130,7 @@ def _worse(error: float, difference: np.ndarray) -> float:
     return max(error, largest if np.isfinite(largest) else 1e38)
 
 
-class _Frozen(TapeModel):
+class Frozen(TapeModel):
     """A copy of a model that trains as it infers: no dropout, frozen statistics."""
 
     def __init__(self, model: TapeModel, example: np.ndarray):
