@@ -29,7 +29,7 @@ from zoo import evaluation, files, runtime
 from zoo.data.spec import Dataset
 from zoo.errors import RunError, UserError
 from zoo.models.tape import TapeModel
-from zoo.rundir import RunDir, finished_run, read_json
+from zoo.rundir import RunDir, finished_run
 
 SERVING_VERSION = "1"
 
@@ -70,7 +70,7 @@ def export_run(
     run = finished_run(run_dir)
     run.lock()
     try:
-        config = read_json(run.config)
+        config = run.read_config()
         _check_formats_are_for(run, config["data"], formats)
         model = evaluation.load_run(run_dir)
         dataset = dataset or evaluation.run_dataset(run)
@@ -236,15 +236,18 @@ def _carry_over(
     Raises:
         UserError: a file is gone or is not what it was.
     """
-    if not (run.export / "export.json").exists():
+    earlier = run.read_export()
+    if earlier is None or earlier["model_sha256"] != weights:
         return [], {}
-    earlier = read_json(run.export / "export.json")
-    if earlier["model_sha256"] != weights:
-        return [], {}
-    records = [r for r in earlier["artifacts"] if r["format"] not in formats]
+    records = [
+        record
+        for record in earlier["artifacts"]
+        if record["format"] in FORMATS and record["format"] not in formats
+    ]
     for record in records:
         path, place = run.export / record["path"], directory / record["path"]
-        if not path.exists() or files.checksum(path) != record["sha256"]:
+        inside = place.resolve().is_relative_to(directory.resolve())
+        if not inside or not path.exists() or files.checksum(path) != record["sha256"]:
             raise UserError(
                 f"{path} is not what was exported. Name its format too, with "
                 f"--formats={','.join((*formats, record['format']))}, to write it anew."

@@ -124,9 +124,11 @@ class _Device(tf.Module):
         with builtin_gradients():
             logits = self._model(image, training=False)
             chosen = tf.one_hot(label, self._model.num_classes)
-            likelihood = tf.reduce_sum(tf.nn.log_softmax(logits) * chosen, axis=1)
-            # A label that is no class chooses nothing: 0 / 0 is NaN.
-            loss = -tf.reduce_mean(likelihood / tf.reduce_sum(chosen, axis=1))
+            likelihood = tf.reduce_sum(tf.nn.log_softmax(logits) * chosen)
+            # The batch, or 0 where a label is no class and has chosen nothing: then
+            # neither the loss nor the updates are finite.
+            known = tf.reduce_sum(chosen) // self._batch * self._batch
+            loss = -likelihood / known
             # The whole step but for momentum: one pass over the weights less.
             updates = tf.gradients(loss, self._weights, grad_ys=-learning_rate)
         if self._before:

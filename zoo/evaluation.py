@@ -14,10 +14,11 @@ import tensorflow as tf
 
 from zoo import files, registry, runtime
 from zoo.data import images, sources
+from zoo.data.prepare import read_only
 from zoo.data.spec import Dataset
 from zoo.errors import UserError
 from zoo.models.tape import TapeModel
-from zoo.rundir import RunDir, check_form, finished_run, read_json
+from zoo.rundir import RunDir, finished_run
 
 if TYPE_CHECKING:
     from zoo.artifact import Artifact
@@ -108,18 +109,20 @@ def run_dataset(run: RunDir) -> Dataset:
         UserError: it is gone, or is not what it was.
         RunError: it cannot be read.
     """
-    config = read_json(run.config)
-    identity = config["identity"]
-    data_dir = config["data_dir"]
+    config = run.read_config()
+    identity, data_dir = config["identity"], config.get("data_dir")
+    image_size = config.get("image_size")
     if data_dir is not None and not pathlib.Path(data_dir).is_dir():
         raise UserError(f"The data directory {data_dir} of {run.path} is gone.")
-    dataset = sources.load(
-        config["dataset_used"],
-        data_dir=data_dir,
-        image_size=config["image_size"] and tuple(config["image_size"]),
-        num_examples=identity["settings"]["num_examples"],
-        seed=identity["seed"],
-    )
+    named_by_the_run = contextlib.nullcontext() if data_dir is None else read_only()
+    with named_by_the_run:
+        dataset = sources.load(
+            config["dataset_used"],
+            data_dir=data_dir,
+            image_size=image_size and tuple(image_size),
+            num_examples=identity["settings"]["num_examples"],
+            seed=identity["seed"],
+        )
     if dataset.spec.fingerprint != identity["dataset_fingerprint"]:
         raise UserError(
             f"{config['dataset_used']} is not what {run.path} was trained on: its "
@@ -175,13 +178,8 @@ def _run_around(path: pathlib.Path) -> RunDir | None:
 
 def _check_unchanged(path: pathlib.Path, run: RunDir) -> None:
     """Raises UserError if the artifact is not the one that export.json describes."""
-    export = run.export / "export.json"
-    if not export.exists():
-        return
-    content = read_json(export)
-    check_form(export, content, {"artifacts": [dict]})
+    content = run.read_export() or {"artifacts": []}
     for record in content["artifacts"]:
-        check_form(export, record, {"path": str, "sha256": str}, "artifacts")
         exported = run.export / record["path"]
         if exported.exists() and path.exists() and exported.samefile(path):
             try:
@@ -257,10 +255,7 @@ def predict_images(
 
 def _shape_and_classes(run: RunDir) -> tuple[tuple[int, ...], list[str]]:
     """Returns the shape of an example and the class names, from config.json."""
-    config = read_json(run.config)
-    check_form(
-        run.config, config, {"data": {"class_names": [str], "input_shape": [int]}}
-    )
+    config = run.read_config()
     shape = tuple(config["data"]["input_shape"])
     sensible = all(1 <= size <= 4096 for size in shape)
     if shape != (1,) and not (sensible and len(shape) == 3 and shape[2] in (1, 3)):

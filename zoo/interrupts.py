@@ -25,26 +25,46 @@ class Stop:
 def noticed() -> Iterator[Stop]:
     """Makes the first SIGINT or SIGTERM a note in what is yielded.
 
-    The second one does what it does to any process: it ends it at once. Signals
+    The second one ends the process at once, in the middle of a step too. Signals
     that were ignored before, as under nohup, stay so. Handlers belong to the main
     thread: in another one nothing is changed. They are put back at the end.
     """
     stop = Stop()
-    before = {}
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
 
     def note(number: int, frame: object) -> None:
-        stop.signal = number
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)
-        # Not print: the signal may have come in the middle of one.
-        os.write(2, b"Stopping after this step; a second Ctrl-C stops at once.\n")
+        stop.signal = stop.signal or number
 
-    if threading.current_thread() is threading.main_thread():
-        for number in _SIGNALS:
-            if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                before[number] = signal.signal(number, note)
+    kept = (signal.SIG_IGN, None)
+    taken = [number for number in _SIGNALS if signal.getsignal(number) not in kept]
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    # Python runs handlers between two steps only; their numbers it writes at once.
+    listener = threading.Thread(target=_listen, args=(reader, taken), daemon=True)
+    listener.start()
+    wakeup = signal.set_wakeup_fd(writer)
+    before = {number: signal.signal(number, note) for number in taken}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        os.close(writer)
+        listener.join()
+        os.close(reader)
+
+
+def _listen(reader: int, taken: list[int]) -> None:
+    """Answers the first signal with a line, the second with the end."""
+    asked = False
+    while number := os.read(reader, 1):
+        if number[0] not in taken:
+            continue
+        if asked:
+            os._exit(128 + number[0])
+        asked = True
+        # Not print: it may wait for a lock that the main thread holds.
+        os.write(2, b"Stopping after this step; a second Ctrl-C stops at once.\n")

@@ -28,14 +28,15 @@ _OURS = (
     "config.json",  # last: while it is there, the rest is a run's
 )
 
-#: What the files of a run cannot do without.
-REQUIRED = {
-    "config.json": ("identity", "data", "dataset_used", "data_dir", "image_size"),
-    "export.json": ("model_sha256", "artifacts"),
+# What is read again of a run's files, which people may have edited: see ``_check``.
+_CONFIG = {
+    "identity": {
+        **{"model": str, "recipe": str, "dataset_fingerprint": str, "seed": int},
+        "settings": {"num_examples": int},
+    },
+    "data": {"class_names": [str], "input_shape": [int]},
+    **{"dataset_used": str, "data_dir": (str,), "image_size": ([int],)},
 }
-
-
-# What is read again from result.json: see ``check_form``.
 _LINE = {"weight": float, "bias": float}
 _RESULT = {
     **dict.fromkeys(("model", "recipe", "dataset", "dataset_requested"), str),
@@ -44,6 +45,8 @@ _RESULT = {
 }
 _CLASSIFICATION = {"test": {"accuracy": float}}
 _REGRESSION = {"test": {"loss": float}, "learned": _LINE, "least_squares": _LINE}
+_ARTIFACT = {"name": str, "format": str, "path": str, "sha256": str}
+_EXPORT = {"model_sha256": str, "artifacts": [_ARTIFACT], "left_out": dict}
 
 
 class RunDir:
@@ -164,9 +167,7 @@ class RunDir:
             self.clear()
         if not self.config.exists():
             return
-        before = read_json(self.config)["identity"]
-        if not isinstance(before, Mapping):
-            raise UserError(f"{self.config} is damaged: identity is not an object.")
+        before = self.read_config()["identity"]
         # As JSON has it: without tuples.
         changes = differences(before, json.loads(json.dumps(identity)))
         if changes:
@@ -200,16 +201,33 @@ class RunDir:
             else:
                 entry.unlink(missing_ok=True)
 
+    def read_config(self) -> dict[str, Any]:
+        """Reads config.json.
+
+        Raises:
+            UserError: it is not what a run has written.
+        """
+        return _read(self.config, _CONFIG)
+
     def read_result(self) -> dict[str, Any]:
         """Reads result.json.
 
         Raises:
             UserError: it is not what a run has written.
         """
-        result = read_json(self.result)
+        result = _read(self.result, _RESULT)
         kind = _REGRESSION if "learned" in result else _CLASSIFICATION
-        check_form(self.result, result, _RESULT | kind)
+        _check(self.result, result, kind)
         return result
+
+    def read_export(self) -> dict[str, Any] | None:
+        """Reads export/export.json, if there is one.
+
+        Raises:
+            UserError: it is not what an export has written.
+        """
+        path = self.export / "export.json"
+        return _read(path, _EXPORT) if path.exists() else None
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Writes result.json, which makes the run a finished one."""
@@ -221,12 +239,7 @@ class RunDir:
         shutil.rmtree(self.backup, ignore_errors=True)
 
 
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """Reads a JSON object that a run has written.
-
-    Raises:
-        UserError: it is missing, unreadable or not a JSON object.
-    """
+def _read(path: pathlib.Path, form: Mapping[str, Any]) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         # What cannot be written again, as half a surrogate, cannot be printed.
@@ -235,10 +248,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
         raise UserError(f"{path} is missing. Is {path.parent} a run?") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}.") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is not a JSON object.")
-    if missing := [key for key in REQUIRED.get(path.name, ()) if key not in content]:
-        raise UserError(f"{path} is damaged: it has no {', '.join(missing)}.")
+    _check(path, content, form)
     return content
 
 
@@ -254,43 +264,37 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def check_form(
-    path: pathlib.Path, content: Any, form: Mapping[str, Any], where: str = ""
-) -> None:
-    """Checks what is going to be read of a file that people may have edited.
+def _check(path: pathlib.Path, value: Any, form: Any, where: str = "") -> None:
+    """Raises UserError unless a value of a JSON file has the form that is needed.
 
     Args:
         path: the file, for the message.
-        content: what it holds.
-        form: what each key must hold: a type (float stands for any number of
-            sensible size), a list of one type, or a form again.
-        where: the key that holds ``content``, for the message.
-
-    Raises:
-        UserError: something is missing or of another kind.
+        value: what it holds.
+        form: a type (float stands for any number of sensible size), an object as
+            keys and their forms, a list as [form], or (form,) for one that may be
+            null or missing.
+        where: the key that holds the value, for the message.
     """
-    if not isinstance(content, Mapping):
-        raise UserError(f"{path} has been edited: {where or 'it'} is not an object.")
-    for key, kind in form.items():
-        name = f"{where}.{key}" if where else key
-        value = content.get(key)
-        if isinstance(kind, Mapping):
-            check_form(path, value, kind, name)
-        elif isinstance(kind, list):
-            if not isinstance(value, list) or not all(_is(v, kind[0]) for v in value):
-                raise UserError(
-                    f"{path} has been edited: {name} must be a list of "
-                    f"{kind[0].__name__}. Received: {str(value)[:80]}."
-                )
-        elif not _is(value, kind):
-            raise UserError(
-                f"{path} has been edited: {name} must be of type {kind.__name__}. "
-                f"Received: {str(value)[:80]}."
-            )
+    if isinstance(form, tuple):
+        if value is not None:
+            _check(path, value, form[0], where)
+        return
+    kind = form if isinstance(form, type) else type(form)
+    if not _is(value, kind):
+        raise UserError(
+            f"{path} has been edited: {where or 'it'} must be of type "
+            f"{kind.__name__}. Received: {str(value)[:80]}."
+        )
+    if isinstance(form, dict):
+        for key, inner in form.items():
+            _check(path, value.get(key), inner, f"{where}.{key}" if where else key)
+    elif isinstance(form, list):
+        for item in value:
+            _check(path, item, form[0], where)
 
 
 def _is(value: Any, kind: type) -> bool:
-    if kind in (str, dict):
+    if kind not in (int, float):
         return isinstance(value, kind)
     kinds = (int, float) if kind is float else int
     # No string form of a number beyond that is of any use; NaN is below nothing.

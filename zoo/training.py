@@ -56,12 +56,13 @@ def run(config: Config) -> Outcome:
     config.check()
     recipe = registry.get_recipe(config.model, config.recipe)
     recipe = recipe.override(**config.overrides)
-    if config.run_dir:
-        RunDir(config.run_dir).check_writable()
-        RunDir(config.run_dir).check_free()
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    choice, dataset = _load(config, recipe)
+    choice = _choose_dataset(config)
+    directory = RunDir(config.run_dir or _default_run_dir(config, choice))
+    directory.check_writable()
+    directory.check_free()
+    dataset = _load(config, recipe, choice)
     plan = pipeline.make_plan(recipe, dataset.spec.num_train)
     keras.utils.set_random_seed(config.seed)
     model = registry.create_model(
@@ -75,7 +76,6 @@ def run(config: Config) -> Outcome:
         report_gradient_norm=config.gradient_norm,
     )
     identity = _identity(config, recipe, dataset)
-    directory = RunDir(config.run_dir or _default_run_dir(config, dataset))
     with directory.locked():
         directory.claim(identity, overwrite=config.overwrite)
         if directory.finished:
@@ -90,8 +90,7 @@ def run(config: Config) -> Outcome:
         return Outcome(directory.path, result, dataset, False)
 
 
-def _load(config: Config, recipe: Recipe) -> tuple[sources.Choice, Dataset]:
-    """Returns the dataset, and how it came to be this one."""
+def _choose_dataset(config: Config) -> sources.Choice:
     choice = sources.resolve(
         config.dataset,
         default=registry.get_architecture(config.model).model_class.default_dataset,
@@ -102,7 +101,11 @@ def _load(config: Config, recipe: Recipe) -> tuple[sources.Choice, Dataset]:
             f"{choice.requested} was not asked for by name and cannot be had "
             f"({choice.reason}): training on {choice.used} instead."
         )
-    dataset = sources.load(
+    return choice
+
+
+def _load(config: Config, recipe: Recipe, choice: sources.Choice) -> Dataset:
+    return sources.load(
         choice.used,
         data_dir=config.data_dir,
         image_size=config.image_size,
@@ -110,7 +113,6 @@ def _load(config: Config, recipe: Recipe) -> tuple[sources.Choice, Dataset]:
         seed=config.seed,
         progress=_progress(config) == "bar",
     )
-    return choice, dataset
 
 
 def _fit(
@@ -290,8 +292,8 @@ def _git_commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _default_run_dir(config: Config, dataset: Dataset) -> pathlib.Path:
-    parts = [config.model, config.recipe, dataset.spec.name]
+def _default_run_dir(config: Config, choice: sources.Choice) -> pathlib.Path:
+    parts = [config.model, config.recipe, choice.name]
     if config.recipe == "default":
         parts.remove("default")
     return pathlib.Path("runs") / "-".join(parts)

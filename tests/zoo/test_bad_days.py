@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 
 import zoo
 from tests.zoo.conftest import wait_for
-from zoo import files, training
+from zoo import evaluation, files, training
 from zoo.config import Config
 from zoo.errors import RunError, UserError
 
@@ -52,33 +53,51 @@ def stopped(start, tmp_path):
     return tmp_path / "run"
 
 
+@contextlib.contextmanager
+def mounted(disk, options):
+    """A file system of its own in memory, at ``disk``."""
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting takes root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def small_files():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+
+
 def test_a_limit_of_the_size_of_files(start, stopped):
     before = backups(stopped)
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
-
-    process = start("--backup_steps=1", preexec_fn=limit)
+    process = start("--backup_steps=1", preexec_fn=small_files)
     check_failed(process, r"Writing to run failed: File too large .*backup is as it")
     assert backups(stopped) == before
     assert [p.name for p in (stopped / "backup").iterdir()] == list(before)
 
 
+def test_a_limit_that_only_the_model_exceeds(start, tmp_path):
+    flags = ("--epochs=1", "--backup_steps=1000000")
+    process = start(*flags, preexec_fn=small_files)
+    check_failed(process, "Writing to run failed: File too large .*Then run the same")
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert left == {".lock", "config.json", "metrics.csv"}
+    process = start(*flags, "--export=none")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert (tmp_path / "run/model.keras").exists()
+
+
 def test_a_full_disk(start, tmp_path):
-    disk = tmp_path / "run"
-    disk.mkdir()
     # Room for two backups of 2.8 MB, not for a third beside them.
-    mount = ["mount", "-t", "tmpfs", "-o", "size=7m", "tmpfs", str(disk)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting takes root")
-    try:
+    with mounted(tmp_path / "run", "size=7m"):
         process = start("--backup_steps=100")
         check_failed(process, "Writing to run failed: No space left on device")
-        kept = backups(disk)
+        kept = backups(tmp_path / "run")
         assert len(kept) == 4
-        shutil.copytree(disk, tmp_path / "kept")
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        shutil.copytree(tmp_path / "run", tmp_path / "kept")
     # What was good goes on where there is room.
     step = int(max(kept).removeprefix("step-").removesuffix(".json"))
     process = start("--run_dir=kept", "--backup_steps=100")
@@ -99,16 +118,9 @@ def test_a_directory_that_may_no_longer_be_written(start, tmp_path):
 
 
 def test_a_read_only_file_system(start, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(disk)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting takes root")
-    try:
+    with mounted(tmp_path / "disk", "ro"):
         process = start("--run_dir=disk/run")
         check_failed(process, "file system of --run_dir=disk/run is read-only")
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_run_dir_that_is_removed(start, tmp_path):
@@ -171,3 +183,15 @@ def test_an_error_while_writing_names_the_file(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "write_csv", full)
     with pytest.raises(RunError, match=r"No space left on device \(.*metrics.csv\)"):
         training.run(Config(**{**vars(finished), "overwrite": True}))
+
+
+def test_a_run_of_somebody_else_makes_nobody_write(finished, tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    path = tmp_path / "run" / "config.json"
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"data_dir": str(victim)})
+    )
+    with pytest.raises(UserError, match="digits is not prepared in .*victim"):
+        evaluation.evaluate(str(tmp_path / "run"), None)
+    assert not list(victim.iterdir())

@@ -15,6 +15,8 @@ import struct
 import tempfile
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -22,9 +24,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from zoo import backup, cli
+from zoo import backup, cli, evaluation
 from zoo.config import Config, parse_image_size
-from zoo.data import idx, image_tree
+from zoo.data import idx, image_tree, sources
 from zoo.errors import UserError, ZooError
 from zoo.evaluation import _shape_and_classes
 from zoo.rundir import RunDir, differences
@@ -237,9 +239,13 @@ def test_flags(arguments):
             assert isinstance(config, Config)
 
 
-IDENTITY = {"model": "mlp", "settings": {"epochs": 3, "model": {"hidden": [2, 3]}}}
+IDENTITY = {
+    **{"model": "mlp", "recipe": "default", "dataset_fingerprint": "digits/1.0.0"},
+    "settings": {"epochs": 3, "num_examples": 9, "model": {"hidden": [2, 3]}},
+    "seed": 0,
+}
 CONFIG = {
-    **dict.fromkeys(("dataset_used", "data_dir", "image_size")),
+    **{"dataset_used": "digits", "data_dir": None, "image_size": [3, 3]},
     "identity": IDENTITY,
     "data": {"class_names": ["a", "b"], "input_shape": [4, 4, 1]},
 }
@@ -263,6 +269,14 @@ def edited(draw, original):
     return text[: draw(st.integers(0, len(text)))] if draw(st.booleans()) else text
 
 
+def checked(name, *, data_dir, image_size, num_examples, seed):
+    """Loads nothing, but looks at what it is given as ``sources.load`` does."""
+    sources._check_image_size(image_size)
+    sources.check_name(name, data_dir)
+    assert isinstance(num_examples, int) and isinstance(seed, int)
+    return SimpleNamespace(spec=SimpleNamespace(fingerprint="digits/1.0.0"))
+
+
 @cases
 @given(edited(CONFIG) | JSON.map(json.dumps))
 def test_configs_edited_by_hand(text):
@@ -273,6 +287,8 @@ def test_configs_edited_by_hand(text):
             shape, names = _shape_and_classes(run)
             assert len(shape) in (1, 3)
             assert all(isinstance(name, str) for name in names)
+        with one_line_or_right(), mock.patch.object(sources, "load", checked):
+            evaluation.run_dataset(run)
         with one_line_or_right():
             run.claim(IDENTITY, overwrite=False)
             assert differences(json.loads(text)["identity"], IDENTITY) == []

@@ -34,7 +34,14 @@ def driver(case, tmp_path, data_dir, kills=5):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("case", CASES)
+# The case with everything in it always; the others where there is time for them.
+KILLED = [
+    case if case == "dropout" else pytest.param(case, marks=pytest.mark.slow)
+    for case in CASES
+]
+
+
+@pytest.mark.parametrize("case", KILLED)
 def test_killed_five_times_and_the_same_to_the_last_bit(
     case, tmp_path, data_dir, digits
 ):
@@ -43,6 +50,7 @@ def test_killed_five_times_and_the_same_to_the_last_bit(
     assert found["lost"] == []
 
 
+@pytest.mark.slow
 def test_every_optimizer_goes_on_with_the_same_bits(tmp_path, data_dir, digits):
     found = driver("optimizers", tmp_path, data_dir)
     assert len(found) == 8

@@ -12,9 +12,17 @@ import pytest
 
 from zoo import backup, files
 from zoo.errors import RunError, UserError
-from zoo.rundir import REQUIRED, RunDir, finished_run
+from zoo.rundir import RunDir, finished_run
 
-IDENTITY = {"model": "mlp", "settings": {"epochs": 3, "learning_rate": 0.1}}
+SETTINGS = {"epochs": 3, "learning_rate": 0.1, "num_examples": 1000}
+IDENTITY = {
+    **{"model": "mlp", "recipe": "default", "dataset_fingerprint": "digits/1.0.0"},
+    **{"settings": SETTINGS, "seed": 0},
+}
+CONFIG = {
+    **{"identity": IDENTITY, "dataset_used": "digits", "data_dir": None},
+    "data": {"class_names": ["a", "b"], "input_shape": [4, 4, 1]},
+}
 
 
 @pytest.fixture
@@ -26,19 +34,20 @@ def run(tmp_path):
 
 
 def write_config(run):
-    content = dict.fromkeys(REQUIRED["config.json"])
-    files.write_json(run.config, content | {"identity": IDENTITY})
+    files.write_json(run.config, CONFIG)
 
 
 def test_the_same_run_may_go_on(run):
-    run.claim(IDENTITY, overwrite=False)
     write_config(run)
+    (run.path / "metrics.csv").write_text("so far")
     run.claim(IDENTITY, overwrite=False)
+    assert run.read_config() == CONFIG
+    assert (run.path / "metrics.csv").read_text() == "so far"
 
 
 def test_another_configuration_is_refused_with_the_differences(run):
     write_config(run)
-    other = {"model": "mlp", "settings": {"epochs": 5, "learning_rate": 0.1}}
+    other = IDENTITY | {"settings": SETTINGS | {"epochs": 5}}
     with pytest.raises(UserError, match=r"settings.epochs: 3 -> 5\).*--overwrite"):
         run.claim(other, overwrite=False)
     run.claim(other, overwrite=True)

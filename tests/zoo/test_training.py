@@ -13,7 +13,8 @@ import pytest
 import zoo
 from zoo import report, training
 from zoo.config import Config
-from zoo.errors import UserError
+from zoo.errors import RunError, UserError
+from zoo.rundir import RunDir
 
 OVERRIDES = {"epochs": 3, "batch_size": 64}
 
@@ -177,3 +178,16 @@ def test_a_model_file_that_is_damaged_is_explained(config):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"model.keras cannot be loaded"):
         zoo.load_run(outcome.run_dir)
+
+
+def test_a_busy_default_directory_is_refused_before_data_are_read(
+    config, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training.sources, "load", lambda *_, **__: pytest.fail("read"))
+    busy = RunDir("runs/mlp-digits")
+    with (
+        busy.locked(),
+        pytest.raises(RunError, match="process is working in runs/mlp-digits"),
+    ):
+        training.run(config(run_dir=None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import errno
 import io
 from collections.abc import Callable, Iterator
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 _DEFAULT_SITE = "https://storage.googleapis.com/"
+_read_only = contextvars.ContextVar("_read_only", default=False)
+
+
+@contextlib.contextmanager
+def read_only() -> Iterator[None]:
+    """Where a file names the data directory, not the user: nothing is written to it."""
+    token = _read_only.set(True)
+    try:
+        yield
+    finally:
+        _read_only.reset(token)
 
 
 def prepared(
@@ -57,9 +69,15 @@ def lock(root: Path, name: str) -> Iterator[None]:
     """Keeps other processes from preparing datasets of that name in ``root``.
 
     Raises:
-        UserError: the data directory cannot be written.
+        UserError: the data directory cannot be written, or must not be.
     """
     import filelock
+
+    if _read_only.get():
+        raise UserError(
+            f"{name} is not prepared in the data directory {root}, and only reading "
+            "was asked for. Train with that --data_dir to prepare it."
+        )
 
     path = root / f".{name}.lock"
     guard = filelock.FileLock(path, mode=0o666)  # Others may share the directory.

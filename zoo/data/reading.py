@@ -133,8 +133,8 @@ def _damaged(name: str, builder: Any, error: Exception) -> RunError:
     """Names the file that TensorFlow's message does not name."""
     for path in sorted(Path(builder.data_dir).glob("*.tfrecord*")):
         try:
-            for _ in tf.data.TFRecordDataset(str(path)):
-                pass
+            for record in tf.data.TFRecordDataset(str(path)):
+                builder.info.features.deserialize_example(record)
         except tf.errors.OpError as found:
             return prepare.damaged_error(name, builder.data_dir, found, path)
     return prepare.damaged_error(name, builder.data_dir, error)

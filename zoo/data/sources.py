@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoo.data import local, names, prepare
 from zoo.data.spec import Dataset
 from zoo.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 __all__ = ["Choice", "check_name", "load", "resolve"]
 
@@ -41,11 +45,13 @@ class Choice:
     Attributes:
         requested: the name asked for, or the default when none was.
         used: the name to load.
+        name: what ``DataSpec.name`` will be.
         reason: why ``used`` is another than ``requested``; None if it is not.
     """
 
     requested: str
     used: str
+    name: str
     reason: str | None = None
 
 
@@ -69,20 +75,20 @@ def resolve(dataset: str | None, *, default: str, data_dir: str | None) -> Choic
     check_name(name, data_dir)
     root = names.data_root(data_dir)
     if name in names.OWN:
-        return Choice(name, name)
+        return Choice(name, name, name)
     if names.is_directory(name):
         source = local.open_directory(name)
         if not _local_path(source, root, None).exists():
             source.files.check()
-        return Choice(name, name)
+        return Choice(name, name, source.name)
     builder = names.tfds_builder(name, root)
     if builder.is_prepared() or prepare.is_reachable(builder):
-        return Choice(name, name)
+        return Choice(name, name, _tfds_name(builder))
     if dataset is not None or default != _SUBSTITUTED:
         raise prepare.offline_error(name, builder)
     hosts = ", ".join(url.split("/")[2] for url in prepare.probed_sites(builder))
     reason = f"{name} is not prepared in {root}, and {hosts} does not answer"
-    return Choice(name, names.DIGITS, reason)
+    return Choice(name, names.DIGITS, names.DIGITS, reason)
 
 
 @prepare.without_warnings()
@@ -201,14 +207,18 @@ def _load_tfds(
     )
     from zoo.data import reading
 
-    config = builder.builder_config
     return reading.read_images(
         builder,
         image_size=image_size,
-        name=builder.name if config is None else f"{builder.name}-{config.name}",
+        name=_tfds_name(builder),
         source=builder.info.full_name,
         fingerprint=builder.info.full_name,
     )
+
+
+def _tfds_name(builder: tfds.core.DatasetBuilder) -> str:
+    config = builder.builder_config
+    return builder.name if config is None else f"{builder.name}-{config.name}"
 
 
 def _load_local(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from zoo.data import sources
@@ -119,3 +120,17 @@ def test_damaged_records(data_dir):
     path.unlink()
     with pytest.raises(RunError, match="damaged"):
         sources.load("digits", data_dir=data_dir)
+
+
+def test_a_damaged_image_in_a_record_that_is_whole(data_dir):
+    sources.load("digits", data_dir=data_dir)
+    path = next(Path(data_dir).glob("digits/*/digits-train*"))
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+    records[700] = records[700].replace(b"IDAT", b"XXXX")
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+    with pytest.raises(RunError, match=r"'digits' in .* are damaged") as caught:
+        sources.load("digits", data_dir=data_dir)
+    assert f"{path}: " in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -219,7 +219,7 @@ def test_bad_directories_write_nothing(tmp_path, data_dir):
 def test_resolve_checks_idx_files_at_once(tmp_path, data_dir):
     directory = idx_directory(tmp_path / "idx")
     choice = sources.resolve(str(directory), default="mnist", data_dir=data_dir)
-    assert choice == sources.Choice(str(directory), str(directory), None)
+    assert choice == sources.Choice(str(directory), str(directory), "idx")
     with (directory / "train-labels-idx1-ubyte").open("ab") as file:
         file.write(b"x")
     with pytest.raises(UserError, match="bytes after"):
@@ -252,7 +252,7 @@ def test_default_mnist_gives_way_to_digits(data_dir, offline):
     assert (choice.requested, choice.used) == ("mnist", "digits")
     assert "storage.googleapis.com does not answer" in choice.reason
     line = sources.resolve(None, default="linear_regression", data_dir=data_dir)
-    assert line == sources.Choice("linear_regression", "linear_regression", None)
+    assert line == sources.Choice(*["linear_regression"] * 3)
     assert not Path(data_dir).exists()
 
 
