@@ -135,19 +135,19 @@ def from_zero(run_dir: str) -> dict[str, Any]:
                 model, config["data"], path, train_batch=16, device_optimizer="sgd"
             )
         learner = Learner(path)
-    marks = {0, *(int(2**power) for power in np.arange(5, 14)), FROM_ZERO_STEPS}
-    rng, seconds, points = np.random.default_rng(0), 0.0, []
-    for step in range(FROM_ZERO_STEPS + 1):
-        if step in marks:
-            right = learner.infer(data.test.x).argmax(axis=1) == data.test.y
-            points.append(
-                {"step": step, "seconds": seconds, "accuracy": float(right.mean())}
-            )
-        rows = rng.integers(0, len(data.train.y), learner.batch_size)
-        x, y = data.train.x[rows], data.train.y[rows]
-        began = time.perf_counter()
-        learner.train(x, y, FROM_ZERO_RATE)
-        seconds += time.perf_counter() - began
+        marks = {0, *(int(2**power) for power in np.arange(5, 14)), FROM_ZERO_STEPS}
+        rng, seconds, points = np.random.default_rng(0), 0.0, []
+        for step in range(FROM_ZERO_STEPS + 1):
+            if step in marks:
+                right = learner.infer(data.test.x).argmax(axis=1) == data.test.y
+                points.append(
+                    {"step": step, "seconds": seconds, "accuracy": float(right.mean())}
+                )
+            rows = rng.integers(0, len(data.train.y), learner.batch_size)
+            x, y = data.train.x[rows], data.train.y[rows]
+            began = time.perf_counter()
+            learner.train(x, y, FROM_ZERO_RATE)
+            seconds += time.perf_counter() - began
     return {"model": "mlp", "data": spec.name, "points": points}
 
 

@@ -71,8 +71,8 @@ def export_run(
     run.lock()
     try:
         config = run.read_config()
-        _check_formats_are_for(run, config["data"], formats)
         model = evaluation.load_run(run_dir)
+        _check_formats_are_for(run, model, formats)
         dataset = dataset or evaluation.run_dataset(run)
         reference = _reference(model, dataset)
         _check_is_of(run, model, reference, dataset)
@@ -170,12 +170,13 @@ def _write(
 
 
 def _check_formats_are_for(
-    run: RunDir, data: Mapping[str, Any], formats: Sequence[str]
+    run: RunDir, model: TapeModel, formats: Sequence[str]
 ) -> None:
-    if "tflite_trainable" in formats and not contract.is_classifier(data):
+    kind = "a regression" if model.num_classes is None else model.compute_dtype
+    if "tflite_trainable" in formats and kind != "float32":
         raise UserError(
-            f"tflite_trainable is for classifiers. Received: {run.path}, a regression "
-            f"on {data['name']}. Leave it out of --formats."
+            "tflite_trainable is for classifiers that compute in float32. Received: "
+            f"{run.path}, {kind}. Leave it out of --formats."
         )
 
 
