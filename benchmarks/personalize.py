@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks import document
 from zoo import cli, files, runtime
 from zoo.errors import UserError
-from zoo.rundir import finished_run, read_json
+from zoo.rundir import finished_run
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "personalize.json"
@@ -129,7 +129,7 @@ def from_zero(run_dir: str) -> dict[str, Any]:
     )
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "model_trainable.tflite"
-        config = read_json(run.config)
+        config = run.read_config()
         with runtime.quiet_stderr():
             tflite_trainable.write(
                 model, config["data"], path, train_batch=16, device_optimizer="sgd"

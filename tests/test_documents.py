@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 
+import numpy as np
 import pytest
 
 import zoo
-from benchmarks import document, exports
+from benchmarks import document, exports, personalize
 from export.formats import FORMATS
 from tests.conftest import ROOT
 from zoo.errors import UserError
@@ -45,6 +47,15 @@ def test_every_flag_that_is_named_exists():
     ours = re.sub(r"tensorflow_model_server.*\n.*", "", README + BUILD)
     named = set(re.findall(r"[ `(]--(\w+)", ours)) - {"help"}
     assert named <= flags, named - flags
+
+
+def test_the_tables_of_personalize_are_those_of_its_results():
+    results = json.loads(personalize.RESULTS.read_text())
+    assert personalize.table(results) in BUILD
+    assert personalize.zero_table(results) in BUILD
+    rows = {row["examples"]: row["device"] for row in results["runs"][0]["rows"]}
+    after = np.mean([one["digits"] for one in rows[1000]])
+    assert f"| {100 * after:.2f}% |" in personalize.table(results)
 
 
 def test_a_table_is_written_between_its_markers(tmp_path):

@@ -326,6 +326,7 @@ def test_the_proof_is_in_export_json(run, digits):
     assert labels == list(digits.spec.class_names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_a_file_is_at_most_half_as_large_again(name, tmp_path):
     keras.utils.set_random_seed(0)
@@ -476,6 +477,7 @@ def test_a_regression_is_refused(tmp_path, data_dir):
         export.export_run(tmp_path / "run", ["tflite_trainable"])
 
 
+@pytest.mark.slow
 def test_faults_are_caught_and_nothing_is_replaced(run, outcome, monkeypatch):
     def check(message):
         before = {p: p.stat().st_mtime_ns for p in (run / "export").rglob("*")}
