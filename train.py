@@ -10,11 +10,12 @@ finished one.
 
 from __future__ import annotations
 
+import dataclasses
+
 from absl import flags
 
 import export
-from zoo import cli, report, runtime
-from zoo.config import JIT_CHOICES, PROGRESS_CHOICES, Config, parse_image_size
+from zoo import cli, cluster, config, report, runtime
 from zoo.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -40,21 +41,36 @@ flags.DEFINE_float("momentum", None, "Momentum of sgd and rmsprop, as in Keras."
 flags.DEFINE_boolean("nesterov", None, "Nesterov momentum of sgd, as in Keras.")
 flags.DEFINE_float("weight_decay", None, "Decoupled weight decay, as in Keras.")
 flags.DEFINE_string("schedule", None, "Learning rate over time: constant or cosine.")
-flags.DEFINE_integer(
-    "steps_per_execution", None, "Steps that one call from Python runs."
+flags.DEFINE_string(
+    "steps_per_execution", "auto", "Steps of a call from Python. auto: the recipe's."
+)
+flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    cluster.STRATEGIES,
+    "Devices: one; mirrored: all of this machine; multi_worker: those of TF_CONFIG or "
+    "Slurm; tpu. auto: what there is. --batch_size is that of all of them together.",
+)
+flags.DEFINE_string(
+    "memory_limit",
+    "auto",
+    "Bytes for the examples, as 8G; what needs more is read from disk while training. "
+    "auto: half of what is available.",
+)
+flags.DEFINE_enum(
+    "precision",
+    "float32",
+    config.PRECISIONS,
+    "What is computed with. Weights and exports are float32 with all of them.",
 )
 flags.DEFINE_enum(
     "jit_compile",
     "auto",
-    JIT_CHOICES,
+    config.JIT_CHOICES,
     "Compile with XLA. auto: on an accelerator; on a CPU it is slower here.",
 )
-flags.DEFINE_boolean(
-    "gradient_norm", False, "Report the global norm of the gradients (costs time)."
-)
-flags.DEFINE_integer(
-    "eval_every", 1, "Epochs between evaluations on the test split while training."
-)
+flags.DEFINE_boolean("gradient_norm", False, "Report the gradients' global norm.")
+flags.DEFINE_integer("eval_every", 1, "Epochs between evaluations on the test split.")
 flags.DEFINE_integer(
     "backup_steps",
     None,
@@ -71,7 +87,7 @@ flags.DEFINE_boolean(
 flags.DEFINE_enum(
     "progress",
     "auto",
-    PROGRESS_CHOICES,
+    config.PROGRESS_CHOICES,
     "What is shown while training. auto: bars on a terminal, nothing elsewhere.",
 )
 
@@ -83,53 +99,41 @@ flags.DEFINE_string(
 
 # The flags that replace a field of the recipe.
 RECIPE_FLAGS = (
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "optimizer",
-    "momentum",
-    "nesterov",
-    "weight_decay",
-    "schedule",
-    "steps_per_execution",
+    *("epochs", "batch_size", "learning_rate", "optimizer", "momentum", "nesterov"),
+    *("weight_decay", "schedule", "steps_per_execution"),
 )
+# The flags whose text is read by a function of zoo.config.
+PARSED_FLAGS = {
+    "image_size": config.parse_image_size,
+    "memory_limit": config.parse_memory_limit,
+    "steps_per_execution": config.parse_steps_per_execution,
+}
 
 
-def config_from_flags() -> Config:
+def config_from_flags() -> config.Config:
     """Returns the configuration that the parsed flags ask for."""
     if FLAGS.model is None:
         raise UserError("--model is missing. `python -m zoo` lists the models.")
-    given = {name: FLAGS[name].value for name in RECIPE_FLAGS}
-    return Config(
-        model=FLAGS.model,
-        recipe=FLAGS.recipe,
-        overrides={name: value for name, value in given.items() if value is not None},
-        dataset=FLAGS.dataset,
-        data_dir=FLAGS.data_dir,
-        image_size=parse_image_size(FLAGS.image_size),
-        run_dir=FLAGS.run_dir,
-        overwrite=FLAGS.overwrite,
-        seed=FLAGS.seed,
-        jit_compile=FLAGS.jit_compile,
-        gradient_norm=FLAGS.gradient_norm,
-        eval_every=FLAGS.eval_every,
-        backup_steps=FLAGS.backup_steps,
-        deterministic=FLAGS.deterministic,
-        progress=FLAGS.progress,
-    )
+    values = FLAGS.flag_values_dict()
+    values |= {name: parse(values[name]) for name, parse in PARSED_FLAGS.items()}
+    given = {name: values[name] for name in RECIPE_FLAGS if values[name] is not None}
+    names = {field.name for field in dataclasses.fields(config.Config)} & values.keys()
+    return config.Config(overrides=given, **{name: values[name] for name in names})
 
 
 def main(argv: list[str]) -> None:
     """Parses the flags and calls the zoo."""
     if extra := cli.parse_flags(argv, __doc__):
         raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
-    config = config_from_flags()
-    config.check()
+    asked = config_from_flags()
+    asked.check()
     formats = export.parse_formats(FLAGS.export)
-    runtime.start()
+    runtime.start(alone=not cluster.several(asked.strategy))
     from zoo import training
 
-    outcome = training.run(config)
+    outcome = training.run(asked)
+    if outcome is None:  # the chief says and exports it all
+        return
     print(report.summary(outcome.result, outcome.run_dir, outcome.done_before))
     if formats and not (outcome.run_dir / "export").exists():
         from export import report as export_report

@@ -130,12 +130,20 @@ def _training(model_name: str, data, steps: int | None, op_determinism: bool = F
 
 def _keeper(training, directory: pathlib.Path):
     from zoo.callbacks import Bookkeeper
+    from zoo.distribute import Placement
     from zoo.interrupts import Stop
     from zoo.rundir import RunDir
 
     model, batches, plan = training
     keeper = Bookkeeper(
-        RunDir(directory), plan, batches, stop=Stop(), backup_steps=None, again=""
+        RunDir(directory),
+        plan,
+        batches,
+        _data()[1],
+        stop=Stop(),
+        backup_steps=None,
+        again="",
+        placement=Placement("one"),
     )
     keeper.restore(model)
     return keeper

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks import document
 from zoo import cli
 from zoo.errors import UserError
-from zoo.rundir import finished_run, read_json
+from zoo.rundir import RunDir, finished_run
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 
@@ -38,8 +38,16 @@ def main(argv: list[str]) -> None:
     runs = cli.parse_flags(argv, __doc__)
     if not runs:
         raise UserError("Name the finished and exported runs, as runs/mlp-mnist.")
-    exports = [read_json(finished_run(run).export / "export.json") for run in runs]
+    exports = [_export(finished_run(run)) for run in runs]
     document.rewrite(README, "exports", table(exports))
+
+
+def _export(run: RunDir) -> dict[str, Any]:
+    if export := run.read_export():
+        return export
+    raise UserError(
+        f"{run.path} is not exported: python -m export --run_dir={run.path}"
+    )
 
 
 if __name__ == "__main__":

@@ -5,18 +5,25 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from zoo import backup, files
+from zoo.data import disk
 from zoo.data.pipeline import Plan, TrainingBatches
+from zoo.data.spec import Dataset
+from zoo.distribute import Placement
 from zoo.errors import Interrupted, RunError, UserError
 from zoo.interrupts import Stop
 from zoo.models.tape import TapeModel
 from zoo.models.watch import Watch
 from zoo.rundir import RunDir
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Bookkeeper(keras.callbacks.Callback):
@@ -26,9 +33,11 @@ class Bookkeeper(keras.callbacks.Callback):
         run: where metrics.csv and the backup are written.
         plan: the length of the training.
         batches: whose place in the data follows the epoch.
+        dataset: what is trained and tested on, which may turn out to be unreadable.
         stop: whether a stop was asked for.
         backup_steps: steps between backups; None for what ``backup.Pace`` does.
         again: how to go on, for people.
+        placement: the devices; only the chief writes, and all workers agree when.
 
     Attributes:
         step: steps that are done.
@@ -41,21 +50,28 @@ class Bookkeeper(keras.callbacks.Callback):
         run: RunDir,
         plan: Plan,
         batches: TrainingBatches,
+        dataset: Dataset,
         *,
         stop: Stop,
         backup_steps: int | None,
         again: str,
+        placement: Placement,
     ):
         super().__init__()
         self._run = run
         self._plan = plan
         self._batches = batches
+        self._dataset = dataset
         self._stop = stop
         self._backup_steps = backup_steps
         self._again = again
+        self._placement = placement
         self._started = 0.0
         self._metrics: list[np.ndarray] = []
         self._saved: int | None = None
+        self._asked: int | None = None
+        self._ask_at = self._asked_at = 0
+        self._asked_then = 0.0
         self.step = 0
         self.rows: list[dict[str, Any]] = []
         self.seconds = 0.0
@@ -69,18 +85,19 @@ class Bookkeeper(keras.callbacks.Callback):
             UserError: there are backups, and all of them are damaged.
         """
         self.set_model(model)
-        like = [variable.value.numpy() for variable in _variables(model)]
-        if state := backup.load_newest(self._run.backup, like):
+        self._values = self._placement.reader(_variables(model))
+        like = self._values()
+        if state := self._load_newest(like):
             self._check(state.progress)
-            for variable, value in zip(_variables(model), state.arrays, strict=True):
-                variable.assign(value)
+            self._assign(_variables(model), state.arrays)
             self._metrics = state.arrays[-len(model.metrics_variables) :]
             self.step = self._saved = state.progress.step
             self.rows, self.seconds = state.progress.rows, state.progress.seconds
         size = sum(array.nbytes for array in like)
         self._pace = backup.Pace(self._backup_steps, done=self.step, size=size)
         self._first_watched = self.step
-        model.watch = Watch()
+        with model.distribute_strategy.scope():
+            model.watch = Watch()
         return self.step
 
     def _check(self, progress: backup.Progress) -> None:
@@ -92,45 +109,89 @@ class Bookkeeper(keras.callbacks.Callback):
                 f"this run of {self._plan.steps} steps. Pass --overwrite to start over."
             )
 
+    def _load_newest(self, like: list[np.ndarray]) -> backup.State | None:
+        # The chief first, since it sets damaged ones aside.
+        if not self._placement.is_chief:
+            self._placement.wait()
+        state = backup.load_newest(self._run.backup, like)
+        if self._placement.is_chief:
+            self._placement.wait()
+        step = state.progress.step if state else 0
+        self._placement.check_same("the backup that they see", f"step {step}")
+        return state
+
+    def _assign(
+        self, variables: Sequence[keras.Variable], values: Sequence[np.ndarray]
+    ) -> None:
+        with self.model.distribute_strategy.scope():
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._first = self.step
         self._end = (epoch + 1) * self._plan.steps_per_epoch
         self._batches.start_at(self.step)
         # In the middle of an epoch: Keras has just reset them.
         if self._metrics and self.step % self._plan.steps_per_epoch:
-            for variable, value in zip(
-                self.model.metrics_variables, self._metrics, strict=True
-            ):
-                variable.assign(value)
+            self._assign(self.model.metrics_variables, self._metrics)
         self._metrics = []
         self._started = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        disk.check(self._dataset.train)
         # An execution counts all its steps, but an epoch's last one may be shorter.
         self.step = min(self._first + batch + 1, self._end)
         if not math.isfinite(logs["loss"]):
             self._fail_at_watched_step()
         if self.step == self._end:
             return  # on_epoch_end is next, with the row that belongs to this step
-        if self._stop.signal or self._pace.is_due(self.step):
+        if self._is_due():
             self.save()
-            self.stop_if_asked()
+            self._stop_if_asked()
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         self._stop_clock()  # evaluation is not training
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._stop_clock()
+        disk.check(self._dataset.test)
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row = {"epoch": epoch + 1, "step": self.step, "learning_rate": rate}
         row |= {name: float(value) for name, value in (logs or {}).items()}
         self.check_finite(row, rate)
         self.rows.append(row | {"seconds": round(self.seconds, 3)})
-        files.write_csv(self._run.metrics, self.rows)
+        if self._placement.is_chief:
+            files.write_csv(self._run.metrics, self.rows)
         ends = self.step == self._plan.steps
-        if not ends and self._pace.is_due(self.step, epoch_ends=True):
+        due = self._is_due(epoch_ends=True)
+        if due and not ends:
             self.save()
-        self.stop_if_asked()
+        self._stop_if_asked()
+
+    def _is_due(self, *, epoch_ends: bool = False, ask: bool = False) -> bool:
+        """Whether to write a backup now, be it because a signal asks for a stop.
+
+        Several workers ask each other about once in a second, by the chief's clock,
+        at the ends of epochs, and where ``ask`` says so.
+        """
+        due = self._pace.is_due(self.step, epoch_ends=epoch_ends)
+        by_step = bool(self._backup_steps) and due
+        alone = self._placement.workers == 1
+        if not (alone or by_step or epoch_ends or ask or self.step >= self._ask_at):
+            return False
+        mine = [int(self._stop.signal == number) for number in _SIGNALS]
+        now = time.perf_counter()
+        steps_per_second = (self.step - self._asked_at) / max(now - self._asked_then, 1)
+        self._asked_at, self._asked_then = self.step, now
+        from_chief = [int(due), max(1, int(steps_per_second))]
+        if not self._placement.is_chief:
+            from_chief = [0, 0]
+        due, wait, *stops = self._placement.total([*from_chief, *mine])
+        self._ask_at = self.step + wait
+        for number, asked in zip(_SIGNALS, stops, strict=True):
+            if asked:
+                self._asked = number
+        return bool(due or any(stops))
 
     def save(self) -> None:
         """Writes a backup of this moment.
@@ -142,26 +203,31 @@ class Bookkeeper(keras.callbacks.Callback):
         if self._started:
             self._stop_clock()
             self._started = began
-        arrays = [variable.value.numpy() for variable in _variables(self.model)]
+        arrays = self._values()
         if not all(np.isfinite(array).all() for array in arrays):
             seen = self.model.watch.seen()
             raise self._not_finite("weights", self.step, seen.loss, seen.learning_rate)
         progress = backup.Progress(self.step, self.rows, self.seconds)
-        backup.save(self._run.backup, backup.State(arrays, progress))
+        if self._placement.is_chief:
+            backup.save(self._run.backup, backup.State(arrays, progress))
         self._saved = self.step
         self._pace.written(self.step, time.perf_counter() - began)
 
     def stop_if_asked(self) -> None:
         """Raises Interrupted, after a backup, if a signal has asked for a stop."""
-        if self._stop.signal is None:
+        self._is_due(ask=True)
+        self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
+        if self._asked is None:
             return
         if self._saved != self.step:
             self.save()
         raise Interrupted(
-            f"Stopped by {signal.Signals(self._stop.signal).name} after step "
+            f"Stopped by {signal.Signals(self._asked).name} after step "
             f"{self.step} of {self._plan.steps}; a backup is in {self._run.backup}. "
             f"{self._again}",
-            self._stop.signal,
+            self._asked,
         )
 
     def check_finite(self, values: dict[str, float], learning_rate: float) -> None:
@@ -199,3 +265,52 @@ def _variables(model: TapeModel) -> list[keras.Variable]:
     """All state of a training, the metrics last: Keras resets them once more."""
     optimizer = model.optimizer.variables
     return [*model.variables, *optimizer, *model.metrics_variables]
+
+
+class Evaluation(keras.callbacks.Callback):
+    """Evaluates a copy of the model, on one device and in float32, between epochs.
+
+    Args:
+        copy: the model to evaluate.
+        data: (x, y) batches.
+        epochs: the epochs, from 1, after which it is evaluated.
+        before: called before; brings the copy up to date.
+    """
+
+    def __init__(
+        self,
+        copy: TapeModel,
+        data: tf.data.Dataset,
+        epochs: Collection[int],
+        before: Callable[[], None],
+    ):
+        super().__init__()
+        self._copy, self._data, self._epochs = copy, data, epochs
+        self._before = before
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if epoch + 1 in self._epochs:
+            self._before()
+            tested = self._copy.evaluate(self._data, verbose=0, return_dict=True)
+            logs.update({f"val_{name}": value for name, value in tested.items()})
+
+
+def state_copier(
+    placement: Placement, model: TapeModel, to: TapeModel
+) -> Callable[[], None]:
+    """Returns a function that copies weights and the optimizer's variables.
+
+    Args:
+        placement: the devices of ``model``.
+        model: the model in training.
+        to: another one made alike, on one device and in float32.
+    """
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    read = placement.reader([*model.variables, *optimizer.variables])
+
+    def copy() -> None:
+        variables = (*to.variables, *to.optimizer.variables)
+        for variable, value in zip(variables, read(), strict=True):
+            variable.assign(value)
+
+    return copy

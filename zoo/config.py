@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from zoo import registry
+from zoo import cluster, registry
+from zoo.cluster import STRATEGIES
 from zoo.data import names, sources
-from zoo.errors import UserError
+from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe
 
 JIT_CHOICES = ("auto", "true", "false")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 PROGRESS_CHOICES = ("auto", "bar", "epoch", "none")
 
 
@@ -36,6 +39,11 @@ class Config:
         eval_every: epochs between evaluations on the test split while training.
         backup_steps: steps between backups; None for about every 30 s and at the
             ends of epochs, as far as that costs less than 1/60 of the time.
+        strategy: the devices: ``one``, ``mirrored`` (all of this machine), ``tpu``,
+            ``multi_worker`` (TF_CONFIG or Slurm), or ``auto``.
+        precision: ``float32``, ``mixed_float16`` or ``mixed_bfloat16``.
+        memory_limit: bytes; data that need more are read from disk. None for half of
+            what is available.
         deterministic: the same bits from every run, also from a resumed one.
         progress: ``bar``, ``epoch`` (a line each), ``none``, or ``auto``: bars on a
             terminal, nothing elsewhere.
@@ -55,6 +63,9 @@ class Config:
     eval_every: int = 1
     backup_steps: int | None = None
     deterministic: bool = False
+    strategy: str = "auto"
+    precision: str = "float32"
+    memory_limit: int | None = None
     progress: str = "auto"
 
     def check(self) -> None:
@@ -77,6 +88,14 @@ class Config:
             raise UserError(
                 f"--backup_steps must be 1 or more. Received: {self.backup_steps}."
             )
+        for name, known in (
+            ("strategy", STRATEGIES),
+            ("precision", PRECISIONS),
+            ("jit_compile", JIT_CHOICES),
+        ):
+            if getattr(self, name) not in known:
+                raise unknown(name, str(getattr(self, name)), known)
+        cluster.several(self.strategy)
         if self.eval_every < 1:
             raise UserError(
                 f"--eval_every must be 1 or more. Received: {self.eval_every}."
@@ -91,6 +110,41 @@ class Config:
         if fields.get("nesterov"):
             fields.setdefault("momentum", 0.9)
         return fields
+
+
+def parse_steps_per_execution(text: str | None) -> int | None:
+    """Reads a number of steps; None, the recipe's, for ``auto``.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if text in (None, "auto"):
+        return None
+    if (steps := cluster.int_or_none(text)) is None or steps < 1:
+        raise UserError(
+            "--steps_per_execution must be a whole number, 1 or more, or auto. "
+            f"Received: {text}."
+        )
+    return steps
+
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def parse_memory_limit(text: str | None) -> int | None:
+    """Reads bytes, as ``8G``, ``500M`` or ``auto`` (None).
+
+    Raises:
+        UserError: it is none of them.
+    """
+    if text in (None, "auto"):
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", text.upper())
+    if match is None or not 0 < float(match[1]) < 1e6:
+        raise UserError(
+            f"--memory_limit must be a size, as 8G or 500M, or auto. Received: {text}."
+        )
+    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def parse_image_size(text: str | None) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import files, registry, runtime
-from zoo.data import images, sources
+from zoo.data import images, memory, sources
 from zoo.data.prepare import read_only
 from zoo.data.spec import Dataset
 from zoo.errors import UserError
@@ -122,6 +122,7 @@ def run_dataset(run: RunDir) -> Dataset:
             image_size=image_size and tuple(image_size),
             num_examples=identity["settings"]["num_examples"],
             seed=identity["seed"],
+            memory_limit=memory.available() // 2,
         )
     if dataset.spec.fingerprint != identity["dataset_fingerprint"]:
         raise UserError(

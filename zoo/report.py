@@ -37,6 +37,7 @@ def summary(
         rows += [("test accuracy", f"{100 * result['test']['accuracy']:.2f}%")]
     rows += [
         ("parameters", f"{result['num_params']:,}"),
+        ("devices", _devices(result.get("strategy"))),
         ("training", f"{result['train_seconds']:.1f} s, {result['steps']:,} steps"),
         ("examples/s", f"{result['examples_per_second']:,}"),
         ("run directory", f"{run_dir}"),
@@ -52,6 +53,16 @@ def _dataset(result: Mapping[str, Any]) -> str:
     if result["dataset"] != result["dataset_requested"]:
         text += f" instead of {result['dataset_requested']}"
     return text
+
+
+def _devices(strategy: Any) -> str:
+    # A run of an older version has none.
+    if not isinstance(strategy, Mapping):
+        return "one"
+    replicas, workers = strategy.get("replicas"), strategy.get("workers")
+    if replicas == 1:
+        return str(strategy.get("name"))
+    return f"{strategy.get('name')}, {replicas} replicas on {workers} worker(s)"
 
 
 def _line(values: Mapping[str, float]) -> str:

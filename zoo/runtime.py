@@ -41,19 +41,25 @@ def check_backend() -> None:
         )
 
 
-def start() -> None:
+def start(*, alone: bool = True) -> None:
     """Imports TensorFlow and Keras; its warnings reach the screen, its chatter not.
+
+    Args:
+        alone: False where several workers are going to meet before there are devices.
+            When one of them is gone TensorFlow tells the others at length; they say
+            it themselves.
 
     Raises:
         UserError: KERAS_BACKEND names another backend.
     """
     check_backend()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if alone else "3")
     with quiet_stderr():
         import keras  # noqa: F401
         import tensorflow as tf
 
-        tf.zeros(())  # makes the devices, which is when most of it is said
+        if alone:
+            tf.zeros(())  # makes the devices, which is when most of it is said
 
 
 @contextlib.contextmanager

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import json
 import pathlib
 import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -17,10 +19,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from zoo import files, interrupts, registry, report
-from zoo.callbacks import Bookkeeper
+from zoo import distribute, files, interrupts, registry, report
+from zoo.callbacks import Bookkeeper, Evaluation, state_copier
 from zoo.config import Config
-from zoo.data import names, pipeline, sources
+from zoo.data import disk, memory, names, pipeline, sources
 from zoo.data.builders import linear_regression
 from zoo.data.spec import Dataset
 from zoo.models.tape import TapeModel
@@ -45,8 +47,24 @@ class Outcome:
     done_before: bool
 
 
-def run(config: Config) -> Outcome:
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is decided before the models are made."""
+
+    config: Config
+    recipe: Recipe
+    choice: sources.Choice
+    dataset: Dataset
+    plan: pipeline.Plan
+    placement: distribute.Placement
+    directory: RunDir
+
+
+def run(config: Config) -> Outcome | None:
     """Trains as asked, or goes on where an interrupted training stopped.
+
+    Returns:
+        How it ended; None in a worker that is not the chief.
 
     Raises:
         UserError: the request cannot be met; nothing has been written.
@@ -56,38 +74,91 @@ def run(config: Config) -> Outcome:
     config.check()
     recipe = registry.get_recipe(config.model, config.recipe)
     recipe = recipe.override(**config.overrides)
+    placement = distribute.place(config.strategy)
+    if config.run_dir:  # before the dataset is asked for, which may take a while
+        _check_usable(RunDir(config.run_dir), placement)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    choice = _choose_dataset(config)
-    directory = RunDir(config.run_dir or _default_run_dir(config, choice))
-    directory.check_writable()
-    directory.check_free()
-    dataset = _load(config, recipe, choice)
-    plan = pipeline.make_plan(recipe, dataset.spec.num_train)
+    with placement.guarded():
+        choice = _choose_dataset(config)
+        directory = RunDir(config.run_dir or _default_run_dir(config, choice))
+        _check_usable(directory, placement)
+        dataset = _load(config, recipe, choice)
+        plan = pipeline.make_plan(recipe, dataset.spec.num_train)
+        pipeline.Share(*placement.rows).check(plan)
+        identity = _identity(config, recipe, dataset)
+        placement.check_same("what they train", json.dumps(identity, sort_keys=True))
+        job = Job(config, recipe, choice, dataset, plan, placement, directory)
+        model, copy = _make_models(job)
+        if not placement.is_chief:
+            placement.wait()  # until the run directory is claimed
+            if not directory.finished:
+                _fit(job, model, copy)
+            return None
+        with directory.locked():
+            result = _train_as_chief(job, identity, model, copy)
+        return Outcome(directory.path, *result)
+
+
+def _check_usable(directory: RunDir, placement: distribute.Placement) -> None:
+    if placement.is_chief:
+        directory.check_writable()
+        directory.check_free()
+
+
+def _train_as_chief(
+    job: Job, identity: dict[str, Any], model: TapeModel, copy: TapeModel
+) -> tuple[dict[str, Any], Dataset, bool]:
+    """Returns the result, the dataset, and whether there was nothing to do."""
+    directory = job.directory
+    directory.claim(identity, overwrite=job.config.overwrite)
+    if directory.finished:
+        directory.remove_backup()  # left if the process died right here
+        job.placement.wait()
+        return directory.read_result(), job.dataset, True
+    files.write_json(directory.config, _describe(job, identity))
+    job.placement.wait()
+    result = _header(job, copy) | _fit(job, model, copy)
+    with files.replacing(directory.model) as beside:
+        copy.save(beside)
+    directory.write_result(result)
+    return result, job.dataset, False
+
+
+def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
+    """Returns the model to train, and the one to evaluate and to save.
+
+    They are one where one device trains in float32.
+    """
+    config, recipe, plan = job.config, job.recipe, job.plan
+    options = {
+        "input_shape": job.dataset.spec.input_shape,
+        "num_classes": job.dataset.spec.num_classes,
+        "recipe": recipe,
+        "steps": plan.steps,
+        "steps_per_execution": min(recipe.steps_per_execution, plan.steps_per_epoch),
+        "report_gradient_norm": config.gradient_norm,
+    }
+    jit_compile = distribute.jit_compile(config.jit_compile, job.placement)
     keras.utils.set_random_seed(config.seed)
-    model = registry.create_model(
-        config.model,
-        input_shape=dataset.spec.input_shape,
-        num_classes=dataset.spec.num_classes,
-        recipe=recipe,
-        steps=plan.steps,
-        jit_compile=_jit_compile(config),
-        steps_per_execution=min(recipe.steps_per_execution, plan.steps_per_epoch),
-        report_gradient_norm=config.gradient_norm,
-    )
-    identity = _identity(config, recipe, dataset)
-    with directory.locked():
-        directory.claim(identity, overwrite=config.overwrite)
-        if directory.finished:
-            directory.remove_backup()  # left if the process died right here
-            return Outcome(directory.path, directory.read_result(), dataset, True)
-        files.write_json(directory.config, _describe(config, identity, choice, dataset))
-        result = _fit(config, recipe, dataset, plan, model, directory)
-        result = _header(config, choice, dataset, model) | result
-        with files.replacing(directory.model) as beside:
-            model.save(beside)
-        directory.write_result(result)
-        return Outcome(directory.path, result, dataset, False)
+    with job.placement.scope(), dtype_policy(config.precision):
+        model = registry.create_model(config.model, jit_compile=jit_compile, **options)
+    if job.placement.strategy:
+        distribute.repair(model)
+    elif config.precision == "float32":
+        return model, model
+    return model, registry.create_model(config.model, **options)
+
+
+@contextlib.contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Makes ``name`` the Keras dtype policy of what is made meanwhile."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _choose_dataset(config: Config) -> sources.Choice:
@@ -112,52 +183,52 @@ def _load(config: Config, recipe: Recipe, choice: sources.Choice) -> Dataset:
         num_examples=recipe.num_examples,
         seed=config.seed,
         progress=_progress(config) == "bar",
+        memory_limit=config.memory_limit or memory.available() // 2,
     )
 
 
-def _fit(
-    config: Config,
-    recipe: Recipe,
-    dataset: Dataset,
-    plan: pipeline.Plan,
-    model: TapeModel,
-    directory: RunDir,
-) -> dict[str, Any]:
+def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
     """Trains to the end and evaluates the final weights."""
+    config, plan = job.config, job.plan
     batches = pipeline.TrainingBatches(
-        dataset.train,
+        job.dataset.train,
         plan,
-        recipe,
+        job.recipe,
         seed=config.seed,
         op_determinism=config.deterministic,
+        share=pipeline.Share(*job.placement.rows),
     )
-    evaluation = pipeline.evaluation_batches(dataset.test)
+    evaluation = pipeline.evaluation_batches(job.dataset.test)
+    update = None if copy is model else state_copier(job.placement, model, copy)
     with interrupts.noticed() as stop:
         keeper = Bookkeeper(
-            directory,
+            job.directory,
             plan,
             batches,
+            job.dataset,
             stop=stop,
             backup_steps=config.backup_steps,
             again=_how_to_go_on(config),
+            placement=job.placement,
         )
-        if step := keeper.restore(model):
+        if (step := keeper.restore(model)) and job.placement.is_chief:
             print(
-                f"Resuming {directory.path} after step {step} of {plan.steps}.",
+                f"Resuming {job.directory.path} after step {step} of {plan.steps}.",
                 flush=True,
             )
-        for first, last, data in _epochs(plan, step, batches.dataset):
+        for first, last, data in _epochs(plan, step, batches):
             model.fit(
-                data,
+                job.placement.distribute(data),
                 shuffle=False,  # the pipeline does it
                 initial_epoch=first,
                 epochs=last,
-                validation_data=evaluation,
-                validation_freq=_evaluated_epochs(plan.epochs, config.eval_every),
-                callbacks=[keeper],
-                verbose={"bar": 1, "epoch": 2, "none": 0}[_progress(config)],
+                verbose=_verbosity(job),
+                **_evaluated(job, copy, evaluation, keeper, update),
             )
-        tested = model.evaluate(evaluation, verbose=0, return_dict=True)
+        if update:
+            update()
+        tested = copy.evaluate(evaluation, verbose=0, return_dict=True)
+        disk.check(job.dataset.test)
         keeper.check_finite(tested, keeper.rows[-1]["learning_rate"])
         keeper.stop_if_asked()
     trained = {key: keeper.rows[-1][key] for key in tested}
@@ -170,21 +241,45 @@ def _fit(
         "examples_per_second": round(plan.examples_until(plan.steps) / keeper.seconds),
         "versions": _versions(),
     }
-    if dataset.spec.task == "regression":
-        result |= _compare_with_least_squares(model, dataset)
+    if job.dataset.spec.task == "regression":
+        result |= _compare_with_least_squares(copy, job.dataset)
     return result
 
 
+def _evaluated(
+    job: Job,
+    copy: TapeModel,
+    data: tf.data.Dataset,
+    keeper: Bookkeeper,
+    update: Callable[[], None] | None,
+) -> dict[str, Any]:
+    """Returns the arguments of fit that make it evaluate ``copy`` on ``data``."""
+    epochs, every = job.plan.epochs, job.config.eval_every
+    if update is None:
+        return {
+            "validation_data": data,
+            "validation_freq": _evaluated_epochs(epochs, every),
+            "callbacks": [keeper],
+        }
+
+    def before() -> None:
+        keeper.on_test_begin()
+        update()
+
+    chosen = {*range(every, epochs + 1, every), epochs}
+    return {"callbacks": [Evaluation(copy, data, chosen, before), keeper]}
+
+
 def _epochs(
-    plan: pipeline.Plan, step: int, dataset: tf.data.Dataset
+    plan: pipeline.Plan, step: int, batches: pipeline.TrainingBatches
 ) -> Iterator[tuple[int, int, tf.data.Dataset]]:
     """Yields first epoch, last epoch and batches of what is left after ``step``."""
     done, begun = divmod(step, plan.steps_per_epoch)
     if begun:
-        yield done, done + 1, dataset.take(plan.steps_per_epoch - begun)
+        yield done, done + 1, batches.take(plan.steps_per_epoch - begun)
         done += 1
     if done < plan.epochs:
-        yield done, plan.epochs, dataset
+        yield done, plan.epochs, batches.dataset
 
 
 def _evaluated_epochs(epochs: int, every: int) -> list[int] | int:
@@ -206,9 +301,8 @@ def _compare_with_least_squares(model: TapeModel, dataset: Dataset) -> dict[str,
     }
 
 
-def _header(
-    config: Config, choice: sources.Choice, dataset: Dataset, model: TapeModel
-) -> dict[str, Any]:
+def _header(job: Job, model: TapeModel) -> dict[str, Any]:
+    config, choice, dataset = job.config, job.choice, job.dataset
     return {
         "model": config.model,
         "recipe": config.recipe,
@@ -217,6 +311,8 @@ def _header(
         "dataset_requested": choice.requested,
         "dataset_reason": choice.reason,
         "seed": config.seed,
+        "strategy": job.placement.to_json(),
+        "precision": config.precision,
         "num_params": model.count_params(),
         "num_train_examples": dataset.spec.num_train,
         "num_test_examples": dataset.spec.num_test,
@@ -235,6 +331,7 @@ def _identity(config: Config, recipe: Recipe, dataset: Dataset) -> dict[str, Any
         "input_shape": list(spec.input_shape),
         "num_classes": spec.num_classes,
         "seed": config.seed,
+        "precision": config.precision,
         "jit_compile": config.jit_compile,
         "gradient_norm": config.gradient_norm,
         "eval_every": config.eval_every,
@@ -242,16 +339,13 @@ def _identity(config: Config, recipe: Recipe, dataset: Dataset) -> dict[str, Any
     }
 
 
-def _describe(
-    config: Config,
-    identity: dict[str, Any],
-    choice: sources.Choice,
-    dataset: Dataset,
-) -> dict[str, Any]:
+def _describe(job: Job, identity: dict[str, Any]) -> dict[str, Any]:
     """Returns the content of config.json."""
+    config, choice, dataset = job.config, job.choice, job.dataset
     local = names.is_directory(choice.used)
     return {
         "identity": identity,
+        "strategy": job.placement.to_json(),
         "dataset_requested": choice.requested,
         "dataset_used": dataset.spec.source if local else choice.used,
         "dataset_reason": choice.reason,
@@ -304,10 +398,10 @@ def _how_to_go_on(config: Config) -> str:
     return f"Run the same command again{without} to go on."
 
 
-def _jit_compile(config: Config) -> bool:
-    if config.jit_compile == "auto":
-        return bool(tf.config.list_physical_devices("GPU"))
-    return config.jit_compile == "true"
+def _verbosity(job: Job) -> int:
+    if not job.placement.is_chief:
+        return 0
+    return {"bar": 1, "epoch": 2, "none": 0}[_progress(job.config)]
 
 
 def _progress(config: Config) -> str:

@@ -11,9 +11,15 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+# The first row, and the size of the whole batch.
+Rows = tuple[tf.Tensor | int, tf.Tensor | int]
+
 
 def augment(
-    images: tf.Tensor, strengths: Mapping[str, float], seed: tf.Tensor
+    images: tf.Tensor,
+    strengths: Mapping[str, float],
+    seed: tf.Tensor,
+    rows: Rows | None = None,
 ) -> tf.Tensor:
     """Changes each image of a batch at random.
 
@@ -21,16 +27,18 @@ def augment(
         images: (batch, height, width, channels), 0..255.
         strengths: by name, see ``zoo.recipe.AUGMENTATIONS``.
         seed: int (2,), as (seed of the run, step).
+        rows: where ``images`` lie in the batch that is drawn for; None for all of it.
 
     Returns:
         float32 images of the same shape, 0..255.
     """
-    return affine(images, seed, **strengths)
+    return affine(images, seed, rows, **strengths)
 
 
 def affine(
     images: tf.Tensor,
     seed: tf.Tensor,
+    rows: Rows | None = None,
     *,
     shift: float = 0.0,
     rotate: float = 0.0,
@@ -44,7 +52,9 @@ def affine(
     """
     images = tf.cast(images, tf.float32)
     batch, height, width = tf.unstack(tf.shape(images)[:3])
-    draws = tf.random.stateless_uniform((6, batch), seed, -1.0, 1.0)
+    # For the whole batch, so that not one bit depends on who makes which images.
+    first, whole = rows or (0, batch)
+    draws = tf.random.stateless_uniform((6, whole), seed, -1.0, 1.0)
     high, wide = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
     down, right = draws[0] * shift * high, draws[1] * shift * wide
     angle = draws[2] * (rotate * math.pi / 180)
@@ -69,7 +79,7 @@ def affine(
     )
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
-        transforms=transforms,
+        transforms=transforms[first : first + batch],
         output_shape=tf.stack([height, width]),
         fill_value=0.0,
         interpolation="BILINEAR",

@@ -14,9 +14,9 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -61,6 +61,14 @@ class IdxFiles:
         """
         self._labels()
 
+    def shapes(self, image_size: tuple[int, int] | None = None) -> list[tuple]:
+        """Returns the shapes of both splits, as the files declare them.
+
+        Args:
+            image_size: not used; the images keep the size of the files.
+        """
+        return [_declared(path) for path in (self.train_images, self.test_images)]
+
     def read(self, image_size: tuple[int, int] | None = None) -> Contents:
         """Checks and reads everything.
 
@@ -70,13 +78,31 @@ class IdxFiles:
         Raises:
             UserError: see ``check``.
         """
-        train_y, test_y, class_names = self._labels()
-        paths = (self.train_images, self.test_images)
-        memory.require(map(_declared, paths), str(self.train_images.parent))
-        train_x, test_x = map(read, paths)
+        labels = self._labels()
+        memory.require(self.shapes(), str(self.train_images.parent))
+        return self._contents(lambda path: _with_channels(read(path)), *labels)
+
+    def stream(self, image_size: tuple[int, int] | None = None) -> Contents:
+        """Checks everything; the images of the splits are read one after the other.
+
+        Args:
+            image_size: not used; the images keep the size of the files.
+
+        Raises:
+            UserError: see ``check``.
+        """
+        return self._contents(Images, *self._labels())
+
+    def _contents(
+        self,
+        open_images: Callable[[Path], Any],
+        train_y: np.ndarray,
+        test_y: np.ndarray,
+        class_names: tuple[str, ...],
+    ) -> Contents:
         return Contents(
-            Split(_with_channels(train_x), train_y.astype(np.int32)),
-            Split(_with_channels(test_x), test_y.astype(np.int32)),
+            Split(open_images(self.train_images), train_y.astype(np.int32)),
+            Split(open_images(self.test_images), test_y.astype(np.int32)),
             class_names,
         )
 
@@ -188,7 +214,36 @@ def read(path: Path) -> np.ndarray:
 
 def _declared(path: Path) -> tuple[int, ...]:
     with _open(path) as (stream, _):
-        return _header(path, stream, (1, 3, 4))
+        return _header(path, stream, (3, 4))
+
+
+class Images:
+    """The images of a file that ``check`` has passed, read one after the other.
+
+    Args:
+        path: an IDX file of images.
+
+    Attributes:
+        shape: of all of them, (n, height, width, channels).
+
+    Raises:
+        UserError: the file changed and is damaged now, or is not readable.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        shape = _declared(path)
+        self.shape = (*shape[:3], shape[3] if len(shape) == 4 else 1)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        size = math.prod(self.shape[1:])
+        with _open(self._path) as (stream, _):
+            _header(self._path, stream, (3, 4))
+            for _ in range(self.shape[0]):
+                image = stream.read(size)
+                if len(image) < size:
+                    raise UserError(f"{self._path} is truncated.")
+                yield np.frombuffer(image, np.uint8).reshape(self.shape[1:])
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,18 @@ class ImageTree:
     def check(self) -> None:
         """Nothing beyond what ``scan`` has checked: images are checked when read."""
 
+    def shapes(self, image_size: tuple[int, int] | None = None) -> list[tuple]:
+        """Returns the shapes of both splits, (n, height, width, 3).
+
+        Args:
+            image_size: (height, width); default: the size of the first image.
+
+        Raises:
+            UserError: the first file does not decode.
+        """
+        _, size = _decoder(image_size, self.train[0][0])
+        return [(len(examples), *size, 3) for examples in (self.train, self.test)]
+
     def read(self, image_size: tuple[int, int] | None = None) -> Contents:
         """Decodes every image to one size, gray if all of them are gray.
 
@@ -46,23 +59,73 @@ class ImageTree:
             UserError: a file does not decode; the message names it.
             RunError: the images do not fit in memory.
         """
-        load, size = _decoder(image_size, self.train[0][0])
-        counts = (len(self.train), len(self.test))
-        folder = self.train[0][0].parents[1]
-        memory.require([(count, *size, 3) for count in counts], str(folder))
+        memory.require(self.shapes(image_size), str(self.train[0][0].parents[1]))
+        load, _ = _decoder(image_size, self.train[0][0])
         arrays, gray = [], True
-        for examples in (self.train, self.test):
-            pixels, split_gray = _decode_all([path for path, _ in examples], load)
+        for paths in self._split_paths():
+            pixels, split_gray = _decode_all(paths, load)
             arrays.append(pixels)
             gray = gray and split_gray
         if gray:
             arrays = [np.ascontiguousarray(pixels[..., :1]) for pixels in arrays]
-        labels = [
-            np.array([label for _, label in examples], np.int32)
-            for examples in (self.train, self.test)
-        ]
-        splits = [Split(x, y) for x, y in zip(arrays, labels, strict=True)]
-        return Contents(splits[0], splits[1], self.class_names)
+        return self._contents(arrays)
+
+    def stream(self, image_size: tuple[int, int] | None = None) -> Contents:
+        """As ``read``, but the images of the splits are decoded one after the other.
+
+        That is once more than ``read`` does it: the first time to find out whether
+        every file decodes, and all of them are gray.
+        """
+        load, size = _decoder(image_size, self.train[0][0])
+        colored = sum(
+            not _is_gray(pixels) for pixels in Images(self.paths(), load, size, 3)
+        )
+        return self._contents(
+            [
+                Images(paths, load, size, 3 if colored else 1)
+                for paths in self._split_paths()
+            ]
+        )
+
+    def _split_paths(self) -> list[list[Path]]:
+        return [[path for path, _ in split] for split in (self.train, self.test)]
+
+    def _contents(self, images: Sequence[Any]) -> Contents:
+        train, test = (
+            Split(x, np.array([label for _, label in examples], np.int32))
+            for x, examples in zip(images, (self.train, self.test), strict=True)
+        )
+        return Contents(train, test, self.class_names)
+
+
+class Images:
+    """Image files that are decoded one after the other.
+
+    Args:
+        paths: the files.
+        load: from a file to uint8 (height, width, 3).
+        size: (height, width).
+        channels: 1 for images that are gray, or 3.
+
+    Attributes:
+        shape: of all of them, (n, height, width, channels).
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        load: Callable[[Path], np.ndarray],
+        size: tuple[int, int],
+        channels: int,
+    ):
+        self._paths, self._load = paths, load
+        self.shape = (len(paths), *size, channels)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        # TensorFlow says of its own what becomes our error.
+        with runtime.quiet_stderr():
+            for pixels in _in_parallel(self._load, self._paths):
+                yield pixels[..., : self.shape[3]]
 
 
 def scan(root: Path) -> ImageTree | None:
@@ -224,9 +287,13 @@ def _decode_all(
             if result is None:
                 result = memory.allocate((len(paths), *pixels.shape))
             result[i] = pixels
-            gray = gray and bool((pixels == pixels[..., :1]).all())
+            gray = gray and _is_gray(pixels)
     assert result is not None  # scan() returns no empty split.
     return result, gray
+
+
+def _is_gray(pixels: np.ndarray) -> bool:
+    return bool((pixels == pixels[..., :1]).all())
 
 
 def _in_parallel(
@@ -235,5 +302,5 @@ def _in_parallel(
     """Maps in order by a few threads, a bounded number of images ahead."""
     paths = list(paths)
     with ThreadPoolExecutor(4) as pool:
-        for start in range(0, len(paths), 256):
-            yield from pool.map(load, paths[start : start + 256])
+        for start in range(0, len(paths), 8):
+            yield from pool.map(load, paths[start : start + 8])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,20 @@ def require(shapes: Iterable[tuple[int, ...]], what: str) -> None:
             f"{there / 1e9:,.1f} GB. Choose a smaller --image_size or dataset, or a "
             "machine with more memory."
         )
+
+
+def beyond(shapes: Sequence[tuple[int, ...]], limit: int | None) -> list[bool]:
+    """Tells which splits stay on disk, so that the others fit; the smallest come first.
+
+    Args:
+        shapes: of the splits' uint8 examples, (n, height, width, channels).
+        limit: bytes; None for no limit.
+    """
+    result, used = [False] * len(shapes), 0
+    for i in sorted(range(len(shapes)), key=lambda i: math.prod(shapes[i])):
+        used += _COPIES * math.prod(shapes[i])
+        result[i] = limit is not None and used > limit
+    return result
 
 
 def available(

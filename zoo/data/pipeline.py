@@ -8,10 +8,13 @@ has no shuffle buffer, and gathers batches instead of examples.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from zoo.data import augment
+from zoo.data.disk import DiskImages
 from zoo.data.spec import Split
 from zoo.errors import UserError
 from zoo.recipe import Recipe
@@ -41,6 +44,13 @@ class Plan:
     def steps(self) -> int:
         """Steps of the whole training."""
         return self.steps_per_epoch * self.epochs
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Sizes of a batch, and of the partial one that ends a pass if it is kept."""
+        kept = self.steps_per_pass * self.batch_size > self.num_examples
+        rest = self.num_examples % self.batch_size
+        return (self.batch_size, rest) if kept else (self.batch_size,)
 
     def examples_until(self, step: int) -> int:
         """Number of examples in the batches before ``step``."""
@@ -72,12 +82,60 @@ def make_plan(recipe: Recipe, num_examples: int) -> Plan:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Which rows of each batch are served: those of some of its replicas.
+
+    Attributes:
+        first: the first replica served.
+        replicas: how many are served, each with an element of its own.
+        of: how many replicas share a batch.
+    """
+
+    first: int = 0
+    replicas: int = 1
+    of: int = 1
+
+    def check(self, plan: Plan) -> None:
+        """Checks that every batch can be shared evenly.
+
+        Raises:
+            UserError: it cannot; the message has sizes that can.
+        """
+        sizes = plan.batch_sizes
+        if not any(size % self.of for size in sizes):
+            return
+        kept = plan.steps_per_pass * plan.batch_size > plan.num_examples
+        examples = plan.num_examples
+        fit = [
+            size
+            for size in range(self.of, examples + 1, self.of)
+            if not kept or examples % size % self.of == 0
+        ]
+        near = sorted(sorted(fit, key=lambda size: abs(size - plan.batch_size))[:4])
+        received = f"a batch of {plan.batch_size}"
+        if len(sizes) > 1:
+            received += f", and of {sizes[1]} at the end of each pass"
+        hint = f"Pass --batch_size={' or '.join(map(str, near))}"
+        if not near:
+            hint = f"No --batch_size fits {examples} examples"
+        raise UserError(
+            f"The {self.of} replicas would get unequal parts of a batch. Received: "
+            f"{received}. {hint}, or choose another number of replicas."
+        )
+
+
 def _divide(a: int, b: int, *, up: bool) -> int:
     return -(-a // b) if up else a // b
 
 
 def batch_indices(
-    step: tf.Tensor, plan: Plan, *, seed: int, shuffled: bool
+    step: tf.Tensor,
+    plan: Plan,
+    *,
+    seed: int,
+    shuffled: bool,
+    part: tuple[tf.Tensor | int, int] = (0, 1),
 ) -> tf.Tensor:
     """Returns the examples of the batch of a step.
 
@@ -86,17 +144,22 @@ def batch_indices(
         plan: the sizes.
         seed: of the run.
         shuffled: False for the order of the file.
+        part: (k, n) for the k-th of n equal parts of the batch.
 
     Returns:
-        int64 (batch,) indices; fewer for the partial batch that ends a pass.
+        int64 (batch / n,) indices; fewer for the partial batch that ends a pass.
     """
     step = tf.cast(step, tf.int64)
     number = step // plan.steps_per_pass
     first = (step % plan.steps_per_pass) * plan.batch_size
+    which, parts = part
     # With a fixed size the shape is static, which XLA and fast kernels want.
-    indices = first + tf.range(plan.batch_size, dtype=tf.int64)
-    if plan.steps_per_pass * plan.batch_size > plan.num_examples:
-        indices = indices[: tf.maximum(plan.num_examples - first, 0)]
+    rows = tf.range(plan.batch_size // parts, dtype=tf.int64)
+    size = tf.constant(plan.batch_size, tf.int64)
+    if len(plan.batch_sizes) > 1:
+        size = tf.minimum(size, plan.num_examples - first)
+        rows = rows[: size // parts]
+    indices = first + tf.cast(which, tf.int64) * (size // parts) + rows
     if not shuffled:
         return indices
     return tf.random.experimental.index_shuffle(
@@ -118,9 +181,11 @@ class TrainingBatches:
         recipe: how to shuffle and augment them.
         seed: of the run.
         op_determinism: TensorFlow's op determinism is on.
+        share: which rows of the batches; one after the other where several replicas
+            are served.
 
     Attributes:
-        dataset: (x, y) batches, as many as an epoch has steps.
+        dataset: (x, y) batches, as many as an epoch has steps for each replica.
     """
 
     def __init__(
@@ -131,21 +196,30 @@ class TrainingBatches:
         *,
         seed: int,
         op_determinism: bool = False,
+        share: Share = Share(),
     ):
+        share.check(plan)
+        self._share = share
         self._first_step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        x, y = tf.constant(split.x), tf.constant(split.y)
+        read, y = reader(split.x), tf.constant(split.y)
 
         def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            step = self._first_step + index
+            step = self._first_step + index // share.replicas
+            which = share.first + index % share.replicas
             indices = batch_indices(
-                step, plan, seed=seed, shuffled=recipe.order == "shuffled"
+                step,
+                plan,
+                seed=seed,
+                shuffled=recipe.order == "shuffled",
+                part=(which, share.of),
             )
-            images = tf.gather(x, indices)
+            images = read(indices)
             if recipe.augment:
                 images = augment.augment(
                     images,
                     recipe.augment,
                     tf.stack([tf.constant(seed, tf.int64), step]),
+                    _rows(images, which, share),
                 )
             return images, tf.gather(y, indices)
 
@@ -154,26 +228,49 @@ class TrainingBatches:
         call = (
             {} if op_determinism else {"num_parallel_calls": 1, "deterministic": True}
         )
-        self.dataset = (
-            tf.data.Dataset.range(plan.steps_per_epoch).map(batch, **call).prefetch(2)
-        )
+        elements = plan.steps_per_epoch * share.replicas
+        self.dataset = tf.data.Dataset.range(elements).map(batch, **call).prefetch(2)
+
+    def take(self, steps: int) -> tf.data.Dataset:
+        """Returns the first batches of an epoch, for so many steps."""
+        return self.dataset.take(steps * self._share.replicas)
 
     def start_at(self, step: int) -> None:
         """Makes ``step`` the first one of the next iterator."""
         self._first_step.assign(step)
 
 
+def reader(x: np.ndarray | DiskImages) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function from indices (batch,) to examples, for tf.data."""
+    if not isinstance(x, DiskImages):
+        values = tf.constant(x)
+        return lambda indices: tf.gather(values, indices)
+
+    def read(indices: tf.Tensor) -> tf.Tensor:
+        images = tf.numpy_function(x.take_or_note, [indices], tf.uint8, stateful=False)
+        images.set_shape((indices.shape[0], *x.shape[1:]))
+        return images
+
+    return read
+
+
+def _rows(images: tf.Tensor, which: tf.Tensor, share: Share) -> augment.Rows:
+    size = tf.shape(images)[0]
+    return tf.cast(which, tf.int32) * size, size * share.of
+
+
 def evaluation_batches(
     split: Split, batch_size: int = EVAL_BATCH_SIZE
 ) -> tf.data.Dataset:
     """Returns (x, y) batches with every example exactly once, in order."""
-    x, y = tf.constant(split.x), tf.constant(split.y)
+    read, y = reader(split.x), tf.constant(split.y)
     size = len(split.y)
 
     def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         first = index * batch_size
         last = tf.minimum(first + batch_size, size)
-        return x[first:last], y[first:last]
+        indices = tf.range(first, last)
+        return read(indices), tf.gather(y, indices)
 
     return (
         tf.data.Dataset.range(_divide(size, batch_size, up=True))

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import math
+import operator
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +15,14 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from zoo.data import images, memory, names, prepare
-from zoo.data.spec import Dataset, DataSpec, Split
+from zoo import files
+from zoo.data import disk, images, memory, names, prepare
+from zoo.data.spec import Contents, Dataset, DataSpec, Split
 from zoo.errors import RunError, UserError
 
+_ABOUT = "about.json"
 _BATCH = 1000
+_BATCH_BYTES = 32 * 2**20
 
 
 def read_images(
@@ -23,6 +32,7 @@ def read_images(
     name: str,
     source: str,
     fingerprint: str,
+    memory_limit: int | None = None,
 ) -> Dataset:
     """Decodes both splits of a prepared dataset of labeled images.
 
@@ -33,6 +43,8 @@ def read_images(
         name: for ``DataSpec.name``.
         source: for ``DataSpec.source``.
         fingerprint: for ``DataSpec.fingerprint``.
+        memory_limit: bytes; a split that needs more stays on disk. None for no limit:
+            what does not fit in memory is refused.
 
     Raises:
         UserError: not labeled images, no train split, or labels are missing.
@@ -45,12 +57,14 @@ def read_images(
         target = _target_shape(builder, keys, image_size)
         resized = tuple(shape) != target
         splits = split_names(builder)
-        memory.require(
-            [(builder.info.splits[split].num_examples, *target) for split in splits],
-            name,
-        )
+        shapes = [
+            (builder.info.splits[split].num_examples, *target) for split in splits
+        ]
+        on_disk = memory.beyond(shapes, memory_limit)
+        memory.require(itertools.compress(shapes, map(operator.not_, on_disk)), name)
         train, test = (
-            _read_split(builder, split, keys, target, resized) for split in splits
+            (_decoded if stays else _read_split)(builder, split, keys, target, resized)
+            for split, stays in zip(splits, on_disk, strict=True)
         )
     except tf.errors.OpError as error:
         raise _damaged(name, builder, error) from error
@@ -75,6 +89,90 @@ def read_images(
         citation=builder.info.citation or None,
     )
     return Dataset(spec, train, test)
+
+
+def write_streamed(directory: Path, contents: Contents) -> None:
+    """Writes decoded images to disk, for ``read_streamed``.
+
+    Args:
+        directory: where they are kept; nobody else may write there meanwhile.
+        contents: both splits, whose images are read one after the other.
+
+    Raises:
+        UserError: a file cannot be read.
+        RunError: the disk is full, or cannot be written.
+    """
+    splits = {"train": contents.train, "test": contents.test}
+    for name, split in splits.items():
+        path, size = directory / f"{name}.bin", math.prod(split.x.shape)
+        disk.write(path, _in_batches(split), size)
+    shapes = [split.x.shape for split in splits.values()]
+    about = {"shapes": shapes, "classes": contents.class_names}
+    files.write_json(directory / _ABOUT, about)
+
+
+def is_streamed(directory: Path) -> bool:
+    """Whether ``write_streamed`` has written all of its files."""
+    names = (_ABOUT, "train.bin", "train.npy", "test.bin", "test.npy")
+    return all((directory / name).exists() for name in names)
+
+
+def read_streamed(
+    directory: Path,
+    *,
+    name: str,
+    source: str,
+    fingerprint: str,
+    memory_limit: int | None,
+) -> Dataset:
+    """Reads what ``write_streamed`` has written.
+
+    Args:
+        directory: where it has.
+        name: for ``DataSpec.name``.
+        source: for ``DataSpec.source``.
+        fingerprint: for ``DataSpec.fingerprint``.
+        memory_limit: bytes; a split that needs more stays on disk. None for no limit.
+
+    Raises:
+        RunError: what is there is damaged, or does not fit in memory.
+    """
+    about = directory / _ABOUT
+    paths = [directory / f"{split}.bin" for split in ("train", "test")]
+    try:
+        content = json.loads(about.read_text(encoding="utf-8"))
+        shapes = [tuple(map(int, shape)) for shape in content["shapes"]]
+        class_names = tuple(map(str, content["classes"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{about} is damaged. Delete {directory}, and it is written anew."
+        ) from error
+    splits = [disk.read(path, shape) for path, shape in zip(paths, shapes, strict=True)]
+    on_disk = memory.beyond(shapes, memory_limit)
+    memory.require(itertools.compress(shapes, map(operator.not_, on_disk)), name)
+    train, test = (
+        split if stays else Split(split.x[:], split.y)
+        for split, stays in zip(splits, on_disk, strict=True)
+    )
+    spec = DataSpec(
+        name=name,
+        source=source,
+        fingerprint=fingerprint,
+        task="classification",
+        input_shape=shapes[0][1:],
+        num_classes=len(class_names),
+        class_names=class_names,
+        num_train=len(train.y),
+        num_test=len(test.y),
+    )
+    return Dataset(spec, train, test)
+
+
+def _in_batches(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    images, size = iter(split.x), _batch_size(split.x.shape[1:])
+    for first in range(0, len(split.y), size):
+        some = list(itertools.islice(images, size))
+        yield np.stack(some), split.y[first : first + size]
 
 
 def read_regression(
@@ -146,7 +244,11 @@ def _dataset(builder: Any, split: str, keys: tuple[str, str]) -> tf.data.Dataset
         split=split,
         shuffle_files=False,
         decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True)),
-        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        read_config=tfds.ReadConfig(
+            interleave_cycle_length=1,
+            try_autocache=False,
+            skip_prefetch=True,  # of as many decoded images as TensorFlow likes
+        ),
     )
 
 
@@ -171,6 +273,44 @@ def _read_split(
     shape: tuple[int, int, int],
     resized: bool,
 ) -> Split:
+    count = builder.info.splits[split].num_examples
+    if not count:
+        raise UserError(f"Dataset {builder.info.full_name!r}: {split} is empty.")
+    x, y = memory.allocate((count, *shape)), np.empty(count, np.int32)
+    done = 0
+    for image, label in _batches(builder, split, keys, shape, resized):
+        x[done : done + len(label)] = image
+        y[done : done + len(label)] = label
+        done += len(label)
+    return Split(x, y)
+
+
+def _decoded(
+    builder: Any,
+    split: str,
+    keys: tuple[str, str],
+    shape: tuple[int, int, int],
+    resized: bool,
+) -> Split:
+    """Returns a split whose images stay on disk, decoded once beside the records."""
+    name = "x".join(map(str, shape)) + "-" + re.sub(r"\W+", "-", split).strip("-")
+    images = Path(builder.data_dir) / "decoded" / f"{name}.bin"
+    count = builder.info.splits[split].num_examples
+    if not images.exists():
+        with prepare.lock(Path(builder.data_dir_root), builder.name):
+            if not images.exists():
+                batches = _batches(builder, split, keys, shape, resized)
+                disk.write(images, batches, count * math.prod(shape))
+    return disk.read(images, (count, *shape))
+
+
+def _batches(
+    builder: Any,
+    split: str,
+    keys: tuple[str, str],
+    shape: tuple[int, int, int],
+    resized: bool,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     image_key, label_key = keys
     wide = builder.info.features[image_key].np_dtype == np.uint16
 
@@ -182,14 +322,11 @@ def _read_split(
             image = images.resize(images.to_channels(image, shape[2]), *shape[:2])
         return image, example[label_key]
 
-    count = builder.info.splits[split].num_examples
-    if not count:
-        raise UserError(f"Dataset {builder.info.full_name!r}: {split} is empty.")
-    x, y = memory.allocate((count, *shape)), np.empty(count, np.int32)
-    dataset = _dataset(builder, split, keys).map(fit, tf.data.AUTOTUNE).batch(_BATCH)
-    done = 0
+    size = _batch_size(shape)
+    dataset = _dataset(builder, split, keys).map(fit, tf.data.AUTOTUNE).batch(size)
     for image, label in dataset:
-        x[done : done + len(label)] = image.numpy()
-        y[done : done + len(label)] = label.numpy()
-        done += len(label)
-    return Split(x, y)
+        yield image.numpy(), label.numpy().astype(np.int32)
+
+
+def _batch_size(shape: tuple[int, ...]) -> int:
+    return max(1, min(_BATCH, _BATCH_BYTES // math.prod(shape)))

@@ -100,6 +100,7 @@ def load(
     num_examples: int = 1000,
     seed: int = 0,
     progress: bool = False,
+    memory_limit: int | None = None,
 ) -> Dataset:
     """Loads a dataset into memory, preparing it when that was not done before.
 
@@ -113,6 +114,8 @@ def load(
         num_examples: training examples of ``linear_regression``.
         seed: of ``linear_regression``, 0 or more.
         progress: show TFDS's messages and progress bars.
+        memory_limit: bytes; a split of images that needs more stays on disk, see
+            ``zoo.data.disk``. None to refuse what does not fit in memory.
 
     Returns:
         uint8 images with int32 labels, in file order; or float32 x and y.
@@ -129,10 +132,12 @@ def load(
     if name == names.LINEAR_REGRESSION:
         return _load_line(root, num_examples, seed, progress)
     if name == names.DIGITS:
-        return _load_digits(root, image_size, progress)
+        return _load_digits(root, image_size, progress, memory_limit)
     if names.is_directory(name):
-        return _load_local(local.open_directory(name), root, image_size, progress)
-    return _load_tfds(name, root, image_size, progress)
+        return _load_local(
+            local.open_directory(name), root, image_size, progress, memory_limit
+        )
+    return _load_tfds(name, root, image_size, progress, memory_limit)
 
 
 def _check_image_size(image_size: tuple[int, int] | None) -> None:
@@ -175,7 +180,10 @@ def _load_line(root: Path, num_examples: int, seed: int, progress: bool) -> Data
 
 
 def _load_digits(
-    root: Path, image_size: tuple[int, int] | None, progress: bool
+    root: Path,
+    image_size: tuple[int, int] | None,
+    progress: bool,
+    memory_limit: int | None,
 ) -> Dataset:
     from zoo.data import reading
     from zoo.data.builders.digits import Digits
@@ -189,11 +197,16 @@ def _load_digits(
         name=names.DIGITS,
         source=builder.info.full_name,
         fingerprint=builder.info.full_name,
+        memory_limit=memory_limit,
     )
 
 
 def _load_tfds(
-    name: str, root: Path, image_size: tuple[int, int] | None, progress: bool
+    name: str,
+    root: Path,
+    image_size: tuple[int, int] | None,
+    progress: bool,
+    memory_limit: int | None,
 ) -> Dataset:
     builder = names.tfds_builder(name, root)
     # Without a network, TFDS would try for minutes.
@@ -213,6 +226,7 @@ def _load_tfds(
         name=_tfds_name(builder),
         source=builder.info.full_name,
         fingerprint=builder.info.full_name,
+        memory_limit=memory_limit,
     )
 
 
@@ -226,14 +240,31 @@ def _load_local(
     root: Path,
     image_size: tuple[int, int] | None,
     progress: bool,
+    memory_limit: int | None,
 ) -> Dataset:
     import tensorflow_datasets as tfds
 
     from zoo.data import reading
 
     path = _local_path(source, root, image_size)
+    about = {
+        "name": source.name,
+        "source": str(source.path),
+        "fingerprint": source.fingerprint(image_size),
+        "memory_limit": memory_limit,
+    }
+    decoded = path.parent / "decoded"
+    there = path.exists() or reading.is_streamed(decoded)
+    # Read before a lock is taken: bad input must not write anything.
+    if not there and _is_large(source, image_size, memory_limit):
+        # Not by TFDS, which keeps all records in memory to put them in order.
+        contents = source.files.stream(image_size)
+        with prepare.lock(root, path.parents[1].name):
+            if not reading.is_streamed(decoded):
+                reading.write_streamed(decoded, contents)
+    if reading.is_streamed(decoded):
+        return reading.read_streamed(decoded, **about)
     if not path.exists():
-        # Read before the lock is taken: bad input must not write anything.
         builder = _local_builder(source, root, image_size)
         with prepare.lock(root, builder.name):
             if not path.exists():
@@ -242,12 +273,19 @@ def _load_local(
         builder = tfds.builder_from_directory(path)
     except Exception as error:  # Whatever its parsers raise.
         raise prepare.damaged_error(str(source.path), path, error) from error
-    return reading.read_images(
-        builder,
-        image_size=image_size,
-        name=source.name,
-        source=str(source.path),
-        fingerprint=source.fingerprint(image_size),
+    return reading.read_images(builder, image_size=image_size, **about)
+
+
+def _is_large(
+    source: local.LocalSource,
+    image_size: tuple[int, int] | None,
+    memory_limit: int | None,
+) -> bool:
+    """Whether a split of a directory needs more than the limit."""
+    from zoo.data import memory
+
+    return memory_limit is not None and any(
+        memory.beyond(source.files.shapes(image_size), memory_limit)
     )
 
 

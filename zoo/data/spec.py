@@ -47,7 +47,8 @@ class Split:
     """The examples of one split, decoded.
 
     Attributes:
-        x: uint8 images (n, height, width, channels), 0..255, or float32 (n, 1).
+        x: uint8 images (n, height, width, channels), 0..255, or float32 (n, 1). What is
+            larger than memory is a ``zoo.data.disk.DiskImages``: read by slices.
         y: int32 class indices (n,), or float32 targets (n, 1).
     """
 

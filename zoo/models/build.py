@@ -12,6 +12,8 @@ from zoo.models import losses
 from zoo.models.tape import TapeModel
 from zoo.recipe import Recipe
 
+_INITIAL_SCALE = 2.0**10
+
 
 def build_and_compile(
     name: str,
@@ -42,8 +44,12 @@ def build_and_compile(
     )
     # Called on data: build() alone would not show that the layers fit together.
     prediction = model(tf.zeros((1, *input_shape)))
+    optimizer = make_optimizer(recipe, steps)
+    if model.dtype_policy.name == "mixed_float16":
+        # From Keras's 2**15 a regression overflows, and skips, its first five steps.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, _INITIAL_SCALE)
     model.compile(
-        optimizer=make_optimizer(recipe, steps),
+        optimizer=optimizer,
         loss=losses.make_loss(recipe.loss, num_classes),
         metrics=[] if num_classes is None else [_accuracy()],
         **{"jit_compile": False, **compile_options},

@@ -91,7 +91,10 @@ class ConvNet(TapeModel):
         )
         self.dropout2 = keras.layers.Dropout(2 * dropout, name="dropout2")
         self.logits = keras.layers.Dense(
-            self.num_outputs, kernel_initializer=fresh(), name="logits"
+            self.num_outputs,
+            kernel_initializer=fresh(),
+            name="logits",
+            dtype=self.variable_dtype,  # float32 with mixed precision too
         )
 
     def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:

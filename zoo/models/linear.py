@@ -79,6 +79,7 @@ class LinearModel(TapeModel):
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
             name="dense",
+            dtype=self.variable_dtype,  # float32 with mixed precision too
         )
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -89,14 +89,17 @@ class ThreeLayerMLP(TapeModel):
         self.dropout1 = keras.layers.Dropout(dropout, name="dropout1")
         self.hidden2 = self._dense(hidden[1], "relu", "hidden2")
         self.dropout2 = keras.layers.Dropout(dropout, name="dropout2")
-        self.logits = self._dense(self.num_outputs, None, "logits")
+        self.logits = self._dense(self.num_outputs, None, "logits", self.variable_dtype)
 
-    def _dense(self, units: int, activation: str | None, name: str):
+    def _dense(
+        self, units: int, activation: str | None, name: str, dtype: str | None = None
+    ):
         return keras.layers.Dense(
             units,
             activation=activation,
             kernel_initializer=self.kernel_initializer.clone(),
             name=name,
+            dtype=dtype,
         )
 
     def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from zoo.errors import UserError
-from zoo.models.watch import Watch
+from zoo.models.watch import Watch, shared
 
 
 class TapeModel(keras.Model):
@@ -104,6 +104,7 @@ class TapeModel(keras.Model):
             reported = unscale_for_replicas(loss)
             loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, self.trainable_weights)
+        reported, gradients = shared(reported, gradients)
         if self.watch is not None:
             reported = self.watch.report(reported, gradients, self.optimizer)
         self._loss_tracker.update_state(reported, sample_weight=tf.shape(x)[0])

@@ -24,6 +24,40 @@ class Seen:
     learning_rate: float
 
 
+def shared(
+    loss: tf.Tensor, gradients: Sequence[tf.Tensor | None]
+) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
+    """Lets all replicas see what one of them sees that is not finite.
+
+    Without it some would stop, or skip the step to halve LossScaleOptimizer's scale,
+    which takes its own replica's gradients for everyone's (Keras 3.15), and others
+    would not.
+
+    Args:
+        loss: scalar of one replica, of its mean size.
+        gradients: of one replica.
+
+    Returns:
+        The mean of the losses, and the gradients: NaN in one place of each replica
+        where those of any replica are not finite.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas == 1:
+        return loss, list(gradients)
+    given = [tf.cast(g, tf.float32) for g in gradients if g is not None]
+    health = 0.0 * tf.add_n([tf.reduce_sum(gradient) for gradient in given])
+    both = tf.stack([tf.cast(loss, tf.float32) / replicas, health])
+    mean, health = tf.unstack(
+        tf.distribute.get_replica_context().all_reduce("SUM", both)
+    )
+    gradients = list(gradients)
+    for i, gradient in enumerate(gradients):
+        if gradient is not None:
+            gradients[i] = gradient + tf.cast(health, gradient.dtype)
+            break
+    return tf.cast(mean, loss.dtype), gradients
+
+
 class Watch:
     """Follows a training step by step until a loss or a gradient is not finite.
 
@@ -33,7 +67,14 @@ class Watch:
 
     def __init__(self):
         # Steps, loss, learning rate, and a number: 0 while all is well, then NaN.
-        self._seen = tf.Variable([0.0] * 4, dtype=tf.float64, trainable=False)
+        # Each replica has its own, and all of them see the same: see ``shared``.
+        self._seen = tf.Variable(
+            [0.0] * 4,
+            dtype=tf.float64,
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
 
     def report(
         self,

@@ -123,3 +123,52 @@ def test_examples_are_counted_with_partial_batches():
 def test_a_batch_larger_than_the_split_is_refused():
     with pytest.raises(UserError, match="batch of 51, 50 examples. Pass --batch_size="):
         pipeline.make_plan(recipe(batch_size=51), SIZE)
+
+
+def served(share, **fields):
+    settings = recipe(steps_per_epoch=9, augment={"rotate": 20.0}, **fields)
+    plan = pipeline.make_plan(settings, SIZE)
+    batches = pipeline.TrainingBatches(SPLIT, plan, settings, seed=0, share=share)
+    batches.start_at(5)
+    return list(batches.take(8).as_numpy_iterator())
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("fields", [{}, {"batch_size": 12, "remainder": "keep"}])
+def test_replicas_serve_the_rows_of_the_same_batches(replicas, fields):
+    whole = served(pipeline.Share(), **fields)
+    assert len({len(y) for _, y in whole}) == 1 + bool(fields)
+    parts = [
+        served(pipeline.Share(first, replicas, of=2), **fields)
+        for first in range(0, 2, replicas)
+    ]
+    # A worker's elements are those of its replicas, one after the other.
+    rows = [
+        [element for part in parts for element in part[s * replicas :][:replicas]]
+        for s in range(8)
+    ]
+    for (x, y), of_step in zip(whole, rows, strict=True):
+        np.testing.assert_array_equal(np.concatenate([e[0] for e in of_step]), x)
+        np.testing.assert_array_equal(np.concatenate([e[1] for e in of_step]), y)
+
+
+@pytest.mark.parametrize(
+    ("fields", "replicas", "message"),
+    [
+        ({}, 3, "Received: a batch of 8. Pass --batch_size=3 or 6 or 9 or 12, or"),
+        (
+            {"remainder": "keep"},
+            4,
+            "a batch of 8, and of 2 at the end of each pass. No --batch_size fits 50",
+        ),
+        (
+            {"remainder": "keep", "batch_size": 11},
+            2,
+            "of 11, and of 6 at .* Pass --batch_size=8 or 10 or 12 or 14",
+        ),
+    ],
+)
+def test_uneven_parts_are_refused_with_the_sizes_that_fit(fields, replicas, message):
+    plan = pipeline.make_plan(recipe(**fields), SIZE)
+    with pytest.raises(UserError, match=message):
+        pipeline.Share(0, 1, replicas).check(plan)

@@ -1,0 +1,222 @@
+"""Training on data that are larger than memory: speed, waiting, and memory.
+
+    python -m benchmarks.large_data --directory=/tmp/large
+
+Makes a dataset of 27,000 RGB images of 256x256 pixels, 5.3 GB decoded, once, and keeps
+it in the directory. Compares batches from disk with batches from memory (of as many
+images as fit), in turns; then trains on the disk's, and on one batch again and again:
+the difference is the time that training waits for data. "Evicted" is a file of which
+the system has cached nothing. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import multiprocessing
+import os
+import pathlib
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import psutil
+
+from zoo import runtime
+
+SIDE, TRAIN, TEST, BATCH = 256, 27_000, 500, 128
+
+
+def made(directory: pathlib.Path):
+    """Returns the prepared builder of the dataset, made if it is not there."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    class LargeImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        """Images of smooth noise, whose class is their brightest corner."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            image = tfds.features.Image(shape=(SIDE, SIDE, 3), encoding_format="jpeg")
+            label = tfds.features.ClassLabel(num_classes=4)
+            features = tfds.features.FeaturesDict({"image": image, "label": label})
+            return tfds.core.DatasetInfo(
+                builder=self,
+                features=features,
+                supervised_keys=("image", "label"),
+                disable_shuffling=True,
+            )
+
+        def _split_generators(self, dl_manager):
+            return {
+                "train": self._generate_examples(TRAIN, 0),
+                "test": self._generate_examples(TEST, 1),
+            }
+
+        def _generate_examples(self, count, seed) -> Iterator:
+            rng = np.random.default_rng(seed)
+            for i in range(count):
+                small = rng.integers(0, 256, (1, 2, 2, 3)).astype("float32")
+                image = tf.image.resize(small, (SIDE, SIDE)).numpy()[0]
+                label = int(small.sum(axis=(0, 3)).argmax())
+                yield i, {"image": image.astype("uint8"), "label": label}
+
+    builder = LargeImages(data_dir=directory)
+    builder.download_and_prepare()
+    return builder
+
+
+def make(directory: pathlib.Path) -> None:
+    """Makes the dataset."""
+    runtime.start()
+    made(directory)
+
+
+class Peak:
+    """The largest resident set of this process, all that TensorFlow takes included."""
+
+    def __init__(self):
+        self.rss = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        while not self._end.wait(0.05):
+            self.rss = max(self.rss, psutil.Process().memory_info().rss)
+
+
+def _plan(split, steps: int):
+    from zoo.data import pipeline
+    from zoo.recipe import Recipe
+
+    recipe = Recipe(batch_size=BATCH, epochs=1, steps_per_epoch=steps)
+    return recipe, pipeline.make_plan(recipe, len(split.y))
+
+
+def _batches(split, steps: int):
+    from zoo.data import pipeline
+
+    recipe, plan = _plan(split, steps)
+    return pipeline.TrainingBatches(split, plan, recipe, seed=0).dataset
+
+
+def _examples_per_second(data, steps: int) -> float:
+    began = time.perf_counter()
+    for _ in data:
+        pass
+    return steps * BATCH / (time.perf_counter() - began)
+
+
+def _step_seconds(model, data, steps: int) -> float:
+    began = time.perf_counter()
+    model.fit(data, verbose=0, shuffle=False)
+    return (time.perf_counter() - began) / steps
+
+
+def _evict(path: pathlib.Path) -> None:
+    """Makes the system forget what it has cached of a file."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def measure(directory: pathlib.Path, limit: int, rounds: int, steps: int) -> None:
+    """Prints what was measured, medians over the rounds."""
+    import zoo
+    from zoo.data import reading
+    from zoo.data.spec import Split
+
+    builder = made(directory)
+    model = zoo.create_model(
+        "linear", input_shape=(SIDE, SIDE, 3), num_classes=4, recipe=_plain()
+    )
+    before = psutil.Process().memory_info().rss
+    with Peak() as reading_peak:
+        data = reading.read_images(
+            builder, name="large", source="", fingerprint="", memory_limit=limit
+        )
+        for _ in _batches(data.train, steps):
+            pass
+    with Peak() as peak:
+        path = data.train.x.path
+        one = _batches(data.train, 1).cache().repeat(steps)
+        seconds = {"disk, evicted": [], "disk, cached": [], "one batch": []}
+        for round_ in range(rounds + 1):  # the first one traces
+            for name, batches in (
+                ("disk, evicted", _batches(data.train, steps)),
+                ("disk, cached", _batches(data.train, steps)),
+                ("one batch", one),
+            ):
+                if name == "disk, evicted":
+                    _evict(path)
+                taken = _step_seconds(model, batches, steps)
+                seconds[name] += [taken] if round_ else []
+    decoded, total = math.prod(data.train.x.shape) / 1e9, limit / 1e9 + 0.5
+    print(f"decoded: {decoded:.1f} GB, limit: {limit / 1e9:.1f} GB")
+    print(
+        f"memory of the process: {before / 1e9:.2f} GB before the data, at most "
+        f"{reading_peak.rss / 1e9:.2f} GB while decoding and reading, at most "
+        f"{peak.rss / 1e9:.2f} GB while training; limit + 500 MB: {total:.2f} GB"
+    )
+    alone = statistics.median(seconds["one batch"])
+    for name, values in seconds.items():
+        step = statistics.median(values)
+        print(
+            f"step, {name}: {1000 * step:.1f} ms, {BATCH / step:,.0f} examples/s, of "
+            f"which training waits for data: {max(0.0, 1 - alone / step):.1%}"
+        )
+    few = 4000
+    memory = Split(data.train.x[:few], data.train.y[:few])
+    for name, split in (
+        ("disk, evicted", data.train),
+        ("disk, cached", data.train),
+        (f"memory ({few:,} images)", memory),
+    ):
+        speeds = []
+        for _ in range(rounds):
+            if name == "disk, evicted":
+                _evict(path)
+            speeds.append(_examples_per_second(_batches(split, steps), steps))
+        print(f"batches from {name}: {statistics.median(speeds):,.0f} examples/s")
+
+
+def _plain():
+    import dataclasses
+
+    import zoo
+
+    return dataclasses.replace(zoo.get_recipe("linear"), steps_per_execution=1)
+
+
+def main() -> None:
+    """Parses the arguments and measures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--directory", type=pathlib.Path, required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--gigabytes", type=float, default=2.0, help="--memory_limit")
+    arguments = parser.parse_args()
+    # In a process of its own: TFDS keeps up to a gigabyte of what it writes.
+    making = multiprocessing.get_context("spawn").Process(
+        target=make, args=[arguments.directory]
+    )
+    making.start()
+    making.join()
+    runtime.start()
+    limit = int(arguments.gigabytes * 1e9)
+    measure(arguments.directory, limit, arguments.rounds, arguments.steps)
+
+
+if __name__ == "__main__":
+    main()

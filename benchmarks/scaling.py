@@ -1,0 +1,147 @@
+"""What several workers are expected to bring: the arithmetic, written into BUILD.md.
+
+    python -m benchmarks.scaling --write
+
+The time of a step on one worker is measured here, for two batches, which gives what a
+step and what an example costs. All else is arithmetic: a ring all-reduce of N workers
+moves 2 (N - 1) / N times the gradients' bytes through each worker's link, in
+2 (N - 1) hops, and begins when the step is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import os
+import pathlib
+import time
+
+from benchmarks import document
+from zoo import runtime
+
+WORKERS = (8, 64, 512)
+BATCHES = (64, 1024)
+BATCH = 128  # per worker, in the table
+STEPS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Link:
+    """What connects the workers: bytes per second, and seconds of a hop."""
+
+    bandwidth: float
+    latency: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Seconds of a step on one worker: ``fixed + example * batch``; bytes reduced."""
+
+    fixed: float
+    example: float
+    bytes: int
+
+    def step(self, batch: float) -> float:
+        """Returns the seconds of a step on one worker."""
+        return self.fixed + self.example * batch
+
+    def reduce(self, workers: int, link: Link) -> float:
+        """Returns the seconds of an all-reduce among workers."""
+        moved = 2 * (workers - 1) / workers * self.bytes
+        return moved / link.bandwidth + 2 * (workers - 1) * link.latency
+
+    def batch_for(self, speedup: float, workers: int, link: Link) -> int:
+        """Returns the batch of all workers from which they reach a speedup.
+
+        The seconds of one worker for it, fixed + example * batch, are as many as
+        ``speedup`` times fixed + example * batch / workers + reduce.
+        """
+        lacking = speedup * (self.fixed + self.reduce(workers, link)) - self.fixed
+        gained = self.example * (1 - speedup / workers)
+        return max(workers, math.ceil(lacking / gained))
+
+
+def measure(name: str, rounds: int) -> Cost:
+    """Measures one worker's step on MNIST's shapes; the least time of each batch."""
+    import tensorflow as tf
+
+    import zoo
+
+    model = zoo.create_model(name, input_shape=(28, 28, 1), num_classes=10)
+    data = {
+        size: tf.data.Dataset.from_tensors(
+            (tf.zeros((size, 28, 28, 1), tf.uint8), tf.zeros(size, tf.int32))
+        ).repeat(STEPS)
+        for size in BATCHES
+    }
+    seconds: dict[int, list[float]] = {size: [] for size in BATCHES}
+    for round_ in range(rounds + 1):  # the first one traces
+        for size, batches in data.items():
+            began = time.perf_counter()
+            model.fit(batches, verbose=0, shuffle=False)
+            taken = (time.perf_counter() - began) / STEPS
+            seconds[size] += [taken] if round_ else []
+    # The least, since what else the machine does only adds to it.
+    small, large = (min(seconds[size]) for size in BATCHES)
+    example = (large - small) / (BATCHES[1] - BATCHES[0])
+    fixed = max(small - example * BATCHES[0], 0.0)
+    count = sum(int(tf.size(v.value)) for v in model.trainable_variables)
+    return Cost(fixed, example, 4 * count)
+
+
+def table(costs: dict[str, Cost], gigabits: float, microseconds: float) -> str:
+    """Returns the lines of the table."""
+    link = Link(gigabits * 1e9 / 8, microseconds * 1e-6)
+    lines = [
+        f"Measured: one worker's step on {os.cpu_count()} CPU cores, the least of "
+        f"several, for batches of {BATCHES[0]} and",
+        f"{BATCHES[1]:,}, which gives what a step costs whatever its batch, and each "
+        "example. Assumed: a ring,",
+        f"{gigabits:g} Gbit/s and {microseconds:g} microseconds per hop between "
+        "workers, and an all-reduce that begins",
+        "when the gradients are there.",
+        "",
+        "| model | gradients | a step | an example | workers | all-reduce "
+        f"| {BATCH} each: as many workers' speed | faster than one from --batch_size "
+        "| half of ideal from |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, cost in costs.items():
+        start = (
+            f"| `{name}` | {cost.bytes / 1e6:.2f} MB | {1000 * cost.fixed:.1f} ms "
+            f"| {1e6 * cost.example:.1f} us"
+        )
+        lines.append(f"{start} | 1 | 0 | 1.0 | | |")
+        for workers in WORKERS:
+            alone = cost.step(BATCH)
+            reduce = cost.reduce(workers, link)
+            speed = workers * alone / (alone + reduce)
+            lines.append(
+                f"| | | | | {workers} | {1000 * reduce:.1f} ms | {speed:.1f} "
+                f"| {cost.batch_for(1, workers, link):,} "
+                f"| {cost.batch_for(workers / 2, workers, link):,} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Parses the arguments, measures and writes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gigabits", type=float, default=10.0)
+    parser.add_argument("--microseconds", type=float, default=50.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", action="store_true", help="into BUILD.md")
+    arguments = parser.parse_args()
+    runtime.start()
+    import zoo
+
+    costs = {name: measure(name, arguments.rounds) for name in zoo.list_models()}
+    text = table(costs, arguments.gigabits, arguments.microseconds)
+    print(text)
+    if arguments.write:
+        document.rewrite(pathlib.Path("BUILD.md"), "scaling", text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Contestants in processes of their own that work in turns, never at once.
+
+    python -m benchmarks.turns benchmarks.contestants.torch_fit mlp 468
+
+is one of them: it prepares, then does its work once for each line of standard input
+and answers with one line of JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+Work = Callable[[], float]
+
+
+@contextlib.contextmanager
+def contestant(module: str, *arguments: object) -> Iterator[Work]:
+    """Starts ``module.prepare(*arguments)`` in a process; yields its work."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.turns", module, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def work() -> float:
+        process.stdin.write("\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{module} {arguments} has ended: see what it says.")
+        return json.loads(answer)
+
+    try:
+        yield work
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def interleaved(contestants: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
+    """Lets everyone work ``rounds`` times, in turns, every other round backwards.
+
+    A first round is not counted: compilers and caches work in it.
+    """
+    found: dict[str, list[float]] = {name: [] for name in contestants}
+    for round_ in range(rounds + 1):
+        order = list(contestants) if round_ % 2 else list(reversed(contestants))
+        for name in order:
+            taken = contestants[name]()
+            found[name] += [taken] if round_ else []
+    return found
+
+
+def ratio(values: Sequence[float], to: Sequence[float]) -> float:
+    """Returns the median of the ratios within each round."""
+    return statistics.median(a / b for a, b in zip(values, to, strict=True))
+
+
+def main() -> None:
+    module, *arguments = sys.argv[1:]
+    work = importlib.import_module(module).prepare(*arguments)
+    for _ in sys.stdin:
+        # Libraries may print; the answer is a line of its own.
+        with contextlib.redirect_stdout(sys.stderr):
+            answer = work()
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

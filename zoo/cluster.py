@@ -1,0 +1,149 @@
+"""Who trains together: TF_CONFIG, or what Slurm tells each task of a step."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from typing import Any
+
+from zoo.errors import UserError
+
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
+_EXAMPLE = (
+    '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The processes of one training.
+
+    Attributes:
+        workers: their addresses, host:port; the first one is the chief.
+        index: which of them this process is.
+    """
+
+    workers: tuple[str, ...]
+    index: int
+
+
+def several(strategy: str) -> bool:
+    """Tells whether ``--strategy`` means several workers; does not need TensorFlow.
+
+    Raises:
+        UserError: TF_CONFIG has mistakes in it, or several workers are asked for and
+            none are described.
+    """
+    if strategy not in ("auto", "multi_worker"):
+        return False
+    text = os.environ.get("TF_CONFIG")
+    cluster = _from_tf_config(text) if text else None
+    if cluster or (not text and _slurm_tasks() > 1):
+        return True
+    if strategy == "auto":
+        return False
+    raise UserError(
+        "--strategy=multi_worker needs two workers or more, described in TF_CONFIG or "
+        f"by Slurm's srun. Received: {text or 'neither'}. Set TF_CONFIG={_EXAMPLE}, or "
+        "choose another --strategy."
+    )
+
+
+def find() -> Cluster:
+    """Returns the cluster that the environment describes, where there are several.
+
+    Raises:
+        UserError: TF_CONFIG or Slurm's variables have mistakes in them.
+    """
+    text = os.environ.get("TF_CONFIG")
+    return _from_tf_config(text) if text else _from_slurm()
+
+
+def int_or_none(text: str | None) -> int | None:
+    """Reads a whole number; None where there is none."""
+    return int(text) if text and text.isdecimal() else None
+
+
+def _from_tf_config(text: str) -> Cluster | None:
+    """Returns the cluster; None where it has one worker or none."""
+    try:
+        content = json.loads(text)
+        jobs: dict[str, Any] = dict(content.get("cluster", {}))
+        task = content.get("task", {})
+        kind, index = task.get("type"), task.get("index")
+        alone = not jobs
+    except (ValueError, AttributeError, TypeError):
+        raise _wrong_tf_config(text, "it is not JSON of that form") from None
+    if alone:
+        return None
+    for job in jobs.keys() - {"chief", "worker"}:
+        raise _wrong_tf_config(
+            text, f"the job {job!r} is not supported, only chief and worker are"
+        )
+    lists = {"chief": jobs.get("chief", []), "worker": jobs.get("worker", [])}
+    for addresses in lists.values():
+        if not isinstance(addresses, list) or not all(
+            isinstance(a, str) and re.fullmatch(r".+:\d+", a) for a in addresses
+        ):
+            raise _wrong_tf_config(text, "addresses must be a list of host:port")
+    if len(lists["chief"]) > 1:
+        raise _wrong_tf_config(text, "there can be one chief")
+    if kind not in lists or not isinstance(index, int) or isinstance(index, bool):
+        raise _wrong_tf_config(text, "the task must have a type and an index")
+    if not 0 <= index < len(lists[kind]):
+        raise _wrong_tf_config(text, f"there is no {kind} {index}")
+    workers = (*lists["chief"], *lists["worker"])
+    if len(set(workers)) < len(workers):
+        raise _wrong_tf_config(text, "an address is there twice")
+    if len(workers) == 1:
+        return None
+    return Cluster(workers, index + (len(lists["chief"]) if kind == "worker" else 0))
+
+
+def _wrong_tf_config(text: str, reason: str) -> UserError:
+    return UserError(
+        f"TF_CONFIG cannot be used: {reason}. Received: {text[:200]}. Set it as in "
+        f"{_EXAMPLE}, or unset it."
+    )
+
+
+def _slurm_tasks() -> int:
+    """Returns the tasks of the step that this process is in; 0 outside of srun."""
+    return int_or_none(os.environ.get("SLURM_STEP_NUM_TASKS")) or 0
+
+
+def _from_slurm() -> Cluster:
+    import tensorflow as tf
+
+    # Two jobs that share a node must not meet at one port.
+    job = int_or_none(os.environ.get("SLURM_JOB_ID")) or 0
+    port = int_or_none(os.environ.get("ZOO_PORT")) or 20000 + job % 1000 * 10
+    try:
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            port_base=port,
+            # By itself it asks nvidia-smi, which CPU nodes lack, and shares out GPUs
+            # that srun has given to each task already.
+            gpus_per_node=_slurm_tasks(),
+            gpus_per_task=1,
+            auto_set_gpu=False,
+        )
+        workers = tuple(resolver.cluster_spec().as_dict()["worker"])
+        # Its own index is the rank, but it sorts hosts by letters, n10 before n2.
+        local = port + int(os.environ["SLURM_LOCALID"])
+        index = workers.index(f"{os.environ['SLURMD_NODENAME']}:{local}")
+    except (RuntimeError, ValueError, KeyError) as error:
+        names = ("NUM_TASKS", "NODELIST", "TASKS_PER_NODE")
+        names = (
+            *(f"SLURM_STEP_{n}" for n in names),
+            "SLURMD_NODENAME",
+            "SLURM_LOCALID",
+        )
+        received = ", ".join(f"{name}={os.environ.get(name, '')}" for name in names)
+        raise UserError(
+            f"Slurm's variables do not fit together. Received: {received}. Start with "
+            "srun, set TF_CONFIG, or pass --strategy=one."
+        ) from error
+    return Cluster(workers, index)
