@@ -1,6 +1,6 @@
-"""The long proof: 100 kills of each training, 100,000 made-up inputs, and the table in BUILD.md.
+"""The long proof: 100 kills of each training, 100,000 made-up inputs, and a table.
 
-make soak                       all of it
+make soak                       all of it; rewrites the table in BUILD.md
 python -m tests.soak --kills=8 --cases=1000 --data_dir=D     less; the table says so
 """
 

@@ -30,7 +30,6 @@ CASES: dict[str, dict[str, Any]] = {
     "linear": {"overrides": {**SMALL, "min_steps": 300}},
     "mlp": {"overrides": {**SMALL, "min_steps": 300}},
     "convnet": {"overrides": {**SMALL, "batch_size": 128, "min_steps": 0}},
-    "allconv": {"overrides": {**SMALL, "batch_size": 128, "min_steps": 0}},
     # Moving statistics, from partial batches too.
     "allconv": {"overrides": {**SMALL, "min_steps": 0, "remainder": "keep"}},
     # Dropout, augmentation, partial batches, executions that do not divide an epoch.
