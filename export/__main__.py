@@ -2,13 +2,21 @@
 
 python -m export --run_dir=runs/convnet-mnist
 python -m export --run_dir=runs/convnet-mnist --formats=tflite
+python -m export --run_dir=runs/convnet-mnist --formats=tflite_trainable \\
+    --train_batch=16 --device_optimizer=momentum
 """
 
 from __future__ import annotations
 
 from absl import flags
 
-from export.formats import DEFAULT_FORMATS, FORMATS, parse_formats
+from export.formats import (
+    DEFAULT_FORMATS,
+    DEVICE_OPTIMIZERS,
+    FORMATS,
+    check_device_options,
+    parse_formats,
+)
 from zoo import cli, runtime
 from zoo.errors import UserError
 from zoo.rundir import finished_run
@@ -17,6 +25,16 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("run_dir", None, "The finished run to export.")
 flags.DEFINE_string(
     "formats", ",".join(DEFAULT_FORMATS), f"Comma-separated: {', '.join(FORMATS)}."
+)
+
+flags.DEFINE_integer(
+    "train_batch", None, "Examples of a step of tflite_trainable. Unset: 16."
+)
+flags.DEFINE_string(
+    "device_optimizer",
+    None,
+    f"Of tflite_trainable: {' or '.join(DEVICE_OPTIMIZERS)}. Unset: "
+    f"{DEVICE_OPTIMIZERS[0]}.",
 )
 
 
@@ -29,11 +47,16 @@ def main(argv: list[str]) -> None:
     formats = parse_formats(FLAGS.formats)
     if not formats:
         raise UserError(f"--formats names nothing. Known: {', '.join(FORMATS)}.")
+    device = {
+        "train_batch": FLAGS.train_batch,
+        "device_optimizer": FLAGS.device_optimizer,
+    }
+    check_device_options(formats, **device)
     finished_run(FLAGS.run_dir)
     runtime.start()
     from export import exporter, report
 
-    content = exporter.export_run(FLAGS.run_dir, formats)
+    content = exporter.export_run(FLAGS.run_dir, formats, **device)
     print(report.summary(content, FLAGS.run_dir))
 
 

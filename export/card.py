@@ -8,7 +8,8 @@ from typing import Any
 
 from scipy import stats
 
-from export import calls
+from export import calls, tflite_trainable
+from export.formats import MOMENTUM
 from export.tflite import PURPOSES
 
 
@@ -28,6 +29,7 @@ def text(result: Mapping[str, Any], export: Mapping[str, Any]) -> str:
         _contract(export),
         "## How to call it\n",
         *calls.examples(export),
+        *_learning(export),
         _limits(export),
         _licence(export),
         _versions(result),
@@ -91,6 +93,7 @@ def _artifacts(export: Mapping[str, Any]) -> str:
     measure = "accuracy | agreement" if classifier else "largest error"
     header = f"| file | for | bytes | {measure} | ms |\n"
     header += "| --- " * header.count(" | ") + "| --- |\n"
+    purposes = PURPOSES | {"trainable": tflite_trainable.PURPOSE}
     lines = []
     for record in export["artifacts"]:
         if classifier:
@@ -99,7 +102,7 @@ def _artifacts(export: Mapping[str, Any]) -> str:
             )
         else:
             measured = f"{record['max_abs_error']:.2g}"
-        purpose = PURPOSES.get(record["name"], "servers")
+        purpose = purposes.get(record["name"], "servers")
         lines.append(
             f"| `{record['path']}` | {purpose} | {record['bytes']:,} | {measured} | "
             f"{record['latency_ms']['median']:.2f} |"
@@ -147,6 +150,52 @@ def _contract(export: Mapping[str, Any]) -> str:
         + "\n"
         + meaning
     )
+
+
+def _learning(export: Mapping[str, Any]) -> list[str]:
+    records = [r for r in export["artifacts"] if "training" in r]
+    if not records:
+        return []
+    (training,) = (record["training"] for record in records)
+    rule = "plain SGD"
+    if training["optimizer"] == "momentum":
+        rule = f"SGD with a momentum of {MOMENTUM}"
+    steps = 1000 / training["step_ms"]
+    text = (
+        "## Learning on the device\n\n"
+        "`tflite/model_trainable.tflite` learns from "
+        f"{training['batch_size']} examples at a time by {rule} on the mean "
+        "cross-entropy, without dropout and with batch normalization, where there is "
+        "any, frozen at its moving statistics. A step takes "
+        f"{training['step_ms']:.2f} ms ({steps:,.0f} a second) and the file "
+        f"{training['memory_bytes'] / 2**20:.0f} MiB of memory, on one thread of the "
+        f"machine that exported. {training['steps']} steps were compared with as many "
+        f"of Keras: losses differ by at most {training['max_loss_error']:.1g}, weights "
+        f"by at most {training['max_weight_error']:.1g}.\n\n"
+        "| signature | input | output |\n| --- | --- | --- |\n"
+        + "\n".join(_signatures(export["data"], training))
+        + "\n\n`loss` is NaN and nothing is learned when a label is no class, or when "
+        "a pixel, the learning rate or anything that follows from them is not finite. "
+        "Weights live as long as the interpreter: keep what `weights` gives and pass "
+        "it to `restore`, with which momentum starts anew. In Python "
+        '`zoo.load_run(run, device_weights="learned.npz")` takes it back to Keras.\n'
+    )
+    return [text, *calls.learning_examples(export)]
+
+
+def _signatures(data: Mapping[str, Any], training: Mapping[str, Any]) -> list[str]:
+    shape = ", ".join(map(str, data["input_shape"]))
+    batch = training["batch_size"]
+    return [
+        f"| `infer` | `image` float32 (1, {shape}) | `probabilities` float32 (1, "
+        f"{data['num_classes']}) |",
+        f"| `train` | `image` float32 ({batch}, {shape}), `label` int32 ({batch}), "
+        "`learning_rate` float32 () | `loss` float32 () |",
+        "| `weights` | | every trainable parameter, float32 |",
+        "| `restore` | what `weights` gave | `restored` bool () |",
+        "| `reset`, to the weights as shipped | | `restored` bool () |",
+        "| `weights_java`, `reset_java` | `ignored` float32 () | as without `_java` |",
+    ]
 
 
 def _tensor(tensor: Mapping[str, Any]) -> str:

@@ -15,8 +15,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from export import card, contract, saved_model, tflite, verify
-from export.formats import FORMATS, parse_formats
+from export import (
+    card,
+    contract,
+    learning,
+    saved_model,
+    tflite,
+    tflite_trainable,
+    verify,
+)
+from export.formats import FORMATS, check_device_options, parse_formats
 from zoo import evaluation, files, runtime
 from zoo.data.spec import Dataset
 from zoo.errors import RunError, UserError
@@ -31,6 +39,8 @@ def export_run(
     formats: Sequence[str],
     *,
     dataset: Dataset | None = None,
+    train_batch: int | None = None,
+    device_optimizer: str | None = None,
 ) -> dict[str, Any]:
     """Writes R/export: artifacts, export.json and the model card.
 
@@ -40,23 +50,29 @@ def export_run(
         run_dir: a finished run, R.
         formats: names of ``export.FORMATS``.
         dataset: the run's own, if the caller has it in memory.
+        train_batch: examples of a step of ``tflite_trainable``, 1 to 1024; None for
+            16.
+        device_optimizer: of ``tflite_trainable``, ``sgd`` or ``momentum``; None for
+            ``sgd``.
 
     Returns:
         The content of export.json.
 
     Raises:
         UserError: not a finished run, a damaged model.keras, a target that cannot
-            be written.
+            be written, a format that is not for such a run.
         RunError: an artifact does not reach its bounds; nothing has been replaced.
     """
     formats = parse_formats(",".join(formats))
     if not formats:
         raise UserError(f"No export format was named. Known: {', '.join(FORMATS)}.")
+    device = check_device_options(formats, train_batch, device_optimizer)
     run = finished_run(run_dir)
     run.lock()
     try:
         config = run.read_config()
         model = evaluation.load_run(run_dir)
+        _check_formats_are_for(run, model, formats)
         dataset = dataset or evaluation.run_dataset(run)
         reference = _reference(model, dataset)
         _check_is_of(run, model, reference, dataset)
@@ -67,10 +83,21 @@ def export_run(
         ):
             weights = files.sha256(run.model)
             records, left_out = _carry_over(run, directory, formats, weights)
-            for name, path, extra in _write(model, config, dataset, directory, formats):
+            for name, path, extra in _write(
+                model, config, dataset, directory, formats, device
+            ):
                 record, problems = verify.verify(
                     name, path, directory, config["data"], dataset.test, reference
                 )
+                if name == "trainable" and not problems:
+                    extra["training"], problems = learning.verify(
+                        model,
+                        path,
+                        dataset.train,
+                        dataset.test,
+                        device_optimizer=device[1],
+                        seed=config["identity"]["seed"],
+                    )
                 if problems:
                     raise RunError(
                         f"The export of {run.path} failed its proof: {path.name}: "
@@ -79,6 +106,8 @@ def export_run(
                 records.append(record | extra)
                 if sys.stdout.isatty():
                     print(f"verified {record['path']}", flush=True)
+            if (directory / "tflite").exists():
+                tflite.write_labels(config["data"], directory / "tflite")
             content = {
                 "model": config["identity"]["model"],
                 "model_sha256": weights,
@@ -102,6 +131,7 @@ def _write(
     dataset: Dataset,
     directory: pathlib.Path,
     formats: Sequence[str],
+    device: tuple[int, str],
 ) -> Iterator[tuple[str, pathlib.Path, dict[str, Any]]]:
     """Writes the formats one by one; yields each artifact's name, path and extras."""
     data = config["data"]
@@ -114,7 +144,7 @@ def _write(
         seed = config["identity"]["seed"]
         calibration = tflite.calibration_inputs(dataset.train, seed)
         path = directory / "tflite"
-        path.mkdir()
+        path.mkdir(exist_ok=True)
         tflite.write(model, data, path, calibration)
         for variant in tflite.variants(data):
             extra = {"calibration": None}
@@ -125,6 +155,29 @@ def _write(
                     "seed": seed,
                 }
             yield variant, path / f"model_{variant}.tflite", extra
+    if "tflite_trainable" in formats:
+        path = directory / "tflite" / "model_trainable.tflite"
+        path.parent.mkdir(exist_ok=True)
+        train_batch, device_optimizer = device
+        tflite_trainable.write(
+            model,
+            data,
+            path,
+            train_batch=train_batch,
+            device_optimizer=device_optimizer,
+        )
+        yield "trainable", path, {"calibration": None, "format": "tflite_trainable"}
+
+
+def _check_formats_are_for(
+    run: RunDir, model: TapeModel, formats: Sequence[str]
+) -> None:
+    kind = "a regression" if model.num_classes is None else model.compute_dtype
+    if "tflite_trainable" in formats and kind != "float32":
+        raise UserError(
+            "tflite_trainable is for classifiers that compute in float32. Received: "
+            f"{run.path}, {kind}. Leave it out of --formats."
+        )
 
 
 def _reference(model: TapeModel, dataset: Dataset) -> np.ndarray:
@@ -193,14 +246,18 @@ def _carry_over(
         if record["format"] in FORMATS and record["format"] not in formats
     ]
     for record in records:
-        path = run.export / record["path"]
-        if not path.exists() or files.checksum(path) != record["sha256"]:
+        path, place = run.export / record["path"], directory / record["path"]
+        inside = place.resolve().is_relative_to(directory.resolve())
+        if not inside or not path.exists() or files.checksum(path) != record["sha256"]:
             raise UserError(
                 f"{path} is not what was exported. Name its format too, with "
-                f"--formats={','.join(FORMATS)}, to write it anew."
+                f"--formats={','.join((*formats, record['format']))}, to write it anew."
             )
-    for folder in {record["format"] for record in records}:
-        shutil.copytree(run.export / folder, directory / folder)
+        place.parent.mkdir(exist_ok=True)
+        if path.is_dir():
+            shutil.copytree(path, place)
+        else:
+            shutil.copy2(path, place)
     return records, earlier["left_out"] if "tflite" not in formats else {}
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from zoo.errors import unknown
+from collections.abc import Sequence
 
-FORMATS = ("saved_model", "tflite")
+from zoo.errors import UserError, unknown
+
+FORMATS = ("saved_model", "tflite", "tflite_trainable")
+#: Without tflite_trainable: few need it, and its proof takes as long as all others.
 DEFAULT_FORMATS = ("saved_model", "tflite")
+
+#: Of ``tflite_trainable``.
+DEVICE_OPTIMIZERS = ("sgd", "momentum")
+TRAIN_BATCH = 16
+MAX_TRAIN_BATCH = 1024
+MOMENTUM = 0.9
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -19,3 +28,31 @@ def parse_formats(text: str) -> tuple[str, ...]:
         if name not in FORMATS and (name != "none" or len(names) > 1):
             raise unknown("export format", name, (*FORMATS, "none"))
     return tuple(name for name in FORMATS if name in names)
+
+
+def check_device_options(
+    formats: Sequence[str], train_batch: int | None, device_optimizer: str | None
+) -> tuple[int, str]:
+    """Returns the options of ``tflite_trainable``, with defaults for None.
+
+    Raises:
+        UserError: a value that cannot be, or options for a format that is not asked
+            for.
+    """
+    given = {"train_batch": train_batch, "device_optimizer": device_optimizer}
+    for name, value in given.items():
+        if value is not None and "tflite_trainable" not in formats:
+            raise UserError(
+                f"--{name} is for tflite_trainable. Received: --{name}={value} with "
+                f"--formats={','.join(formats)}. Add it to --formats."
+            )
+    train_batch = TRAIN_BATCH if train_batch is None else train_batch
+    device_optimizer = device_optimizer or DEVICE_OPTIMIZERS[0]
+    if not isinstance(train_batch, int) or not 1 <= train_batch <= MAX_TRAIN_BATCH:
+        raise UserError(
+            f"--train_batch must be a whole number, 1 to {MAX_TRAIN_BATCH}. Received: "
+            f"{train_batch}."
+        )
+    if device_optimizer not in DEVICE_OPTIMIZERS:
+        raise unknown("device optimizer", device_optimizer, DEVICE_OPTIMIZERS)
+    return train_batch, device_optimizer

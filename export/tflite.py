@@ -49,7 +49,7 @@ def write(
     directory: pathlib.Path,
     calibration: np.ndarray,
 ) -> None:
-    """Writes all the files that the run can have, and labels.txt for a classifier.
+    """Writes all the files that the run can have.
 
     Args:
         model: the trained model.
@@ -66,6 +66,10 @@ def write(
         for variant in variants(data):
             path = directory / f"model_{variant}.tflite"
             path.write_bytes(convert(source, data, variant, calibration))
+
+
+def write_labels(data: Mapping[str, Any], directory: pathlib.Path) -> None:
+    """Writes labels.txt beside the files of a classifier."""
     if contract.is_classifier(data):
         labels = "\n".join(data["class_names"]) + "\n"
         (directory / "labels.txt").write_text(labels, encoding="utf-8")
@@ -137,6 +141,19 @@ def convert(
         converter.target_spec.supported_ops = [
             tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         ]
+    return run(converter, f"model_{variant}.tflite")
+
+
+def run(converter: tf.lite.TFLiteConverter, file: str) -> bytes:
+    """Converts, or says which operation is in the way.
+
+    Args:
+        converter: with all its options set.
+        file: the name of what is converted, for the message.
+
+    Raises:
+        RunError: an operation that is not built in.
+    """
     try:
         with warnings.catch_warnings():
             # The converter calibrates with the interpreter that it deprecates.
@@ -145,7 +162,7 @@ def convert(
     except Exception as error:
         # ConverterError is not public; its text lists the operations.
         raise RunError(
-            f"model_{variant}.tflite cannot be converted with built-in operations: "
+            f"{file} cannot be converted with built-in operations: "
             f"{_culprits(str(error))}."
         ) from error
 

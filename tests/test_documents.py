@@ -10,11 +10,12 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 import yaml
 
 import zoo
-from benchmarks import document, exports
+from benchmarks import document, exports, personalize
 from export.formats import FORMATS
 from tests.conftest import ROOT
 from zoo.errors import UserError
@@ -56,6 +57,15 @@ def test_every_flag_that_is_named_exists():
     ours = re.sub(others, "", README + BUILD)
     named = set(re.findall(r"[ `(]--(\w+)", ours)) - {"help"}
     assert named <= flags, named - flags
+
+
+def test_the_tables_of_personalize_are_those_of_its_results():
+    results = json.loads(personalize.RESULTS.read_text())
+    assert personalize.table(results) in BUILD
+    assert personalize.zero_table(results) in BUILD
+    rows = {row["examples"]: row["device"] for row in results["runs"][0]["rows"]}
+    after = np.mean([one["digits"] for one in rows[1000]])
+    assert f"| {100 * after:.2f}% |" in personalize.table(results)
 
 
 def block(begins):

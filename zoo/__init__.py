@@ -59,15 +59,24 @@ def load_dataset(name: str, *, data_dir: str | None = None, **options: Any) -> D
     return sources.load(choice.used, data_dir=data_dir, **options)
 
 
-def load_run(run_dir: str | os.PathLike[str]) -> TapeModel:
+def load_run(
+    run_dir: str | os.PathLike[str],
+    device_weights: str | os.PathLike[str] | None = None,
+) -> TapeModel:
     """Returns the trained model of a finished run.
 
+    Args:
+        run_dir: the run.
+        device_weights: an .npz file of what ``model_trainable.tflite`` has learned
+            on a device since: what its signature ``weights`` gave, by name.
+
     Raises:
-        UserError: not a run, not finished, or its model.keras is damaged.
+        UserError: not a run, not finished, its model.keras is damaged, or the weights
+            are not of this model.
     """
     from zoo import evaluation
 
-    return evaluation.load_run(run_dir)
+    return evaluation.load_run(run_dir, device_weights)
 
 
 # keras.models.load_model finds the classes of a .keras file among those registered.

@@ -16,8 +16,9 @@ from ai_edge_litert.interpreter import Interpreter
 from zoo import runtime
 from zoo.errors import UserError
 
-#: The signature that every artifact has.
+#: The signature that every artifact has, but for the file that keeps learning.
 SIGNATURE = "serving_default"
+LEARNING_SIGNATURE = "infer"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +183,13 @@ class _Runner:
     def __init__(self, content: bytes, threads: int):
         self._interpreter = Interpreter(model_content=content, num_threads=threads)
         self._interpreter.allocate_tensors()
-        runner = self._interpreter.get_signature_runner(SIGNATURE)
+        signatures = self._interpreter.get_signature_list()
+        learning = SIGNATURE not in signatures and LEARNING_SIGNATURE in signatures
+        runner = self._interpreter.get_signature_runner(
+            LEARNING_SIGNATURE if learning else SIGNATURE
+        )
+        # A file with one signature is asked without it, which costs less.
+        self._signature = runner if learning else None
         ((self._in_name, self._in),) = runner.get_input_details().items()
         ((self._out_name, self._out),) = runner.get_output_details().items()
         self.input = _tensor(self._in_name, self._in)
@@ -191,6 +198,10 @@ class _Runner:
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         outputs = np.zeros((len(inputs), *self._out["shape"][1:]), np.float32)
         for i, quantized in enumerate(self._quantize(inputs)):
+            if self._signature is not None:
+                answer = self._signature(**{self._in_name: quantized[np.newaxis]})
+                outputs[i] = answer[self._out_name][0]
+                continue
             self._interpreter.set_tensor(self._in["index"], quantized[np.newaxis])
             self._interpreter.invoke()
             outputs[i] = self._interpreter.get_tensor(self._out["index"])[0]

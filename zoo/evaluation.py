@@ -24,23 +24,58 @@ if TYPE_CHECKING:
     from zoo.artifact import Artifact
 
 
-def load_run(run_dir: str | os.PathLike[str]) -> TapeModel:
+def load_run(
+    run_dir: str | os.PathLike[str],
+    device_weights: str | os.PathLike[str] | None = None,
+) -> TapeModel:
     """Returns the trained model of a finished run, compiled.
 
+    Args:
+        run_dir: the run.
+        device_weights: an .npz file of what the signature ``weights`` gave on a
+            device, to be put in the place of the run's trainable weights.
+
     Raises:
-        UserError: not a run, not finished, or its model.keras is damaged.
+        UserError: not a run, not finished, its model.keras is damaged, or the weights
+            are not finite ones of this model.
     """
     run = finished_run(run_dir)
     if not run.model.exists():
         raise UserError(f"{run.model} is missing.")
     registry.import_all()
     try:
-        return keras.models.load_model(run.model, safe_mode=True)
+        model = keras.models.load_model(run.model, safe_mode=True)
     except Exception as error:
         # Keras raises whatever its zip, HDF5 and JSON readers raise.
         raise UserError(
             f"{run.model} cannot be loaded: {type(error).__name__}: {error}"
         ) from error
+    if device_weights is not None:
+        _take_over(model, pathlib.Path(device_weights))
+    return model
+
+
+def _take_over(model: TapeModel, path: pathlib.Path) -> None:
+    """Puts weights from a device into the model."""
+    from zoo.learner import check_weights
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            weights = dict(file)
+    except Exception as error:
+        # NumPy raises whatever its zip and header readers raise; an .npy is no dict.
+        raise UserError(
+            f"{path} cannot be read as an .npz file of weights: {error}"
+        ) from None
+    variables = dict(zip(model.parameter_names, model.trainable_weights, strict=True))
+    check_weights(
+        weights, {name: tuple(v.shape) for name, v in variables.items()}, model.name
+    )
+    for name, value in weights.items():
+        if value.dtype.kind not in "iuf" or not np.isfinite(value).all():
+            raise UserError(f"{path}: {name} holds something else than finite numbers.")
+    for name, variable in variables.items():
+        variable.assign(weights[name])
 
 
 def read_image(path: str | os.PathLike[str], input_shape: Sequence[int]) -> np.ndarray:

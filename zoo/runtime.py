@@ -24,6 +24,8 @@ _NOISE = re.compile(
     # What the TFLite converter says of its own options, at every conversion.
     rb"|W\d{4} .*(tf_tfl_flatbuffer_helpers|flatbuffer_export)\.cc"
     rb"|fully_quantize: "
+    # Of the export's own gradients: they are in the graph, nobody asks for more.
+    rb"|WARNING:absl:Importing a function .* with ops with unsaved custom gradients"
     rb"|\d{4}-\d\d-\d\d .*: I )"
 )
 

@@ -1,6 +1,6 @@
-"""The long proof: 100 kills, 100,000 made-up inputs, and the table in BUILD.md.
+"""The long proof: 100 kills of each training, 100,000 made-up inputs, and a table.
 
-make soak                       all of it
+make soak                       all of it; rewrites the table in BUILD.md
 python -m tests.soak --kills=8 --cases=1000 --data_dir=D     less; the table says so
 """
 
@@ -94,13 +94,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         place = pathlib.Path(directory)
         data_dir = options.data_dir or str(place / "data")
-        each = -(-options.kills // len(CASES))
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            rows = list(
-                pool.map(
-                    lambda case: kills(case, each, place, data_dir, options.seed), CASES
-                )
-            )
+
+        def row(case: str) -> tuple[str, int, int, int]:
+            return kills(case, options.kills, place, data_dir, options.seed)
+
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            rows = list(pool.map(row, CASES))
     rows += properties(options.cases)
     before, rest = BUILD.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 
+import zoo
 from tests.conftest import ROOT
 from tests.soak.kills import CASES, differences
 from tests.zoo.conftest import wait_for
@@ -39,6 +40,10 @@ KILLED = [
     case if case == "dropout" else pytest.param(case, marks=pytest.mark.slow)
     for case in CASES
 ]
+
+
+def test_every_model_is_killed():
+    assert set(zoo.list_models()) <= set(CASES)
 
 
 @pytest.mark.parametrize("case", KILLED)

@@ -79,6 +79,14 @@ class TapeModel(keras.Model):
         """Width of the last layer: the classes, or 1 for regression."""
         return 1 if self.num_classes is None else self.num_classes
 
+    @property
+    def parameter_names(self) -> list[str]:
+        """Names of the trainable weights for other runtimes, as ``hidden1_kernel``."""
+        return [
+            weight.path.removeprefix(f"{self.name}/").replace("/", "_")
+            for weight in self.trainable_weights
+        ]
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the weights for inputs of this shape, batch included."""
         # Keras's own build() of a subclass makes no weights and only warns.

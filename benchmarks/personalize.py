@@ -1,0 +1,265 @@
+"""What learning on the device is for: a model of MNIST meets another hand, digits.
+
+    python -m export --run_dir=runs/mlp-mnist --formats=tflite_trainable
+    python -m benchmarks.personalize runs/mlp-mnist runs/allconv-mnist
+
+Each file learns 10, 50, 200 and 1,000 examples of digits in LiteRT at one thread; then
+its weights are read back and measured on the test parts of digits and of the data it
+was trained on: what was gained and what forgotten. Keras is fine-tuned on the same
+batches beside it. Then an untrained mlp learns the first run's data from zero, in
+LiteRT alone. Writes benchmarks/results/personalize.json and .png, and the tables in
+BUILD.md.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import statistics
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+
+from benchmarks import document
+from zoo import cli, files, runtime
+from zoo.errors import UserError
+from zoo.rundir import finished_run
+
+ROOT = pathlib.Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "personalize.json"
+EXAMPLES = (10, 50, 200, 1000)
+SEEDS = 3
+LEARNING_RATE = 0.02
+FROM_ZERO_RATE = 0.1
+FROM_ZERO_STEPS = 15_000
+
+
+def personalize(run_dir: str, digits: Any) -> dict[str, Any]:
+    """Teaches the file of one run the digits, and Keras beside it.
+
+    Returns:
+        ``model``, ``data``, and ``rows``: for each number of examples, 0 first, the
+        accuracies and seconds, a value per seed.
+    """
+    import tensorflow as tf
+
+    from export import learning
+    from zoo import evaluation
+    from zoo.learner import Learner
+
+    run = finished_run(run_dir)
+    path = run.export / "tflite" / "model_trainable.tflite"
+    if not path.exists():
+        raise UserError(
+            f"{path} is missing. python -m export --run_dir={run.path} "
+            "--formats=tflite_trainable"
+        )
+    model = evaluation.load_run(run.path)
+    original = model.get_weights()
+    home = evaluation.run_dataset(run)
+    learner = Learner(path)
+
+    def accuracies() -> dict[str, float]:
+        def accuracy(test: Any) -> float:
+            logits = model.predict(test.x, batch_size=500, verbose=0)
+            return float((logits.argmax(axis=1) == test.y).mean())
+
+        return {"digits": accuracy(digits.test), "home": accuracy(home.test)}
+
+    def take_over(weights: dict[str, np.ndarray]) -> None:
+        for name, variable in zip(
+            model.parameter_names, model.trainable_weights, strict=True
+        ):
+            variable.assign(weights[name])
+
+    rows: list[dict[str, Any]] = [{"examples": 0, "steps": 0, "device": [accuracies()]}]
+    for examples in EXAMPLES:
+        steps = 50 + examples // 2
+        row = {"examples": examples, "steps": steps, "device": [], "keras": []}
+        for seed in range(SEEDS):
+            rng = np.random.default_rng(seed)
+            known = rng.permutation(len(digits.train.y))[:examples]
+            batches = known[rng.integers(0, examples, (steps, learner.batch_size))]
+            learner.reset()
+            began = time.perf_counter()
+            for batch in batches:
+                learner.train(
+                    digits.train.x[batch], digits.train.y[batch], LEARNING_RATE
+                )
+            seconds = time.perf_counter() - began
+            take_over(learner.weights())
+            row["device"].append({**accuracies(), "seconds": seconds})
+
+            model.set_weights(original)
+            twin = learning.Frozen(model, digits.train.x[:1])
+            twin.compile(
+                optimizer=tf.keras.optimizers.SGD(LEARNING_RATE),
+                loss=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            )
+            first, *others = batches
+            twin.train_on_batch(digits.train.x[first], digits.train.y[first])
+            began = time.perf_counter()
+            for batch in others:
+                twin.train_on_batch(digits.train.x[batch], digits.train.y[batch])
+            seconds = (time.perf_counter() - began) * steps / (steps - 1)
+            model.set_weights(twin.model.get_weights())
+            row["keras"].append({**accuracies(), "seconds": seconds})
+            model.set_weights(original)
+        rows.append(row)
+        print(f"{model.name}: {examples} examples learned", flush=True)
+    return {"model": model.name, "data": home.spec.name, "rows": rows}
+
+
+def from_zero(run_dir: str) -> dict[str, Any]:
+    """Teaches an untrained mlp the run's data in LiteRT: accuracy against seconds."""
+    import keras
+
+    import zoo
+    from export import tflite_trainable
+    from zoo import evaluation
+    from zoo.learner import Learner
+
+    run = finished_run(run_dir)
+    data = evaluation.run_dataset(run)
+    spec = data.spec
+    keras.utils.set_random_seed(0)
+    model = zoo.create_model(
+        "mlp", input_shape=spec.input_shape, num_classes=spec.num_classes
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        path = pathlib.Path(directory) / "model_trainable.tflite"
+        config = run.read_config()
+        with runtime.quiet_stderr():
+            tflite_trainable.write(
+                model, config["data"], path, train_batch=16, device_optimizer="sgd"
+            )
+        learner = Learner(path)
+        marks = {0, *(int(2**power) for power in np.arange(5, 14)), FROM_ZERO_STEPS}
+        rng, seconds, points = np.random.default_rng(0), 0.0, []
+        for step in range(FROM_ZERO_STEPS + 1):
+            if step in marks:
+                right = learner.infer(data.test.x).argmax(axis=1) == data.test.y
+                points.append(
+                    {"step": step, "seconds": seconds, "accuracy": float(right.mean())}
+                )
+            rows = rng.integers(0, len(data.train.y), learner.batch_size)
+            x, y = data.train.x[rows], data.train.y[rows]
+            began = time.perf_counter()
+            learner.train(x, y, FROM_ZERO_RATE)
+            seconds += time.perf_counter() - began
+    return {"model": "mlp", "data": spec.name, "points": points}
+
+
+def table(results: dict[str, Any]) -> str:
+    """Returns the Markdown table of personalization."""
+    lines = [
+        "| model | examples | steps | digits | its own data | Keras: digits | "
+        "its own data | ms a step | Keras |\n",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+    ]
+    for result in results["runs"]:
+        for row in result["rows"]:
+            cells = [f"{result['model']}", f"{row['examples']:,}", f"{row['steps']:,}"]
+            for who in ("device", "keras"):
+                for what in ("digits", "home"):
+                    values = [100 * one[what] for one in row.get(who, [])]
+                    cells.append(f"{statistics.mean(values):.2f}%" if values else "")
+            for who in ("device", "keras"):
+                times = [1000 * one.get("seconds", 0.0) for one in row.get(who, [])]
+                known = times and row["steps"]
+                each = statistics.median(times) / row["steps"] if known else 0.0
+                cells.append(f"{each:.2f}" if known else "")
+            lines.append("| " + " | ".join(cells) + " |\n")
+    return "".join(lines)
+
+
+def zero_table(results: dict[str, Any]) -> str:
+    """Returns the Markdown table of learning from zero."""
+    lines = ["| steps | seconds | accuracy |\n", "| ---: | ---: | ---: |\n"]
+    for point in results["from_zero"]["points"]:
+        lines.append(
+            f"| {point['step']:,} | {point['seconds']:.2f} | "
+            f"{100 * point['accuracy']:.2f}% |\n"
+        )
+    return "".join(lines)
+
+
+def plot(results: dict[str, Any], path: pathlib.Path) -> None:
+    """Draws both: accuracy against examples, and against seconds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for color, result in enumerate(results["runs"]):
+        for what, style, label in (
+            ("digits", "o-", "digits"),
+            ("home", "s--", result["data"]),
+        ):
+            x = [max(row["examples"], 1) for row in result["rows"]]
+            values = [
+                [100 * one[what] for one in row["device"]] for row in result["rows"]
+            ]
+            middle = [statistics.mean(value) for value in values]
+            spread = [
+                [m - min(v) for m, v in zip(middle, values, strict=True)],
+                [max(v) - m for m, v in zip(middle, values, strict=True)],
+            ]
+            left.errorbar(
+                x,
+                middle,
+                yerr=spread,
+                fmt=style,
+                color=f"C{color}",
+                capsize=3,
+                label=f"{result['model']} on {label}",
+            )
+    left.set_xscale("log")
+    ticks = [1, *EXAMPLES]
+    left.set_xticks(ticks, ["none", *(f"{n:,}" for n in EXAMPLES)])
+    left.minorticks_off()
+    left.set_xlabel("examples of digits learned on the device")
+    left.set_ylabel("test accuracy, %")
+    left.set_title("Another hand: mean of three draws, and their range")
+    left.grid(alpha=0.3)
+    left.legend(fontsize=8)
+    points = results["from_zero"]["points"][1:]
+    right.plot(
+        [point["seconds"] for point in points],
+        [100 * point["accuracy"] for point in points],
+        "o-",
+    )
+    right.set_xscale("log")
+    right.set_xlabel("seconds of training in LiteRT, one thread")
+    right.set_ylabel("test accuracy, %")
+    zero = results["from_zero"]
+    right.set_title(f"From zero: {zero['model']} on {zero['data']}, 16 at a time")
+    right.grid(alpha=0.3)
+    figure.savefig(path, dpi=100)
+
+
+def main(argv: list[str]) -> None:
+    """Measures the runs that are named and rewrites results, plot and BUILD.md."""
+    runs = cli.parse_flags(argv, __doc__)
+    if not runs:
+        raise UserError("Name finished runs on MNIST, as runs/mlp-mnist.")
+    for run in runs:
+        finished_run(run)
+    runtime.start()
+    import zoo
+
+    digits = zoo.load_dataset("digits")
+    results = {
+        "runs": [personalize(run, digits) for run in runs],
+        "from_zero": from_zero(runs[0]),
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    files.write_json(RESULTS, results)
+    plot(results, RESULTS.with_suffix(".png"))
+    build = ROOT / "BUILD.md"
+    document.rewrite(build, "personalize", table(results))
+    document.rewrite(build, "from zero", zero_table(results))
+
+
+if __name__ == "__main__":
+    cli.main(main)

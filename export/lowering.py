@@ -1,0 +1,176 @@
+"""Gradients written with operations that TFLite has.
+
+TensorFlow's own gradients of convolution, max-pooling and relu are operations that no
+TFLite runtime has: Conv2DBackpropFilter, MaxPoolGrad, ReluGrad. Inside
+``builtin_gradients`` these three are differentiated by what is written here, whichever
+layer or function they come from. What they compute forwards is left as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from zoo.errors import RunError
+
+
+@contextlib.contextmanager
+def builtin_gradients() -> Iterator[None]:
+    """Operations of the current graph that are made in this block get our gradients.
+
+    For ``tf.gradients`` inside a ``tf.function``: a GradientTape would ask the type of
+    the operation, and not the graph. Shapes must be known, the batch included.
+
+    Raises:
+        RunError: from ``tf.gradients``: a convolution or pooling that is not one of
+            those that the zoo's models have.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    ours = {kind: f"Builtin{kind}" for kind in ("Conv2D", "MaxPool", "Relu")}
+    with graph.gradient_override_map(ours):
+        yield
+
+
+@tf.RegisterGradient("BuiltinRelu")
+def _relu(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
+    # Of what is never negative, the sign is 0 or 1.
+    return gradient * tf.sign(operation.outputs[0])
+
+
+@tf.RegisterGradient("BuiltinConv2D")
+def _conv2d(
+    operation: tf.Operation, gradient: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Of the input: a transposed convolution. Of the kernel: a product per position.
+
+    One product of all patches, or a convolution of the image with the gradient for a
+    kernel, are 2 to 3 times as slow in LiteRT, and hold all patches at once.
+    """
+    image, kernel = operation.inputs
+    stride = operation.get_attr("strides")[1]
+    _require(
+        operation,
+        operation.get_attr("strides") == [1, stride, stride, 1]
+        and operation.get_attr("dilations") == [1, 1, 1, 1]
+        and kernel.shape[2] == image.shape[3],
+        "the same stride both ways, without dilation and groups",
+    )
+    batch, rows, columns, _ = gradient.shape
+    height, width, channels, filters = kernel.shape
+    of_image = tf.raw_ops.Conv2DBackpropInput(
+        input_sizes=image.shape.as_list(),
+        filter=kernel,
+        out_backprop=gradient,
+        strides=operation.get_attr("strides"),
+        padding=operation.get_attr("padding"),
+    )
+    # In windows as large as the stride, side by side: what a position of the kernel
+    # sees is then a slice without gaps.
+    high, wide = rows + (height - 1) // stride, columns + (width - 1) // stride
+    corner = _padding(operation, (height, width), stride)
+    canvas = _place(image, corner, (high * stride, wide * stride))
+    windows = tf.reshape(canvas, [batch * high, stride, wide, stride * channels])
+    by_filter = tf.transpose(tf.reshape(gradient, [-1, filters]))
+    products = []
+    for i in range(height):
+        for j in range(width):
+            begin = [0, i % stride, 0, j % stride * channels]
+            seen = tf.slice(windows, begin, [batch * high, 1, wide, channels])
+            seen = tf.reshape(seen, [batch, high, wide, channels])
+            begin = [0, i // stride, j // stride, 0]
+            seen = tf.slice(seen, begin, [batch, rows, columns, channels])
+            products.append(by_filter @ tf.reshape(seen, [-1, channels]))
+    of_kernel = tf.reshape(tf.stack(products), [height, width, filters, channels])
+    return of_image, tf.transpose(of_kernel, [0, 1, 3, 2])
+
+
+@tf.RegisterGradient("BuiltinMaxPool")
+def _max_pool(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
+    """Goes to the first of the largest pixels of each window, as in TensorFlow."""
+    (image,), (largest,) = operation.inputs, operation.outputs
+    size = operation.get_attr("ksize")[1]
+    square = [1, size, size, 1]
+    _require(
+        operation,
+        operation.get_attr("ksize") == operation.get_attr("strides") == square,
+        "square windows that do not overlap",
+    )
+    batch, rows, columns, channels = largest.shape
+    top, left = _padding(operation, (size, size), size)
+    canvas = _place(image, (top, left), (rows * size, columns * size), image.dtype.min)
+    windows = tf.reshape(canvas, [batch * rows, size, columns, size * channels])
+    rest = tf.reshape(gradient, [batch * rows, 1, columns, channels])
+    largest = tf.reshape(largest, rest.shape)
+    parts = []
+    for i in range(size):
+        for j in range(size):
+            pixels = tf.slice(windows, [0, i, 0, j * channels], rest.shape)
+            # 0 where this pixel is the largest: nothing is left for the next ones.
+            passed = rest * tf.sign(largest - pixels)
+            parts.append(rest - passed)
+            rest = passed
+    lines = [tf.concat(parts[i : i + size], 3) for i in range(0, len(parts), size)]
+    of_canvas = tf.reshape(tf.concat(lines, 1), canvas.shape)
+    return _place(of_canvas, (-top, -left), image.shape[1:3])
+
+
+def _padding(
+    operation: tf.Operation, size: tuple[int, int], stride: int
+) -> tuple[int, int]:
+    """Returns the rows above and the columns left of the image that are padding."""
+    padding = operation.get_attr("padding")
+    _require(operation, padding in (b"SAME", b"VALID"), "SAME or VALID padding")
+    _require(operation, operation.get_attr("data_format") == b"NHWC", "channels last")
+    if padding == b"VALID":
+        return 0, 0
+    lengths = zip(
+        operation.inputs[0].shape[1:3], operation.outputs[0].shape[1:3], strict=True
+    )
+    top, left = (
+        max((outputs - 1) * stride + window - length, 0) // 2
+        for (length, outputs), window in zip(lengths, size, strict=True)
+    )
+    return top, left
+
+
+def _place(
+    image: tf.Tensor,
+    corner: tuple[int, int],
+    size: tuple[int, int],
+    background: float = 0.0,
+) -> tf.Tensor:
+    """Puts images with their upper left corner somewhere on canvases of a size.
+
+    Args:
+        image: (batch, height, width, channels).
+        corner: row and column; what is above or left of the canvas is cut off.
+        size: height and width of the canvas; what is beyond is cut off.
+        background: the pixels that no image covers.
+    """
+    cut = [max(-begin, 0) for begin in corner]
+    kept = [
+        min(length - before, canvas - max(begin, 0))
+        for length, before, canvas, begin in zip(
+            image.shape[1:3], cut, size, corner, strict=True
+        )
+    ]
+    if kept != image.shape[1:3]:
+        batch, *_, channels = image.shape
+        image = tf.slice(image, [0, *cut, 0], [batch, *kept, channels])
+    if tuple(kept) != tuple(size):
+        around = [
+            (max(begin, 0), canvas - max(begin, 0) - length)
+            for begin, canvas, length in zip(corner, size, kept, strict=True)
+        ]
+        image = tf.pad(image, [(0, 0), *around, (0, 0)], constant_values=background)
+    return image
+
+
+def _require(operation: tf.Operation, met: bool, condition: str) -> None:
+    if not met:
+        raise RunError(
+            f"tflite_trainable differentiates {operation.type} with {condition}. "
+            f"Received: {operation.name}. Leave the format out of --formats."
+        )

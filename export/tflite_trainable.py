@@ -1,0 +1,175 @@
+"""A TFLite file that keeps learning: the training step, of built-in operations alone.
+
+Signatures, B being the batch that was asked for:
+
+    infer    image float32 (1, height, width, channels) -> probabilities (1, classes)
+    train    image float32 (B, height, width, channels), label int32 (B,),
+             learning_rate float32 () -> loss float32 ()
+    weights  -> every trainable parameter by name, float32
+    restore  the same names -> restored bool ()
+    reset    -> restored bool (): the weights that it was shipped with
+    weights_java, reset_java
+             ignored float32 () -> the same: Java's runSignature, which is Kotlin's
+             too, refuses to run a signature without inputs
+
+Weights live as long as an interpreter; ``weights`` and ``restore`` keep them for longer
+without the operations Save and Restore, which need the Flex delegate.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from export import contract, tflite
+from export.formats import MOMENTUM
+from export.lowering import builtin_gradients
+from zoo.models.tape import TapeModel
+
+#: What the file is for, in the model card.
+PURPOSE = "learning on the device"
+
+
+def write(
+    model: TapeModel,
+    data: Mapping[str, Any],
+    path: pathlib.Path,
+    *,
+    train_batch: int,
+    device_optimizer: str,
+) -> None:
+    """Writes the file.
+
+    Dropout is off and batch normalization keeps its moving statistics, in training
+    too: a few examples on a device are no measure of either. The loss is the mean
+    cross-entropy, whatever the recipe's is.
+
+    Args:
+        model: the trained model, a classifier in float32.
+        data: the run's data, as config.json describes them.
+        path: of the file, in a directory that is there.
+        train_batch: examples of a training step, B.
+        device_optimizer: ``sgd``, or ``momentum``: sgd with a momentum of 0.9.
+
+    Raises:
+        RunError: an operation that is not built in, or has no gradient that is.
+    """
+    device = _Device(model, data, train_batch, device_optimizer)
+    signatures = device.signatures()
+    with tempfile.TemporaryDirectory() as source:
+        # Our gradients are in the graph already; how they were made is not saved.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(device, source, signatures, options)
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            source, signature_keys=list(signatures)
+        )
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        converter.experimental_enable_resource_variables = True
+        path.write_bytes(tflite.run(converter, path.name))
+
+
+class _Device(tf.Module):
+    """The functions of the file over the model's own variables."""
+
+    def __init__(
+        self,
+        model: TapeModel,
+        data: Mapping[str, Any],
+        train_batch: int,
+        device_optimizer: str,
+    ):
+        super().__init__()
+        self._model = model
+        self._shape = tuple(data["input_shape"])
+        self._batch = train_batch
+        self._all = [variable.value for variable in model.variables]
+        self._names = model.parameter_names
+        self._weights = [variable.value for variable in model.trainable_variables]
+        # Momentum as the weights of one step ago: what it starts from is in the file
+        # already, where zeros would be as large as the weights once more.
+        slots = self._weights if device_optimizer == "momentum" else []
+        self._before = [tf.Variable(weight) for weight in slots]
+        self._shipped = [tf.constant(w.numpy()) for w in self._weights]
+
+    def signatures(self) -> dict[str, Any]:
+        image = tf.TensorSpec((1, *self._shape), tf.float32, name="image")
+        images = tf.TensorSpec((self._batch, *self._shape), tf.float32, name="image")
+        label = tf.TensorSpec((self._batch,), tf.int32, name="label")
+        rate = tf.TensorSpec((), tf.float32, name="learning_rate")
+        ignored = tf.TensorSpec((), tf.float32, name="ignored")
+        weights = {
+            name: tf.TensorSpec(weight.shape, tf.float32, name=name)
+            for name, weight in zip(self._names, self._weights, strict=True)
+        }
+        return {
+            "infer": tf.function(self._infer).get_concrete_function(image),
+            "train": tf.function(self._train).get_concrete_function(
+                images, label, rate
+            ),
+            "weights": tf.function(self._read).get_concrete_function(),
+            "weights_java": tf.function(self._read).get_concrete_function(ignored),
+            "restore": tf.function(self._restore).get_concrete_function(**weights),
+            "reset": tf.function(self._reset).get_concrete_function(),
+            "reset_java": tf.function(self._reset).get_concrete_function(ignored),
+        }
+
+    def _infer(self, image):
+        return {"probabilities": contract.reference(self._model, image)}
+
+    def _train(self, image, label, learning_rate):
+        with builtin_gradients():
+            logits = self._model(image, training=False)
+            chosen = tf.one_hot(label, self._model.num_classes)
+            likelihood = tf.reduce_sum(tf.nn.log_softmax(logits) * chosen)
+            # The batch, or 0 where a label is no class and has chosen nothing: then
+            # neither the loss nor the updates are finite.
+            known = tf.reduce_sum(chosen) // self._batch * self._batch
+            loss = -likelihood / known
+            # The whole step but for momentum: one pass over the weights less.
+            updates = tf.gradients(loss, self._weights, grad_ys=-learning_rate)
+        if self._before:
+            updates = [
+                update + MOMENTUM * (weight - before)
+                for update, weight, before in zip(
+                    updates, self._weights, self._before, strict=True
+                )
+            ]
+        good = _finite([loss, *updates])
+        for before, weight in zip(self._before, self._weights, strict=False):
+            before.assign(tf.where(good, weight, before))
+        for weight, update in zip(self._weights, updates, strict=True):
+            weight.assign_add(tf.where(good, update, 0.0))
+        return {"loss": tf.where(good, loss, float("nan"))}
+
+    def _read(self, ignored=None):
+        return {
+            name: tf.identity(weight)
+            for name, weight in zip(self._names, self._weights, strict=True)
+        }
+
+    def _restore(self, **weights):
+        given = [weights[name] for name in self._names]
+        good = _finite(given)
+        return self._assign(
+            [tf.where(good, *pair) for pair in zip(given, self._weights, strict=True)],
+            good,
+        )
+
+    def _reset(self, ignored=None):
+        return self._assign(self._shipped, tf.constant(True))
+
+    def _assign(self, values, restored):
+        for variables in (self._weights, self._before):
+            for variable, value in zip(variables, values, strict=False):
+                variable.assign(value)
+        return {"restored": restored}
+
+
+def _finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns whether all numbers are finite: their sum is."""
+    total = tf.add_n([tf.reduce_sum(tensor) for tensor in tensors])
+    return tf.abs(total) <= tf.float32.max

@@ -1,0 +1,508 @@
+"""The file that keeps learning, for every model: against Keras and as an app has it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+import export
+import zoo
+from export import formats, learning, lowering, tflite, tflite_trainable
+from zoo import training
+from zoo.config import Config
+from zoo.errors import RunError, UserError
+from zoo.learner import Learner
+
+BATCH = 4
+SHAPE = (12, 12, 1)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The file of each model, untrained, on 12x12 images, made when asked for."""
+    made = {}
+
+    def write(name, optimizer="sgd"):
+        if (name, optimizer) not in made:
+            keras.utils.set_random_seed(3)
+            model = zoo.create_model(name, input_shape=SHAPE, num_classes=10)
+            for layer in model._flatten_layers():
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    # What a training leaves: neither 0 nor 1.
+                    layer.moving_mean.assign(layer.moving_mean + 0.1)
+                    layer.moving_variance.assign(layer.moving_variance * 0.6)
+            path = tmp_path_factory.mktemp(name) / "model_trainable.tflite"
+            data = {"input_shape": list(SHAPE), "num_classes": 10}
+            tflite_trainable.write(
+                model, data, path, train_batch=BATCH, device_optimizer=optimizer
+            )
+            made[name, optimizer] = model, path
+        return made[name, optimizer]
+
+    return write
+
+
+def batches(steps, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 256, (steps, BATCH, *SHAPE)).astype("uint8")
+    return zip(x, rng.integers(0, 10, (steps, BATCH)), strict=True)
+
+
+def keras_steps(model, data, learning_rate, momentum):
+    """Stock Keras on the gradients of TensorFlow, the model as it infers."""
+    twin = type(model).from_config(model.get_config())
+    twin(tf.zeros((1, *SHAPE)))
+    twin.set_weights(model.get_weights())
+    optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
+    losses = []
+    for x, y in data:
+        with tf.GradientTape() as tape:
+            logits = twin(x, training=False)
+            loss = tf.reduce_mean(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
+            )
+        gradients = tape.gradient(loss, twin.trainable_weights)
+        optimizer.apply(gradients, twin.trainable_weights)
+        losses.append(float(loss))
+    return twin, losses
+
+
+@pytest.mark.parametrize("optimizer", formats.DEVICE_OPTIMIZERS)
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_steps_are_those_of_keras(name, optimizer, written):
+    model, path = written(name, optimizer)
+    learner = Learner(path)
+    momentum = 0.9 if optimizer == "momentum" else 0.0
+    twin, expected = keras_steps(model, batches(20), 0.03, momentum)
+    losses = [learner.train(x, y, 0.03) for x, y in batches(20)]
+    np.testing.assert_allclose(losses, expected, atol=1e-4)
+    weights = learner.weights()
+    assert list(weights) == sorted(model.parameter_names)
+    for key, before, after in zip(
+        model.parameter_names,
+        model.trainable_weights,
+        twin.trainable_weights,
+        strict=True,
+    ):
+        np.testing.assert_allclose(weights[key], after, atol=1e-4, err_msg=key)
+        # A weight that moves little must move as Keras moves it, too.
+        moved = np.abs(after.numpy() - before.numpy()).max()
+        assert moved > 2e-5, key
+        np.testing.assert_allclose(
+            weights[key], after, rtol=0, atol=moved / 20 + 2e-6, err_msg=key
+        )
+    x, _ = next(batches(1, seed=1))
+    answers = learner.infer(x)
+    np.testing.assert_allclose(answers, tf.nn.softmax(twin(x)), atol=1e-4)
+
+    fresh = Learner(path)
+    assert fresh.restore(weights)
+    np.testing.assert_array_equal(fresh.infer(x), answers)
+    learner.reset()
+    shipped = learner.infer(x)
+    np.testing.assert_allclose(shipped, tf.nn.softmax(model(x)), atol=1e-5)
+    for key, weight in zip(model.parameter_names, model.trainable_weights, strict=True):
+        np.testing.assert_array_equal(learner.weights()[key], weight)
+    # Momentum starts anew as well.
+    again = [learner.train(x, y, 0.03) for x, y in batches(20)]
+    np.testing.assert_allclose(again, losses, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", formats.DEVICE_OPTIMIZERS)
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_a_file_is_what_it_says(name, optimizer, written):
+    model, path = written(name, optimizer)
+    interpreter = Interpreter(str(path))
+    names = sorted(model.parameter_names)
+    assert interpreter.get_signature_list() == {
+        "infer": {"inputs": ["image"], "outputs": ["probabilities"]},
+        "train": {
+            "inputs": ["image", "label", "learning_rate"],
+            "outputs": ["loss"],
+        },
+        "weights": {"inputs": [], "outputs": names},
+        "weights_java": {"inputs": ["ignored"], "outputs": names},
+        "restore": {"inputs": names, "outputs": ["restored"]},
+        "reset": {"inputs": [], "outputs": ["restored"]},
+        "reset_java": {"inputs": ["ignored"], "outputs": ["restored"]},
+    }
+    given = interpreter.get_signature_runner("train").get_input_details()
+    assert {k: (tuple(v["shape"]), v["dtype"]) for k, v in given.items()} == {
+        "image": ((BATCH, *SHAPE), np.float32),
+        "label": ((BATCH,), np.int32),
+        "learning_rate": ((), np.float32),
+    }
+    operations = export.load(path).operations
+    assert "CALL_ONCE" in operations
+    # Names of built-in operations are in capitals; custom and Flex ones are not.
+    assert all(op == op.upper() and not op.startswith("CUSTOM") for op in operations)
+
+
+def test_java_finds_an_input_in_every_signature(written):
+    _, path = written("mlp", "momentum")
+    learner = Learner(path)
+    interpreter = learner._interpreter
+    x, y = next(batches(1))
+    shipped = learner.weights()
+    learner.train(x, y, 0.1)
+    zero = np.float32(0)
+    java = interpreter.get_signature_runner("weights_java")(ignored=zero)
+    for key, value in learner.weights().items():
+        np.testing.assert_array_equal(java[key], value)
+    assert interpreter.get_signature_runner("reset_java")(ignored=zero)["restored"]
+    for key, value in learner.weights().items():
+        np.testing.assert_array_equal(shipped[key], value)
+
+
+BAD = {
+    "label -1": {"label": -1},
+    "label 10": {"label": 10},
+    "label 2**31-1": {"label": 2**31 - 1},
+    "pixel nan": {"pixel": np.nan},
+    "pixel inf": {"pixel": np.inf},
+    "pixel -inf": {"pixel": -np.inf},
+    "rate nan": {"rate": np.nan},
+    "rate inf": {"rate": np.inf},
+    "rate -inf": {"rate": -np.inf},
+}
+
+
+@pytest.mark.parametrize("optimizer", formats.DEVICE_OPTIMIZERS)
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_bad_input_leaves_the_weights_as_they_were(name, optimizer, written):
+    _, path = written(name, optimizer)
+    learner, untouched = Learner(path), Learner(path)
+    (x, y), (after_x, after_y) = batches(2)
+    for one in (learner, untouched):
+        for _ in range(3):
+            one.train(x, y, 0.01)
+    before = learner.weights()
+    for case, bad in BAD.items():
+        images, labels = x.astype("float32"), y.copy()
+        images[1, 3, 3, 0] = bad.get("pixel", images[1, 3, 3, 0])
+        labels[2] = bad.get("label", labels[2])
+        assert np.isnan(learner.train(images, labels, bad.get("rate", 0.1))), case
+        for key, value in learner.weights().items():
+            np.testing.assert_array_equal(value, before[key], err_msg=case)
+    broken = {key: value.copy() for key, value in before.items()}
+    next(iter(broken.values())).flat[0] = np.nan
+    if optimizer == "sgd":
+        assert not learner.restore(broken)
+    # What comes next is as if nothing had happened: momentum is as it was too.
+    losses = [one.train(after_x, after_y, 0.01) for one in (learner, untouched)]
+    assert losses[0] == losses[1]
+    kept, expected = learner.weights(), untouched.weights()
+    for key in kept:
+        np.testing.assert_array_equal(kept[key], expected[key])
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (5, 2)])
+def test_gradients_of_convolutions_are_those_of_tensorflow(kernel, stride, padding):
+    rng = np.random.default_rng(0)
+    image = tf.constant(rng.normal(size=(2, 9, 10, 3)).astype("float32"))
+    weight = tf.constant(rng.normal(size=(*kernel, 3, 4)).astype("float32"))
+    check_gradients(
+        lambda x, w: tf.nn.conv2d(x, w, stride, padding.upper()), [image, weight]
+    )
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_gradients_of_pooling_are_those_of_tensorflow(size, padding):
+    rng = np.random.default_rng(0)
+    # Whole numbers: windows are full of ties.
+    image = tf.constant(rng.integers(-2, 3, (2, 7, 10, 3)).astype("float32"))
+    check_gradients(lambda x: tf.nn.max_pool2d(x, size, size, padding.upper()), [image])
+
+
+def test_gradients_of_relu_are_those_of_tensorflow():
+    check_gradients(tf.nn.relu, [tf.constant([[-1.0, -0.0, 0.0, 1e-30, 2.0]])])
+
+
+def check_gradients(function, inputs):
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = function(*inputs)
+    upstream = tf.constant(
+        np.random.default_rng(1).normal(size=outputs.shape).astype("float32")
+    )
+    expected = tape.gradient(outputs, inputs, upstream)
+
+    @tf.function(autograph=False)
+    def ours():
+        with lowering.builtin_gradients():
+            return tf.gradients(function(*inputs), inputs, upstream)
+
+    graph = ours.get_concrete_function().graph
+    kinds = {operation.type for operation in graph.get_operations()}
+    assert not kinds & {"Conv2DBackpropFilter", "MaxPoolGrad", "ReluGrad"}
+    for gradient, wanted in zip(ours(), expected, strict=True):
+        np.testing.assert_allclose(gradient, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (
+            lambda x: tf.nn.conv2d(x, tf.ones((3, 3, 4, 2)), 1, "SAME", dilations=2),
+            "out",
+        ),
+        (lambda x: tf.nn.conv2d(x, tf.ones((3, 3, 2, 2)), 1, "SAME"), "and groups"),
+        (lambda x: tf.nn.max_pool2d(x, 3, 2, "SAME"), "do not overlap"),
+        (lambda x: tf.nn.conv2d(x, tf.ones((1, 1, 4, 2)), 1, [[0, 0]] * 4), "VALID"),
+    ],
+)
+def test_what_has_no_gradient_is_named(function, message):
+    @tf.function(autograph=False)
+    def ours(x):
+        with lowering.builtin_gradients():
+            return tf.gradients(function(x), x)
+
+    with pytest.raises(RunError, match=message) as caught:
+        ours(tf.ones((1, 8, 8, 4)))
+    assert "tflite_trainable differentiates" in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory, data_dir, digits):
+    """A finished run of the mlp, exported as a SavedModel and to learn."""
+    run_dir = tmp_path_factory.mktemp("learning") / "mlp"
+    config = Config(
+        model="mlp",
+        dataset="digits",
+        overrides={"epochs": 2},
+        data_dir=str(data_dir),
+        run_dir=str(run_dir),
+    )
+    outcome = training.run(config)
+    export.export_run(
+        run_dir, ["saved_model", "tflite_trainable"], dataset=outcome.dataset
+    )
+    return outcome
+
+
+@pytest.fixture
+def run(outcome, tmp_path):
+    """A copy of that run."""
+    return shutil.copytree(outcome.run_dir, tmp_path / "run")
+
+
+def records(run):
+    content = json.loads((run / "export" / "export.json").read_text())
+    return {record["name"]: record for record in content["artifacts"]}
+
+
+def file_of(run):
+    return run / "export" / "tflite" / "model_trainable.tflite"
+
+
+def test_the_proof_is_in_export_json(run, digits):
+    record = records(run)["trainable"]
+    assert record["path"] == "tflite/model_trainable.tflite"
+    assert record["format"] == "tflite_trainable"
+    assert record["verified"] is True
+    assert record["agreement"] == 1.0
+    assert record["bytes"] == file_of(run).stat().st_size
+    proof = record["training"]
+    assert (proof["optimizer"], proof["batch_size"], proof["steps"]) == ("sgd", 16, 20)
+    for key in ("max_loss_error", "max_weight_error"):
+        assert proof[key] <= 1e-4
+    assert proof["max_restored_error"] <= 1e-6
+    assert proof["max_weight_change"] > 1e-3
+    assert proof["step_ms"] > 0
+    assert proof["memory_bytes"] > record["bytes"]
+    labels = (run / "export" / "tflite" / "labels.txt").read_text().split()
+    assert labels == list(digits.spec.class_names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_a_file_is_at_most_half_as_large_again(name, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = zoo.create_model(name, input_shape=(28, 28, 1), num_classes=10)
+    data = {"input_shape": [28, 28, 1], "num_classes": 10}
+    tflite._write_source(model, data, str(tmp_path))
+    plain = tflite.convert(str(tmp_path), data, "float32", np.zeros(0))
+    path = tmp_path / "model_trainable.tflite"
+    tflite_trainable.write(
+        model, data, path, train_batch=16, device_optimizer="momentum"
+    )
+    assert path.stat().st_size <= 1.5 * len(plain)
+
+
+def test_the_command_writes_it_and_keeps_the_rest(run, command):
+    before = records(run)
+    flags = ["--formats=tflite_trainable", "--train_batch=3"]
+    flags += ["--device_optimizer=momentum", f"--run_dir={run}"]
+    done = command("-m", "export", *flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "tflite/model_trainable.tflite" in done.stdout
+    after = records(run)
+    assert after["saved_model"] == before["saved_model"]
+    assert after["trainable"]["training"]["batch_size"] == 3
+    assert after["trainable"]["training"]["optimizer"] == "momentum"
+    assert Learner(file_of(run)).batch_size == 3
+    # And a format beside it in the same folder leaves it.
+    export.export_run(run, ["saved_model"])
+    assert records(run)["trainable"] == after["trainable"]
+    assert (run / "export" / "tflite" / "labels.txt").exists()
+    done = command("-m", "zoo", "evaluate", f"--artifact={file_of(run)}")
+    assert f"accuracy  {after['trainable']['accuracy']:.6g}"[:15] in done.stdout
+
+
+def test_the_python_of_the_card_learns(run):
+    card = (run / "export" / "README.md").read_text()
+    assert "frozen at its moving statistics" in card
+    for language in ("Python", "Kotlin", "Swift", "C++"):
+        assert f"### Learning in {language}" in card
+    code = re.search(r"### Learning in Python\n\n```python\n(.*?)```", card, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", code.group(1)],
+        cwd=run / "export",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    model = zoo.load_run(run, device_weights=run / "export" / "learned.npz")
+    assert np.isfinite(model(np.zeros((1, 28, 28, 1), "uint8"))).all()
+
+
+def test_what_the_device_has_learned_comes_back_to_keras(run, digits, tmp_path):
+    learner = Learner(file_of(run))
+    for i in range(0, 160, 16):
+        learner.train(digits.train.x[i : i + 16], digits.train.y[i : i + 16], 0.1)
+    np.savez(tmp_path / "learned.npz", **learner.weights())
+    model = zoo.load_run(run, device_weights=tmp_path / "learned.npz")
+    x = digits.test.x[:50]
+    answers = learner.infer(x)
+    np.testing.assert_allclose(tf.nn.softmax(model(x)), answers, atol=1e-5)
+    before = tf.nn.softmax(zoo.load_run(run)(x))
+    assert np.abs(answers - before).max() > 1e-2
+    assert model.optimizer is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("logits_bias"), r"logits_bias must have .*Received: nothing"),
+        (lambda w: w.update(more=w["logits_bias"]), "more must have the shape of noth"),
+        (lambda w: w.update(logits_bias=np.zeros(9)), r"\(10,\). Received: \(9,\)"),
+        (lambda w: w.update(logits_bias=np.full(10, np.nan)), "than finite numbers"),
+        (lambda w: w.update(logits_bias=np.array(["a"] * 10)), "than finite numbers"),
+        (lambda w: w.update(logits_bias=np.array([None] * 10)), "cannot be read as an"),
+    ],
+)
+def test_weights_of_something_else_are_refused(run, tmp_path, change, message):
+    weights = Learner(file_of(run)).weights()
+    change(weights)
+    np.savez(tmp_path / "w.npz", **weights)
+    with pytest.raises(UserError, match=message):
+        zoo.load_run(run, device_weights=tmp_path / "w.npz")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 not a zip"])
+def test_a_file_that_holds_no_weights_is_refused(run, tmp_path, content):
+    if content is not None:
+        (tmp_path / "w.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"w.npz cannot be read as an .npz file"):
+        zoo.load_run(run, device_weights=tmp_path / "w.npz")
+
+
+def test_a_learner_refuses_what_does_not_fit(run, digits):
+    learner = Learner(file_of(run))
+    x, y = digits.train.x[:16], digits.train.y[:16]
+    with pytest.raises(UserError, match="from 16 images .*Received: 15 images"):
+        learner.train(x[:15], y, 0.1)
+    with pytest.raises(UserError, match=r"labels of shape \(16, 1\)"):
+        learner.train(x, y[:, None], 0.1)
+    with pytest.raises(UserError, match=r"\(n, 28, 28, 1\). Received: \(16, 28, 28\)"):
+        learner.infer(x[..., 0])
+    with pytest.raises(UserError, match="not the weights of model_trainable.tflite"):
+        learner.restore({})
+    for path in (run / "config.json", run / "nothing.tflite"):
+        with pytest.raises(UserError, match="A learner is a model_trainable.tflite"):
+            Learner(path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"train_batch": 0}, "--train_batch must be .*1 to 1024. Received: 0"),
+        ({"train_batch": 2000}, "--train_batch must be .*Received: 2000"),
+        ({"device_optimizer": "adam"}, "optimizer 'adam'. Known: momentum, sgd"),
+        (
+            {"train_batch": 8, "formats": "tflite"},
+            "--train_batch is for tflite_trainable. .*Add it to --formats",
+        ),
+    ],
+)
+def test_options_are_checked(run, flags, message):
+    chosen = flags.pop("formats", "tflite_trainable").split(",")
+    with pytest.raises(UserError, match=message):
+        export.export_run(run, chosen, **flags)
+
+
+def test_a_flag_that_cannot_be_is_one_line(run, command):
+    flags = [f"--run_dir={run}", "--formats=tflite_trainable", "--train_batch=0"]
+    done = command("-m", "export", *flags)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "--train_batch must be a whole number, 1 to 1024" in done.stderr
+
+
+def test_a_regression_is_refused(tmp_path, data_dir):
+    config = Config(
+        model="linear",
+        overrides={"epochs": 1},
+        data_dir=str(data_dir),
+        run_dir=str(tmp_path / "run"),
+    )
+    training.run(config)
+    with pytest.raises(
+        UserError, match="classifiers .*Received: .*, a regression. Leave"
+    ):
+        export.export_run(tmp_path / "run", ["tflite_trainable"])
+
+
+@pytest.mark.slow
+def test_faults_are_caught_and_nothing_is_replaced(run, outcome, monkeypatch):
+    def check(message):
+        before = {p: p.stat().st_mtime_ns for p in (run / "export").rglob("*")}
+        with pytest.raises(RunError, match=message):
+            export.export_run(
+                run,
+                ["tflite_trainable"],
+                dataset=outcome.dataset,
+                device_optimizer="momentum",
+            )
+        assert {p: p.stat().st_mtime_ns for p in (run / "export").rglob("*")} == before
+        monkeypatch.undo()
+
+    monkeypatch.setattr(tflite_trainable, "MOMENTUM", 0.8)
+    check("model_trainable.tflite: .*max_weight_error is .*, allowed 0.0001")
+    monkeypatch.setattr(learning, "MAX_SIZE", 0.5)
+    monkeypatch.setattr(learning, "GRAPH_BYTES", 0)
+    check("it has .* bytes, allowed")
+    restore = tflite_trainable._Device._restore
+    monkeypatch.setattr(
+        tflite_trainable._Device,
+        "_restore",
+        lambda self, **w: restore(self, **{k: 1.01 * v for k, v in w.items()}),
+    )
+    check("max_restored_error is .*, allowed 1e-06")
+    sign = tf.sign
+    monkeypatch.setattr(lowering.tf, "sign", lambda x: 1.02 * sign(x))
+    check("max_(loss|weight)_error is")

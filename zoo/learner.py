@@ -1,0 +1,154 @@
+"""An exported file that keeps learning, in the runtime that a device has."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from zoo import runtime
+from zoo.errors import UserError
+
+SIGNATURES = ("infer", "train", "weights", "restore", "reset")
+
+
+class Learner:
+    """``model_trainable.tflite`` in LiteRT: what an app does with it, in Python.
+
+        learner = Learner("runs/mlp-mnist/export/tflite/model_trainable.tflite")
+        learner.train(images, labels, learning_rate=0.01)
+        np.savez("learned.npz", **learner.weights())
+
+    What it has learned is gone with the object, unless its ``weights`` are kept.
+
+    Args:
+        path: of the file.
+        threads: of the interpreter.
+
+    Attributes:
+        batch_size: examples that ``train`` takes, no more and no fewer.
+        input_shape: (height, width, channels).
+
+    Raises:
+        UserError: not such a file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, threads: int = 1):
+        self.path = pathlib.Path(path)
+        try:
+            with runtime.quiet_stderr():
+                self._interpreter = Interpreter(str(self.path), num_threads=threads)
+                self._run = {
+                    name: self._interpreter.get_signature_runner(name)
+                    for name in SIGNATURES
+                }
+        except Exception as error:
+            # The runtime raises what it pleases.
+            message = " ".join(str(error).split())
+            raise UserError(
+                f"A learner is a model_trainable.tflite, as --formats=tflite_trainable "
+                f"writes it. Received: {self.path} ({message})."
+            ) from None
+        image = self._run["train"].get_input_details()["image"]
+        self.batch_size, *self.input_shape = (int(size) for size in image["shape"])
+
+    def infer(self, images: np.ndarray) -> np.ndarray:
+        """Returns probabilities, float32 (n, classes).
+
+        Args:
+            images: raw pixels 0..255 (n, height, width, channels), of any number type.
+
+        Raises:
+            UserError: images of another shape.
+        """
+        images = self._images(images)
+        answers = [self._run["infer"](image=image[np.newaxis]) for image in images]
+        return np.concatenate([answer["probabilities"] for answer in answers])
+
+    def train(
+        self, images: np.ndarray, labels: np.ndarray, learning_rate: float
+    ) -> float:
+        """Learns from one batch.
+
+        Args:
+            images: raw pixels 0..255 (batch_size, height, width, channels).
+            labels: class indices (batch_size,).
+            learning_rate: of this step.
+
+        Returns:
+            The mean cross-entropy before the step. NaN if a label is no class, or a
+            pixel, the learning rate or anything that follows from them is not finite:
+            then nothing was learned.
+
+        Raises:
+            UserError: arrays of other shapes.
+        """
+        images, labels = self._images(images), np.asarray(labels)
+        if len(images) != self.batch_size or labels.shape != (self.batch_size,):
+            raise UserError(
+                f"{self.path.name} learns from {self.batch_size} images and as many "
+                f"labels at a time. Received: {len(images)} images, labels of shape "
+                f"{labels.shape}. Export with another --train_batch."
+            )
+        answer = self._run["train"](
+            image=images,
+            label=labels.astype(np.int32),
+            learning_rate=np.float32(learning_rate),
+        )
+        return float(answer["loss"])
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Returns every trainable parameter by name, float32."""
+        return self._run["weights"]()
+
+    def restore(self, weights: Mapping[str, np.ndarray]) -> bool:
+        """Puts back what ``weights`` gave; momentum starts anew.
+
+        Returns:
+            Whether it did: numbers that are not finite leave all as it was.
+
+        Raises:
+            UserError: other names or shapes.
+        """
+        wanted = {
+            name: tuple(details["shape"])
+            for name, details in self._run["restore"].get_input_details().items()
+        }
+        check_weights(weights, wanted, self.path.name)
+        given = {name: np.float32(weights[name]) for name in wanted}
+        return bool(self._run["restore"](**given)["restored"])
+
+    def reset(self) -> None:
+        """Goes back to the weights that the file was shipped with."""
+        self._run["reset"]()
+
+    def _images(self, images: np.ndarray) -> np.ndarray:
+        images = np.asarray(images)
+        if images.shape[1:] != tuple(self.input_shape):
+            raise UserError(
+                f"{self.path.name} takes images of shape (n, "
+                f"{', '.join(map(str, self.input_shape))}). Received: {images.shape}."
+            )
+        return images.astype(np.float32)
+
+
+def check_weights(
+    weights: Mapping[str, np.ndarray],
+    wanted: Mapping[str, tuple[int, ...]],
+    taker: str,
+) -> None:
+    """Raises UserError unless the weights have the names and shapes that are wanted."""
+    given = {name: np.shape(value) for name, value in weights.items()}
+    wrong = sorted(
+        name for name in {*given, *wanted} if given.get(name) != wanted.get(name)
+    )
+    if wrong:
+        name = wrong[0]
+        raise UserError(
+            f"These are not the weights of {taker}: {name} must have the shape "
+            f"{wanted.get(name, 'of nothing: it has no such name')}. Received: "
+            f"{given.get(name, 'nothing')}."
+        )
