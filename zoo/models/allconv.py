@@ -103,7 +103,10 @@ class AllConv(TapeModel):
             kernel_initializer="he_normal",
             name="conv",
         )
-        norm = keras.layers.BatchNormalization(momentum=self.momentum, name="norm")
+        # Synchronized: several devices train what one does with the whole batch.
+        norm = keras.layers.BatchNormalization(
+            momentum=self.momentum, synchronized=True, name="norm"
+        )
         return keras.Sequential([conv, norm, keras.layers.ReLU(name="relu")], name=name)
 
     def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
