@@ -92,7 +92,7 @@ class _Device(tf.Module):
         # Momentum as the weights of one step ago: what it starts from is in the file
         # already, where zeros would be as large as the weights once more.
         slots = self._weights if device_optimizer == "momentum" else []
-        self._before = [tf.Variable(weight) for weight in slots]
+        self._before = [tf.Variable(weight, name="before") for weight in slots]
         self._shipped = [tf.constant(w.numpy()) for w in self._weights]
 
     def signatures(self) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class _Device(tf.Module):
 
 
 def _finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Returns whether all numbers are finite: the sum of each tensor is."""
-    # Not the sum of the sums: LiteRT's addition turns infinity into the largest number.
-    sums = tf.stack([tf.reduce_sum(tensor) for tensor in tensors])
-    return tf.reduce_all(tf.abs(sums) <= tf.float32.max)
+    """Returns whether all numbers are finite: their sum is."""
+    # Not by add_n: LiteRT's addition turns infinity into the largest number.
+    total = tf.reduce_sum(tf.stack([tf.reduce_sum(tensor) for tensor in tensors]))
+    return tf.abs(total) <= tf.float32.max

@@ -403,9 +403,10 @@ def test_what_the_device_has_learned_comes_back_to_keras(run, digits, tmp_path):
         (lambda w: w.pop("logits_bias"), r"logits_bias must have .*Received: nothing"),
         (lambda w: w.update(more=w["logits_bias"]), "more must have the shape of noth"),
         (lambda w: w.update(logits_bias=np.zeros(9)), r"\(10,\). Received: \(9,\)"),
-        (lambda w: w.update(logits_bias=np.full(10, np.nan)), "than finite numbers"),
-        (lambda w: w.update(logits_bias=np.array(["a"] * 10)), "than finite numbers"),
-        (lambda w: w.update(logits_bias=np.array([None] * 10)), "cannot be read as an"),
+        (lambda w: w.update(logits_bias=np.full(10, np.nan)), "must hold finite numb"),
+        (lambda w: w.update(logits_bias=np.array(["a"] * 10)), "must hold numbers"),
+        (lambda w: w.update(logits_bias=np.full(10, 1e300)), "Received: 1e\\+300"),
+        (lambda w: w.update(logits_bias=np.array([None] * 10)), "must be an .npz file"),
     ],
 )
 def test_weights_of_something_else_are_refused(run, tmp_path, change, message):
@@ -420,7 +421,7 @@ def test_weights_of_something_else_are_refused(run, tmp_path, change, message):
 def test_a_file_that_holds_no_weights_is_refused(run, tmp_path, content):
     if content is not None:
         (tmp_path / "w.npz").write_bytes(content)
-    with pytest.raises(UserError, match=r"w.npz cannot be read as an .npz file"):
+    with pytest.raises(UserError, match=r"must be an .npz file .*w.npz"):
         zoo.load_run(run, device_weights=tmp_path / "w.npz")
 
 

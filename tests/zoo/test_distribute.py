@@ -16,7 +16,13 @@ from zoo.config import Config
 from zoo.errors import RunError, UserError
 from zoo.models import build, watch
 
-RECIPES = [(m, r) for m in zoo.list_models() for r in zoo.list_recipes(m)]
+# What best and fast change about default are numbers.
+RECIPES = [
+    (model, recipe)
+    for model in zoo.list_models()
+    for recipe in zoo.list_recipes(model)
+    if recipe not in ("best", "fast")
+]
 # Normalized by its batches, it makes rounding grow: to 2e-4 of the weights in 50 steps
 # of float32. That nothing but rounding differs, a test in float64 says.
 UNSTEADY = "allconv"
@@ -92,7 +98,7 @@ def train_together(count, directory, cases, *, unrepaired=False):
     path = directory / "cases.json"
     path.write_text(json.dumps(content))
     with workers.started(count, [workers.__file__, str(path)], directory) as processes:
-        for index, (code, out, err) in enumerate(workers.ended(processes, 240)):
+        for index, (code, out, err) in enumerate(workers.ended(processes, 480)):
             assert (code, err) == (0, ""), err
             assert out == "" or index == 0
     return {name: read_run(directory, name, count) for name in cases}
@@ -270,7 +276,7 @@ def test_uneven_parts_are_refused(case, tmp_path):
 
 def test_xla_for_several_devices_is_refused(case, tmp_path):
     fields = case("mlp", "default", tmp_path / "run", strategy="mirrored")
-    with pytest.raises(UserError, match="Received: --jit_compile=true, 2 replicas"):
+    with pytest.raises(UserError, match="--strategy=mirrored with 2 replicas"):
         training.run(Config(**fields, jit_compile="true"))
     assert not (tmp_path / "run").exists()
 
