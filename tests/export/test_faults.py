@@ -16,6 +16,7 @@ import zoo
 from export import exporter, saved_model, tflite, verify
 from zoo import training
 from zoo.config import Config
+from zoo.data.spec import Split
 from zoo.errors import RunError, UserError
 
 
@@ -89,7 +90,7 @@ def test_swapped_channels_of_colors_are_caught(tmp_path):
     model = zoo.create_model("convnet", input_shape=(8, 8, 3), num_classes=3)
     data = {"input_shape": [8, 8, 3], "num_classes": 3, "class_names": list("abc")}
     x = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3)).astype("uint8")
-    split = exporter.Dataset.__annotations__ and _Split(x, np.zeros(64, "int32"))
+    split = Split(x, np.zeros(64, np.int32))
     reference = tf.nn.softmax(model(x)).numpy()
     path = tmp_path / "1"
     saved_model.write(model, data, path)
@@ -416,11 +417,6 @@ def test_a_target_that_cannot_be_written_is_refused(copy, finished):
     with pytest.raises(UserError, match="cannot be written"):
         export.export_run(copy, dataset=finished.dataset)
     copy.chmod(0o700)
-
-
-class _Split:
-    def __init__(self, x, y):
-        self.x, self.y = x, y
 
 
 def _answers(reference, model, dataset):
