@@ -129,12 +129,14 @@ def main(argv: list[str]) -> None:
     asked.check()
     formats = export.parse_formats(FLAGS.export)
     runtime.start(alone=not cluster.several(asked.strategy))
-    from zoo import training
+    from zoo import plots, training
 
     outcome = training.run(asked)
     if outcome is None:  # the chief says and exports it all
         return
     print(report.summary(outcome.result, outcome.run_dir, outcome.done_before))
+    if not outcome.done_before:
+        plots.draw_run(outcome.run_dir, dataset=outcome.dataset)
     if formats and not (outcome.run_dir / "export").exists():
         from export import report as export_report
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scipy import stats
@@ -11,14 +11,20 @@ from scipy import stats
 from export import calls, tflite_trainable
 from export.formats import MOMENTUM
 from export.tflite import PURPOSES
+from zoo.plots import TITLES
 
 
-def text(result: Mapping[str, Any], export: Mapping[str, Any]) -> str:
+def text(
+    result: Mapping[str, Any],
+    export: Mapping[str, Any],
+    pictures: Sequence[str] = (),
+) -> str:
     """Returns the card as Markdown.
 
     Args:
         result: the content of result.json.
         export: the content of export.json.
+        pictures: what there is in ``plots`` beside it, as in ``plots.TITLES``.
     """
     sections = [
         f"# {result['model']}, trained on {export['data']['name']}\n",
@@ -30,6 +36,7 @@ def text(result: Mapping[str, Any], export: Mapping[str, Any]) -> str:
         "## How to call it\n",
         *calls.examples(export),
         *_learning(export),
+        *_pictures(pictures),
         _limits(export),
         _licence(export),
         _versions(result),
@@ -196,6 +203,11 @@ def _signatures(data: Mapping[str, Any], training: Mapping[str, Any]) -> list[st
         "| `reset`, to the weights as shipped | | `restored` bool () |",
         "| `weights_java`, `reset_java` | `ignored` float32 () | as without `_java` |",
     ]
+
+
+def _pictures(names: Sequence[str]) -> list[str]:
+    images = [f"![{TITLES[name]}](plots/{name}.png)\n" for name in names]
+    return ["## Pictures\n", *images] if names else []
 
 
 def _tensor(tensor: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ from export import (
     verify,
 )
 from export.formats import FORMATS, check_device_options, parse_formats
-from zoo import evaluation, files, runtime
+from zoo import evaluation, files, plots, runtime
 from zoo.data.spec import Dataset
 from zoo.errors import RunError, UserError
 from zoo.models.tape import TapeModel
@@ -118,7 +118,8 @@ def export_run(
                 "artifacts": sorted(records, key=lambda r: FORMATS.index(r["format"])),
             }
             files.write_json(directory / "export.json", content)
-            text = card.text(run.read_result(), content)
+            pictures = _draw(run, model, dataset, reference, content, directory)
+            text = card.text(run.read_result(), content, pictures)
             files.write_bytes(directory / "README.md", text.encode())
         return content
     finally:
@@ -167,6 +168,32 @@ def _write(
             device_optimizer=device_optimizer,
         )
         yield "trainable", path, {"calibration": None, "format": "tflite_trainable"}
+
+
+def _draw(
+    run: RunDir,
+    model: TapeModel,
+    dataset: Dataset,
+    reference: np.ndarray,
+    content: Mapping[str, Any],
+    directory: pathlib.Path,
+) -> list[str]:
+    """Draws what is missing in R/plots; puts all of it beside the model card.
+
+    Returns:
+        The names of the pictures, as in ``plots.TITLES``.
+    """
+    drawn = plots.draw_run(
+        run.path,
+        dataset=dataset,
+        model=model,
+        outputs=reference,
+        artifacts=content["artifacts"],
+    )
+    (directory / "plots").mkdir()
+    for path in drawn:
+        shutil.copy2(path, directory / "plots")
+    return [path.stem for path in drawn]
 
 
 def _check_formats_are_for(

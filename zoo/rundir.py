@@ -63,6 +63,7 @@ class RunDir:
         self.result = self.path / "result.json"
         self.model = self.path / "model.keras"
         self.backup = self.path / "backup"
+        self.plots = self.path / "plots"
         self.export = self.path / "export"
         self._lock = filelock.FileLock(self.path / ".lock")
 

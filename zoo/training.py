@@ -293,9 +293,9 @@ def _compare_with_least_squares(model: TapeModel, dataset: Dataset) -> dict[str,
     x, y = dataset.train.x[:, 0], dataset.train.y[:, 0]
     design = np.stack([x, np.ones_like(x)], axis=1).astype(np.float64)
     (weight, bias), *_ = np.linalg.lstsq(design, y.astype(np.float64), rcond=None)
-    at_zero, at_one = model(tf.constant([[0.0], [1.0]])).numpy()[:, 0].astype(float)
+    learned = model.line()
     return {
-        "learned": {"weight": at_one - at_zero, "bias": at_zero},
+        "learned": {"weight": learned[0], "bias": learned[1]},
         "true": {"weight": linear_regression.WEIGHT, "bias": linear_regression.BIAS},
         "least_squares": {"weight": float(weight), "bias": float(bias)},
     }
