@@ -128,6 +128,7 @@ def main(argv: list[str]) -> None:
     asked = config_from_flags()
     asked.check()
     formats = export.parse_formats(FLAGS.export)
+    export.check_node(formats)
     runtime.start(alone=not cluster.several(asked.strategy))
     from zoo import plots, training
 

@@ -32,6 +32,7 @@ def text(
         _training(result, export),
         _accuracy(result, export),
         _artifacts(export),
+        *_page(export),
         _contract(export),
         "## How to call it\n",
         *calls.examples(export),
@@ -131,6 +132,18 @@ def _artifacts(export: Mapping[str, Any]) -> str:
         + "\n".join(left_out)
         + ("\n" if left_out else "")
     )
+
+
+def _page(export: Mapping[str, Any]) -> list[str]:
+    if not (page := export.get("page")):
+        return []
+    return [
+        "## The page\n\n"
+        f"`{page['path']}/` is a static web page, {page['bytes']:,} bytes, for any "
+        "host: it asks the int8 or the float32 file in the browser, by LiteRT.js "
+        f"{page['litert']}. `python -m export.serve --run_dir=R` serves it on this "
+        "machine.\n"
+    ]
 
 
 def _contract(export: Mapping[str, Any]) -> str:

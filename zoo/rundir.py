@@ -46,7 +46,11 @@ _RESULT = {
 _CLASSIFICATION = {"test": {"accuracy": float}}
 _REGRESSION = {"test": {"loss": float}, "learned": _LINE, "least_squares": _LINE}
 _ARTIFACT = {"name": str, "format": str, "path": str, "sha256": str}
-_EXPORT = {"model_sha256": str, "artifacts": [_ARTIFACT], "left_out": dict}
+_PAGE = {"format": str, "path": str, "sha256": str, "litert": str, "bytes": int}
+_EXPORT = {
+    **{"model_sha256": str, "artifacts": [_ARTIFACT], "left_out": dict},
+    "page": (_PAGE,),
+}
 
 
 class RunDir:
