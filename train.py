@@ -70,6 +70,11 @@ flags.DEFINE_enum(
     "Compile with XLA. auto: on an accelerator; on a CPU it is slower here.",
 )
 flags.DEFINE_boolean("gradient_norm", False, "Report the gradients' global norm.")
+flags.DEFINE_boolean("tensorboard", True, "Write scalars for `make tensorboard`.")
+flags.DEFINE_boolean("histograms", False, "Write histograms of the weights too.")
+flags.DEFINE_string(
+    "profile_steps", None, "First and last step to profile for TensorBoard, as 10,20."
+)
 flags.DEFINE_integer("eval_every", 1, "Epochs between evaluations on the test split.")
 flags.DEFINE_integer(
     "backup_steps",
@@ -106,6 +111,7 @@ RECIPE_FLAGS = (
 PARSED_FLAGS = {
     "image_size": config.parse_image_size,
     "memory_limit": config.parse_memory_limit,
+    "profile_steps": config.parse_profile_steps,
     "steps_per_execution": config.parse_steps_per_execution,
 }
 
@@ -130,14 +136,16 @@ def main(argv: list[str]) -> None:
     formats = export.parse_formats(FLAGS.export)
     export.check_node(formats)
     runtime.start(alone=not cluster.several(asked.strategy))
-    from zoo import plots, training
+    from zoo import plots, tensorboard, training
 
     outcome = training.run(asked)
     if outcome is None:  # the chief says and exports it all
         return
     print(report.summary(outcome.result, outcome.run_dir, outcome.done_before))
     if not outcome.done_before:
-        plots.draw_run(outcome.run_dir, dataset=outcome.dataset)
+        pictures = plots.draw_run(outcome.run_dir, dataset=outcome.dataset)
+        if asked.tensorboard:
+            tensorboard.add_pictures(outcome.run_dir, pictures)
     if formats and not (outcome.run_dir / "export").exists():
         from export import report as export_report
 

@@ -68,6 +68,7 @@ class RunDir:
         self.model = self.path / "model.keras"
         self.backup = self.path / "backup"
         self.plots = self.path / "plots"
+        self.tensorboard = self.path / "tensorboard"
         self.export = self.path / "export"
         self._lock = filelock.FileLock(self.path / ".lock")
 
