@@ -17,6 +17,7 @@ from absl import flags
 import export
 from zoo import cli, cluster, config, report, runtime
 from zoo.errors import UserError
+from zoo.recipe import parse_augment
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "Architecture to train; `python -m zoo` lists them.")
@@ -41,6 +42,7 @@ flags.DEFINE_float("momentum", None, "Momentum of sgd and rmsprop, as in Keras."
 flags.DEFINE_boolean("nesterov", None, "Nesterov momentum of sgd, as in Keras.")
 flags.DEFINE_float("weight_decay", None, "Decoupled weight decay, as in Keras.")
 flags.DEFINE_string("schedule", None, "Learning rate over time: constant or cosine.")
+flags.DEFINE_string("augment", None, "Image changes, as shift=0.1,flip=0.5; or none.")
 flags.DEFINE_string(
     "steps_per_execution", "auto", "Steps of a call from Python. auto: the recipe's."
 )
@@ -105,10 +107,11 @@ flags.DEFINE_string(
 # The flags that replace a field of the recipe.
 RECIPE_FLAGS = (
     *("epochs", "batch_size", "learning_rate", "optimizer", "momentum", "nesterov"),
-    *("weight_decay", "schedule", "steps_per_execution"),
+    *("weight_decay", "schedule", "augment", "steps_per_execution"),
 )
-# The flags whose text is read by a function of zoo.config.
+# The flags whose text is read by a function.
 PARSED_FLAGS = {
+    "augment": parse_augment,
     "image_size": config.parse_image_size,
     "memory_limit": config.parse_memory_limit,
     "profile_steps": config.parse_profile_steps,

@@ -232,10 +232,11 @@ def _check_formats_are_for(
 
 
 def _reference(model: TapeModel, dataset: Dataset) -> np.ndarray:
-    x = dataset.test.x
-    parts = np.array_split(x, -(-len(x) // 500))
     return np.concatenate(
-        [contract.reference(model, tf.constant(part)).numpy() for part in parts]
+        [
+            contract.reference(model, tf.constant(part)).numpy()
+            for part in dataset.test.blocks()
+        ]
     )
 
 

@@ -60,12 +60,16 @@ def check_device_options(
                 f"--formats={','.join(formats)}. Add it to --formats."
             )
     train_batch = TRAIN_BATCH if train_batch is None else train_batch
-    device_optimizer = device_optimizer or DEVICE_OPTIMIZERS[0]
+    if device_optimizer is None:
+        device_optimizer = DEVICE_OPTIMIZERS[0]
     if not isinstance(train_batch, int) or not 1 <= train_batch <= MAX_TRAIN_BATCH:
         raise UserError(
             f"--train_batch must be a whole number, 1 to {MAX_TRAIN_BATCH}. Received: "
             f"{train_batch}."
         )
     if device_optimizer not in DEVICE_OPTIMIZERS:
-        raise unknown("device optimizer", device_optimizer, DEVICE_OPTIMIZERS)
+        raise UserError(
+            f"--device_optimizer must be {' or '.join(DEVICE_OPTIMIZERS)}. Received: "
+            f"{device_optimizer or 'nothing'}."
+        )
     return train_batch, device_optimizer

@@ -33,6 +33,8 @@ MAX_SIZE = 1.5
 GRAPH_BYTES = 32 * 1024
 #: What another interpreter may answer with the same weights.
 MAX_RESTORED_ERROR = 1e-6
+# A process of its own that takes longer hangs.
+_SECONDS = 600
 
 
 def verify(
@@ -161,12 +163,19 @@ def _elsewhere(
         np.savez(exchange / "data.npz", images=images, x=train.x[rows], y=train.y[rows])
         root = str(pathlib.Path(__file__).parents[1])
         path_list = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        done = subprocess.run(
-            [sys.executable, "-m", "export.cost", str(path.absolute()), str(exchange)],
-            env=os.environ | {"PYTHONPATH": path_list},
-            capture_output=True,
-            text=True,
-        )
+        command = [sys.executable, "-m", "export.cost", str(path.absolute())]
+        try:
+            done = subprocess.run(
+                [*command, str(exchange)],
+                env=os.environ | {"PYTHONPATH": path_list},
+                capture_output=True,
+                text=True,
+                timeout=_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise RunError(
+                f"{path.name} hangs in a process of its own: no answer in {_SECONDS} s."
+            ) from None
         if done.returncode:
             said = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
             raise RunError(f"{path.name} fails in a process of its own: {said[-1]}.")

@@ -170,6 +170,7 @@ class _Device(tf.Module):
 
 
 def _finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Returns whether all numbers are finite: their sum is."""
-    total = tf.add_n([tf.reduce_sum(tensor) for tensor in tensors])
-    return tf.abs(total) <= tf.float32.max
+    """Returns whether all numbers are finite: the sum of each tensor is."""
+    # Not the sum of the sums: LiteRT's addition turns infinity into the largest number.
+    sums = tf.stack([tf.reduce_sum(tensor) for tensor in tensors])
+    return tf.reduce_all(tf.abs(sums) <= tf.float32.max)

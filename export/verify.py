@@ -91,7 +91,8 @@ def verify(
         settings.append({"threads": cores, "workers": workers})
     problems = _contract_problems(name, loaded, data)
     for setting in settings:
-        outputs = artifact.load(path, **setting)(test.x)
+        ask = artifact.load(path, **setting)
+        outputs = np.concatenate([ask(part) for part in test.blocks()])
         measured = compare(outputs, reference, test.y, data)
         problems += _bound_problems(name, outputs, reference, measured, data)
         # The record holds the worse of the two.

@@ -42,6 +42,8 @@ def check_user_error(done, message, tmp_path):
     ("flags", "message"),
     [
         ([], "--model is missing"),
+        (["--model=mlp", "--augment=flip"], "as shift=0.1,flip=0.5.*Received: flip"),
+        (["--model=mlp", "--augment=flip=2"], "--augment: flip .* 0 to 1. Received: 2"),
         (["--model=convnt"], "Unknown model 'convnt'. Known: .*mean 'convnet'"),
         (["--model=mlp", "--recipe=tutorial_kers"], "mean 'tutorial_keras'"),
         (["--model=mlp", "--dataset=mnst"], "Unknown dataset 'mnst'.*mean 'mnist'"),
@@ -185,7 +187,9 @@ def test_progress_bars_are_for_terminals(tmp_path, data_dir):
 def test_the_zoo_as_a_table_and_a_page(command):
     done = command("-m", "zoo")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"convnet +6,434,122 +images +default, tutorial", done.stdout)
+    assert re.search(
+        r"convnet +6,434,122 +images +default, best, tutorial", done.stdout
+    )
     assert re.search(r"linear +7,850 +images, numbers +default", done.stdout)
     done = command("-m", "zoo", "describe", "convnet")
     assert re.search(r"conv +\(None, 28, 28, 32\) +320\n", done.stdout)
@@ -199,13 +203,21 @@ def test_the_zoo_as_a_table_and_a_page(command):
     [
         (
             ["lst"],
-            "Unknown command 'lst'. Known: describe, evaluate, list, predict.*'list'",
+            "Unknown command 'lst'. Known: augment, describe, .*predict. Did .*'list'",
         ),
         (["describe"], "describe takes one model"),
         (["describe", "convnt"], "Unknown model 'convnt'"),
         (["predict", "a.png"], "predict takes a run or an artifact, and image"),
         (["evaluate"], "evaluate takes a run or an artifact"),
         (["evaluate", "--run_dir=none"], "There is no run directory none"),
+        (["augment", "--model=mlp"], "augment takes --model and --output"),
+        (["augment", "--model=mpl", "--output=a.png"], "Unknown model 'mpl'"),
+        (["augment", "--model=mlp", "--output=a.jpg"], "must end in .png, in a dir"),
+        (
+            ["augment", "--model=mlp", "--output=a.png", "--augment=flp=1"],
+            "Unknown augmentation 'flp'",
+        ),
+        (["augment", "--model=mlp", "--output=b/a.png"], "must .*Received: b/a.png"),
         (["list", "--modle"], "Unknown command line flag 'modle'"),
     ],
 )

@@ -4,22 +4,34 @@
     python -m zoo describe convnet                      layers, shapes, recipes
     python -m zoo predict --run_dir=R a.png b.png       class and probability
     python -m zoo evaluate --run_dir=R                  accuracy on the test split
+    python -m zoo augment --model=mlp --output=a.png    what augmentation does, drawn
 
 predict and evaluate also take --artifact=R/export/tflite/model_int8.tflite, or any
-other exported file.
+other exported file. augment also takes --recipe, --augment, --dataset,
+--data_dir and --seed.
 """
 
 from __future__ import annotations
+
+import pathlib
 
 from absl import flags
 
 from zoo import cli, registry, runtime
 from zoo.errors import UserError, unknown
+from zoo.recipe import Recipe, parse_augment
 from zoo.rundir import finished_run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("artifact", None, "A SavedModel's directory or a .tflite file.")
 flags.DEFINE_string("run_dir", None, "The finished run to use.")
+flags.DEFINE_string("model", None, "augment: whose recipe.")
+flags.DEFINE_string("recipe", "default", "augment: one of the architecture's recipes.")
+flags.DEFINE_string("augment", None, "augment: instead of the recipe's, as flip=0.5.")
+flags.DEFINE_string("dataset", "digits", "augment: whose images, as for train.py.")
+flags.DEFINE_string("data_dir", None, "augment: where TFDS keeps prepared datasets.")
+flags.DEFINE_string("output", None, "augment: the PNG file to write.")
+flags.DEFINE_integer("seed", 0, "augment: of the run, 0 or more.", lower_bound=0)
 
 
 def main(argv: list[str]) -> None:
@@ -87,6 +99,39 @@ def evaluate_command(arguments: list[str]) -> None:
         print(f"{name}  {value if name == 'examples' else round(value, 6)}")
 
 
+def augment_command(arguments: list[str]) -> None:
+    """Draws what the augmentation of a recipe does to a dataset."""
+    if not FLAGS.model or not FLAGS.output or arguments:
+        raise UserError(
+            "augment takes --model and --output: "
+            "python -m zoo augment --model=convnet --output=sheet.png. "
+            f"Received: {' '.join(arguments) or 'not both'}."
+        )
+    registry.check_model(FLAGS.model)
+    registry.check_recipe(FLAGS.model, FLAGS.recipe)
+    strengths = parse_augment(FLAGS.augment)
+    Recipe(augment=strengths or {})
+    path = pathlib.Path(FLAGS.output)
+    if path.suffix != ".png" or not path.parent.is_dir():
+        raise UserError(
+            "--output must end in .png, in a directory that exists. "
+            f"Received: {FLAGS.output}."
+        )
+    runtime.start()
+    from zoo import sheet
+
+    sheet.write(
+        path,
+        FLAGS.model,
+        FLAGS.recipe,
+        FLAGS.dataset,
+        strengths=strengths,
+        data_dir=FLAGS.data_dir,
+        seed=FLAGS.seed,
+    )
+    print(path)
+
+
 def _check_run() -> None:
     # Answered before TensorFlow is imported.
     if FLAGS.run_dir:
@@ -94,6 +139,7 @@ def _check_run() -> None:
 
 
 COMMANDS = {
+    "augment": augment_command,
     "list": list_command,
     "describe": describe_command,
     "evaluate": evaluate_command,

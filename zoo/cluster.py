@@ -62,11 +62,6 @@ def find() -> Cluster:
     return _from_tf_config(text) if text else _from_slurm()
 
 
-def int_or_none(text: str | None) -> int | None:
-    """Reads a whole number; None where there is none."""
-    return int(text) if text and text.isdecimal() else None
-
-
 def _from_tf_config(text: str) -> Cluster | None:
     """Returns the cluster; None where it has one worker or none."""
     try:
@@ -75,7 +70,7 @@ def _from_tf_config(text: str) -> Cluster | None:
         task = content.get("task", {})
         kind, index = task.get("type"), task.get("index")
         alone = not jobs
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         raise _wrong_tf_config(text, "it is not JSON of that form") from None
     if alone:
         return None
@@ -86,12 +81,19 @@ def _from_tf_config(text: str) -> Cluster | None:
     lists = {"chief": jobs.get("chief", []), "worker": jobs.get("worker", [])}
     for addresses in lists.values():
         if not isinstance(addresses, list) or not all(
-            isinstance(a, str) and re.fullmatch(r".+:\d+", a) for a in addresses
+            isinstance(a, str) and _is_address(a) for a in addresses
         ):
-            raise _wrong_tf_config(text, "addresses must be a list of host:port")
+            raise _wrong_tf_config(
+                text, "addresses must be a list of host:port, with ports of 1 to 65535"
+            )
     if len(lists["chief"]) > 1:
         raise _wrong_tf_config(text, "there can be one chief")
-    if kind not in lists or not isinstance(index, int) or isinstance(index, bool):
+    if (
+        not isinstance(kind, str)
+        or kind not in lists
+        or not isinstance(index, int)
+        or isinstance(index, bool)
+    ):
         raise _wrong_tf_config(text, "the task must have a type and an index")
     if not 0 <= index < len(lists[kind]):
         raise _wrong_tf_config(text, f"there is no {kind} {index}")
@@ -103,6 +105,17 @@ def _from_tf_config(text: str) -> Cluster | None:
     return Cluster(workers, index + (len(lists["chief"]) if kind == "worker" else 0))
 
 
+def _is_address(text: str) -> bool:
+    match = re.fullmatch(r".+:(\d{1,5})", text)
+    return match is not None and 0 < int(match[1]) < 2**16
+
+
+def _number(variable: str) -> int:
+    """Returns the whole number that an environment variable holds; 0 for none."""
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() and len(text) < 16 else 0
+
+
 def _wrong_tf_config(text: str, reason: str) -> UserError:
     return UserError(
         f"TF_CONFIG cannot be used: {reason}. Received: {text[:200]}. Set it as in "
@@ -112,15 +125,18 @@ def _wrong_tf_config(text: str, reason: str) -> UserError:
 
 def _slurm_tasks() -> int:
     """Returns the tasks of the step that this process is in; 0 outside of srun."""
-    return int_or_none(os.environ.get("SLURM_STEP_NUM_TASKS")) or 0
+    return _number("SLURM_STEP_NUM_TASKS")
 
 
 def _from_slurm() -> Cluster:
     import tensorflow as tf
 
     # Two jobs that share a node must not meet at one port.
-    job = int_or_none(os.environ.get("SLURM_JOB_ID")) or 0
-    port = int_or_none(os.environ.get("ZOO_PORT")) or 20000 + job % 1000 * 10
+    port = 20000 + _number("SLURM_JOB_ID") % 1000 * 10
+    if asked := os.environ.get("ZOO_PORT"):
+        port = _number("ZOO_PORT")
+        if not 0 < port < 2**16:
+            raise UserError(f"ZOO_PORT must be 1 to 65535. Received: {asked[:80]}.")
     try:
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
             port_base=port,

@@ -94,6 +94,13 @@ class Config:
             raise UserError(
                 f"--backup_steps must be 1 or more. Received: {self.backup_steps}."
             )
+        if self.memory_limit is not None and not (
+            isinstance(self.memory_limit, int) and self.memory_limit >= 1
+        ):
+            raise UserError(
+                "memory_limit must be a whole number of bytes, 1 or more. Received: "
+                f"{self.memory_limit}."
+            )
         for name, known in (
             ("strategy", STRATEGIES),
             ("precision", PRECISIONS),
@@ -131,12 +138,12 @@ def parse_steps_per_execution(text: str | None) -> int | None:
     """
     if text in (None, "auto"):
         return None
-    if (steps := cluster.int_or_none(text)) is None or steps < 1:
+    if not re.fullmatch(r"[0-9]{1,15}", text) or int(text) < 1:
         raise UserError(
             "--steps_per_execution must be a whole number, 1 or more, or auto. "
-            f"Received: {text}."
+            f"Received: {text[:80]}."
         )
-    return steps
+    return int(text)
 
 
 def parse_profile_steps(text: str | None) -> tuple[int, int] | None:
@@ -147,8 +154,9 @@ def parse_profile_steps(text: str | None) -> tuple[int, int] | None:
     """
     if text is None:
         return None
-    steps = [cluster.int_or_none(part.strip()) for part in text.split(",")]
-    if len(steps) != 2 or None in steps or not 1 <= steps[0] <= steps[1]:
+    match = re.fullmatch(r"([0-9]{1,15}),([0-9]{1,15})", text)
+    steps = [int(part) for part in match.groups()] if match else [0, 0]
+    if not 1 <= steps[0] <= steps[1]:
         raise UserError(
             "--profile_steps must be the first and the last step to profile, from 1, "
             f"as 10,20. Received: {text}."
@@ -167,12 +175,17 @@ def parse_memory_limit(text: str | None) -> int | None:
     """
     if text in (None, "auto"):
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", text.upper())
-    if match is None or not 0 < float(match[1]) < 1e6:
+    match = re.fullmatch(r"([0-9.]{1,20})([KMGT]?)B?", text.upper())
+    try:
+        size = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    except ValueError:
+        size = 0.0
+    if not 1 <= size < 1e18:
         raise UserError(
-            f"--memory_limit must be a size, as 8G or 500M, or auto. Received: {text}."
+            "--memory_limit must be a number of bytes, as 8G, 500M or 8000000000, or "
+            f"auto. Received: {text[:80]}."
         )
-    return int(float(match[1]) * _UNITS[match[2]])
+    return int(size)
 
 
 def parse_image_size(text: str | None) -> tuple[int, int] | None:

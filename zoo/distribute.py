@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import cluster
+from zoo import cluster, interrupts
 from zoo.errors import RunError, UserError
 
 # What TensorFlow raises in the others when a worker is gone.
@@ -162,7 +162,7 @@ def place(name: str) -> Placement:
     gpus = tf.config.list_logical_devices("GPU")
     tpus = tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME")
     if name == "tpu" or (name == "auto" and tpus):
-        return _tpu()
+        return _tpu(name)
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
         strategy = tf.distribute.MirroredStrategy(devices)
@@ -170,7 +170,7 @@ def place(name: str) -> Placement:
     return Placement("one")
 
 
-def _tpu() -> Placement:
+def _tpu(asked: str) -> Placement:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
         tf.config.experimental_connect_to_cluster(resolver)
@@ -180,7 +180,8 @@ def _tpu() -> Placement:
         reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise UserError(
             f"There is no TPU that TensorFlow can use ({reason}). Received: "
-            "--strategy=tpu. Choose auto, one or mirrored."
+            f"--strategy={asked}, TPU_NAME={os.environ.get('TPU_NAME', '')}. Choose "
+            "--strategy=one or mirrored, or set TPU_NAME to one that is there."
         ) from error
 
 
@@ -188,14 +189,15 @@ def _multi_worker(found: cluster.Cluster) -> Placement:
     count = len(found.workers)
     if found.index == 0:  # TensorFlow waits for an hour and says nothing
         print(f"Waiting for {count} workers: {', '.join(found.workers)}.", flush=True)
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(found.workers)}),
+        task_type="worker",
+        task_id=found.index,
+        rpc_layer="grpc",
+    )
     try:
-        resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-            tf.train.ClusterSpec({"worker": list(found.workers)}),
-            task_type="worker",
-            task_id=found.index,
-            rpc_layer="grpc",
-        )
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+        with interrupts.ending():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (RuntimeError, tf.errors.OpError) as error:
         reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise RunError(
@@ -238,14 +240,14 @@ def jit_compile(asked: str, placement: Placement) -> bool:
         UserError: several devices share a step, which XLA cannot compile (TensorFlow
             2.21: "Trying to access resource ... located in device").
     """
-    shared = placement.replicas > 1 and placement.name != "tpu"
+    shared = placement.strategy is not None and placement.name != "tpu"
     if asked == "auto":
         return bool(tf.config.list_physical_devices("GPU")) and not shared
     if asked == "true" and shared:
         raise UserError(
             "XLA compiles steps of one device alone. Received: --jit_compile=true, "
-            f"{placement.replicas} replicas. Pass --jit_compile=auto "
-            "or --strategy=one."
+            f"--strategy={placement.name} with {placement.replicas} replicas. Pass "
+            "--jit_compile=auto or --strategy=one."
         )
     return asked == "true"
 

@@ -57,23 +57,22 @@ def load_run(
 
 def _take_over(model: TapeModel, path: pathlib.Path) -> None:
     """Puts weights from a device into the model."""
-    from zoo.learner import check_weights
+    from zoo.learner import checked_weights
 
     try:
         with np.load(path, allow_pickle=False) as file:
             weights = dict(file)
     except Exception as error:
         # NumPy raises whatever its zip and header readers raise; an .npy is no dict.
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{path} cannot be read as an .npz file of weights: {error}"
+            f"device_weights must be an .npz file of what the signature weights gave. "
+            f"Received: {path} ({reason})."
         ) from None
     variables = dict(zip(model.parameter_names, model.trainable_weights, strict=True))
-    check_weights(
+    weights = checked_weights(
         weights, {name: tuple(v.shape) for name, v in variables.items()}, model.name
     )
-    for name, value in weights.items():
-        if value.dtype.kind not in "iuf" or not np.isfinite(value).all():
-            raise UserError(f"{path}: {name} holds something else than finite numbers.")
     for name, variable in variables.items():
         variable.assign(weights[name])
 
@@ -221,7 +220,7 @@ def evaluate(run_dir: str | None, artifact_path: str | None) -> dict[str, float]
             "test split it is to be evaluated on."
         )
     dataset = run_dataset(run)
-    outputs = ask(dataset.test.x)
+    outputs = np.concatenate([ask(part) for part in dataset.test.blocks()])
     result = {"examples": len(dataset.test.y)}
     if dataset.spec.task == "regression":
         error = np.square(outputs - dataset.test.y).mean()

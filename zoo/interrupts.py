@@ -57,6 +57,24 @@ def noticed() -> Iterator[Stop]:
         os.close(reader)
 
 
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """Lets the first SIGINT end the process, as it does where nothing handles it.
+
+    For calls that wait in C++ and keep Python from doing anything meanwhile. SIGTERM
+    TensorFlow takes for itself there.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _listen(reader: int, taken: list[int]) -> None:
     """Answers the first signal with a line, the second with the end."""
     asked = False

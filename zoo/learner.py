@@ -65,6 +65,9 @@ class Learner:
             UserError: images of another shape.
         """
         images = self._images(images)
+        if not len(images):
+            details = self._run["infer"].get_output_details()["probabilities"]
+            return np.zeros((0, details["shape"][1]), np.float32)
         answers = [self._run["infer"](image=image[np.newaxis]) for image in images]
         return np.concatenate([answer["probabilities"] for answer in answers])
 
@@ -84,9 +87,17 @@ class Learner:
             then nothing was learned.
 
         Raises:
-            UserError: arrays of other shapes.
+            UserError: arrays of other shapes, labels that are not whole numbers, or a
+                learning rate that is not one number.
         """
         images, labels = self._images(images), np.asarray(labels)
+        rate = np.asarray(learning_rate)
+        if labels.dtype.kind not in "iu" or rate.dtype.kind not in "iuf" or rate.ndim:
+            raise UserError(
+                f"{self.path.name} learns from labels that are whole numbers, at a "
+                f"learning rate that is one number. Received: labels of type "
+                f"{labels.dtype}, learning rate {str(learning_rate)[:80]}."
+            )
         if len(images) != self.batch_size or labels.shape != (self.batch_size,):
             raise UserError(
                 f"{self.path.name} learns from {self.batch_size} images and as many "
@@ -95,8 +106,9 @@ class Learner:
             )
         answer = self._run["train"](
             image=images,
-            label=labels.astype(np.int32),
-            learning_rate=np.float32(learning_rate),
+            # What is no class must not become one by being cut to 32 bits.
+            label=labels.clip(-1, 2**31 - 1).astype(np.int32),
+            learning_rate=rate.astype(np.float32),
         )
         return float(answer["loss"])
 
@@ -108,17 +120,16 @@ class Learner:
         """Puts back what ``weights`` gave; momentum starts anew.
 
         Returns:
-            Whether it did: numbers that are not finite leave all as it was.
+            Whether it did.
 
         Raises:
-            UserError: other names or shapes.
+            UserError: other names or shapes, or numbers that are not finite.
         """
         wanted = {
             name: tuple(details["shape"])
             for name, details in self._run["restore"].get_input_details().items()
         }
-        check_weights(weights, wanted, self.path.name)
-        given = {name: np.float32(weights[name]) for name in wanted}
+        given = checked_weights(weights, wanted, self.path.name)
         return bool(self._run["restore"](**given)["restored"])
 
     def reset(self) -> None:
@@ -127,6 +138,11 @@ class Learner:
 
     def _images(self, images: np.ndarray) -> np.ndarray:
         images = np.asarray(images)
+        if images.dtype.kind not in "biuf":
+            raise UserError(
+                f"{self.path.name} takes pixels that are numbers. Received: "
+                f"{images.dtype}."
+            )
         if images.shape[1:] != tuple(self.input_shape):
             raise UserError(
                 f"{self.path.name} takes images of shape (n, "
@@ -135,12 +151,21 @@ class Learner:
         return images.astype(np.float32)
 
 
-def check_weights(
+def checked_weights(
     weights: Mapping[str, np.ndarray],
     wanted: Mapping[str, tuple[int, ...]],
     taker: str,
-) -> None:
-    """Raises UserError unless the weights have the names and shapes that are wanted."""
+) -> dict[str, np.ndarray]:
+    """Returns the weights in float32.
+
+    Raises:
+        UserError: they have other names or shapes than are wanted, or are not finite.
+    """
+    if not isinstance(weights, Mapping):
+        raise UserError(
+            f"The weights of {taker} are arrays by name, as weights() gives them. "
+            f"Received: {type(weights).__name__}."
+        )
     given = {name: np.shape(value) for name, value in weights.items()}
     wrong = sorted(
         name for name in {*given, *wanted} if given.get(name) != wanted.get(name)
@@ -152,3 +177,16 @@ def check_weights(
             f"{wanted.get(name, 'of nothing: it has no such name')}. Received: "
             f"{given.get(name, 'nothing')}."
         )
+    checked = {}
+    for name in wanted:
+        value = np.asarray(weights[name])
+        if value.dtype.kind not in "iuf":
+            raise UserError(f"{name} must hold numbers. Received: {value.dtype}.")
+        with np.errstate(over="ignore"):
+            checked[name] = value.astype(np.float32)
+        if not np.isfinite(checked[name]).all():
+            raise UserError(
+                f"{name} must hold finite numbers of float32. Received: "
+                f"{value[~np.isfinite(checked[name])][0]}."
+            )
+    return checked

@@ -19,12 +19,20 @@ OPTIMIZERS = [
     "rmsprop",
     "sgd",
 ]
-#: What ``augment`` may hold: the name and the meaning of its strength.
+#: What ``augment`` may hold: the meaning of its strength, and the largest. Each image
+#: draws from 0, or from minus the strength, to the strength.
 AUGMENTATIONS = {
-    "shift": "largest shift, as a share of height and width",
-    "rotate": "largest rotation, in degrees",
-    "scale": "largest change of size, as a share",
-    "shear": "largest shear, as a share",
+    "shift": ("shift, as a share of height and width", 1.0),
+    "rotate": ("rotation, in degrees", 180.0),
+    "scale": ("change of size, as a share", 10.0),
+    "shear": ("shear, as a share", 10.0),
+    "crop": ("share of height and width that is cut off, the rest enlarged", 0.99),
+    "elastic": ("root mean square of a smooth displacement, as a share of size", 1.0),
+    "flip": ("probability of mirroring left to right", 1.0),
+    "brightness": ("change of all pixels, as a share of 255", 1.0),
+    "contrast": ("change of the distance from the mean, as a share", 1.0),
+    "saturation": ("change of the saturation, as a share", 1.0),
+    "erasing": ("height and width of a black rectangle, as a share", 1.0),
 }
 LOSSES = [
     "auto",
@@ -101,9 +109,10 @@ class Recipe:
     def __post_init__(self):
         if self.task not in (None, "classification", "regression"):
             raise unknown("task", str(self.task), ("classification", "regression"))
-        for name in self.augment:
+        for name, strength in self.augment.items():
             if name not in AUGMENTATIONS:
                 raise unknown("augmentation", name, AUGMENTATIONS)
+            _check_strength(name, strength)
         for name, kind, known in (
             ("optimizer", "optimizer", OPTIMIZERS),
             ("loss", "loss", LOSSES),
@@ -151,6 +160,37 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Returns the fields as plain dicts, strings and numbers."""
         return dataclasses.asdict(self)
+
+
+def parse_augment(text: str | None) -> dict[str, float] | None:
+    """Reads ``shift=0.1,flip=0.5`` or ``none``; None stays None.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if text is None:
+        return None
+    strengths: dict[str, float] = {}
+    for part in [] if text == "none" else text.split(","):
+        name, _, strength = part.partition("=")
+        try:
+            strengths[name.strip()] = float(strength)
+        except ValueError:
+            raise UserError(
+                "--augment must be names with strengths, as shift=0.1,flip=0.5, or "
+                f"none. Received: {text}."
+            ) from None
+    return strengths
+
+
+def _check_strength(name: str, strength: Any) -> None:
+    meaning, largest = AUGMENTATIONS[name]
+    number = isinstance(strength, int | float) and not isinstance(strength, bool)
+    if not number or not 0 <= strength <= largest:
+        raise UserError(
+            f"--augment: {name} ({meaning}) must be a number, 0 to {largest:g}. "
+            f"Received: {strength!r}."
+        )
 
 
 def _at_least(low: int, recipe: Recipe, *names: str, optional: bool = False) -> None:

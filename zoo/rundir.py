@@ -45,7 +45,18 @@ _RESULT = {
 }
 _CLASSIFICATION = {"test": {"accuracy": float}}
 _REGRESSION = {"test": {"loss": float}, "learned": _LINE, "least_squares": _LINE}
-_ARTIFACT = {"name": str, "format": str, "path": str, "sha256": str}
+_TENSOR = {"name": str, "dtype": str, "shape": list}
+_TRAINING = {
+    **{"optimizer": str, "batch_size": int, "parameter_bytes": int},
+    **{"step_ms": float, "memory_bytes": int, "steps": int},
+    **{"max_loss_error": float, "max_weight_error": float},
+}
+_ARTIFACT = {
+    **{"name": str, "format": str, "path": str, "sha256": str, "bytes": int},
+    **{"accuracy": (float,), "agreement": (float,), "max_abs_error": (float,)},
+    **{"latency_ms": {"median": float}, "input": _TENSOR, "output": _TENSOR},
+    "training": (_TRAINING,),
+}
 _PAGE = {"format": str, "path": str, "sha256": str, "litert": str, "bytes": int}
 _EXPORT = {
     **{"model_sha256": str, "artifacts": [_ARTIFACT], "left_out": dict},

@@ -194,9 +194,12 @@ def test_bad_input_leaves_the_weights_as_they_were(name, optimizer, written):
         for key, value in learner.weights().items():
             np.testing.assert_array_equal(value, before[key], err_msg=case)
     broken = {key: value.copy() for key, value in before.items()}
-    next(iter(broken.values())).flat[0] = np.nan
-    if optimizer == "sgd":
-        assert not learner.restore(broken)
+    for number in (np.nan, np.inf, -np.inf):
+        next(iter(broken.values())).flat[0] = number
+        with pytest.raises(UserError, match="must hold finite numbers"):
+            learner.restore(broken)
+        if optimizer == "sgd":  # momentum starts anew all the same
+            assert not learner._run["restore"](**broken)["restored"]
     # What comes next is as if nothing had happened: momentum is as it was too.
     losses = [one.train(after_x, after_y, 0.01) for one in (learner, untouched)]
     assert losses[0] == losses[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,6 +17,9 @@ from zoo.errors import RunError, UserError
 from zoo.models import build, watch
 
 RECIPES = [(m, r) for m in zoo.list_models() for r in zoo.list_recipes(m)]
+# Normalized by its batches, it makes rounding grow: to 2e-4 of the weights in 50 steps
+# of float32. That nothing but rounding differs, a test in float64 says.
+UNSTEADY = "allconv"
 # 480 examples: batches of 42, and of 18 at the end of a pass where it is kept.
 NUM_TRAIN, BATCH, STEPS = 480, 42, 50
 
@@ -43,11 +47,15 @@ def case(images, data_dir):
     """Makes the fields of a Config that trains 50 steps."""
 
     def make(model, recipe, run_dir, **fields):
-        regression = zoo.get_recipe(model, recipe).task == "regression"
+        settings = zoo.get_recipe(model, recipe)
+        regression = settings.task == "regression"
+        # Draws of dropout belong to a device.
+        without = {key: 0.0 for key in ("dropout",) if key in settings.model}
         return {
             "model": model,
             "recipe": recipe,
             "overrides": {
+                "model": settings.model | without,
                 "epochs": 2,
                 "batch_size": BATCH,
                 "steps_per_epoch": STEPS // 2,
@@ -107,11 +115,13 @@ def alone(case, tmp_path_factory):
     return train
 
 
-def check_equal(run, reference):
-    """All workers to the last bit; one device within rounding."""
+def check_equal(run, reference, *, rounding=True):
+    """All workers to the last bit; one device within rounding, where it is small."""
     for others in run.weights[1:]:
         for a, b in zip(run.weights[0], others, strict=True):
             np.testing.assert_array_equal(a, b)
+    if not rounding:
+        return
     distance = np.sqrt(
         sum(
             np.square(a - b).sum()
@@ -148,7 +158,7 @@ def test_two_workers_train_what_one_does(model, recipe, two_workers, alone):
         **{"name": "multi_worker", "replicas": 2, "workers": 2}
     }
     assert run.result["steps"] == STEPS
-    check_equal(run, alone(model, recipe))
+    check_equal(run, alone(model, recipe), rounding=model != UNSTEADY)
 
 
 @pytest.mark.slow
@@ -160,7 +170,8 @@ def test_three_workers_train_what_one_does(case, alone, tmp_path):
     }
     runs = train_together(3, tmp_path, cases)
     for model, recipe in models:
-        check_equal(runs[f"{model}-{recipe}"], alone(model, recipe))
+        run, one = runs[f"{model}-{recipe}"], alone(model, recipe)
+        check_equal(run, one, rounding=model != UNSTEADY)
 
 
 def test_two_workers_train_what_one_does_in_short(case, alone, tmp_path):
@@ -184,7 +195,35 @@ def test_two_devices_train_what_one_does(model, recipe, case, alone, tmp_path):
     outcome = training.run(Config(**fields))
     assert outcome.result["strategy"]["replicas"] == 2
     weights = zoo.load_run(outcome.run_dir).get_weights()
-    check_equal(Run([weights], outcome.result), alone(model, recipe))
+    run = Run([weights], outcome.result)
+    check_equal(run, alone(model, recipe), rounding=model != UNSTEADY)
+
+
+@pytest.mark.parametrize("model", zoo.list_models())
+def test_nothing_but_rounding_differs(model):
+    draw = np.random.default_rng(0)
+    x = draw.integers(0, 256, (32 * 20, 12, 12, 1)).astype(np.uint8)
+    y = draw.integers(0, 10, len(x))
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+    placements = [distribute.place(name) for name in ("one", "mirrored")]
+
+    def train(placement):
+        keras.utils.set_random_seed(3)
+        with placement.scope():
+            made = zoo.create_model(model, input_shape=(12, 12, 1), num_classes=10)
+        made.fit(batches, shuffle=False, verbose=0)
+        return np.concatenate([weights.ravel() for weights in made.get_weights()])
+
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        one, two = map(train, placements)
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+    assert two.dtype == np.float64
+    assert np.linalg.norm(two - one) < 1e-12 * np.linalg.norm(one)
 
 
 @pytest.mark.slow

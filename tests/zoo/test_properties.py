@@ -269,11 +269,11 @@ def edited(draw, original):
     return text[: draw(st.integers(0, len(text)))] if draw(st.booleans()) else text
 
 
-def checked(name, *, data_dir, image_size, num_examples, seed):
+def checked(name, *, data_dir, image_size, num_examples, seed, memory_limit):
     """Loads nothing, but looks at what it is given as ``sources.load`` does."""
     sources._check_image_size(image_size)
     sources.check_name(name, data_dir)
-    assert isinstance(num_examples, int) and isinstance(seed, int)
+    assert all(isinstance(n, int) for n in (num_examples, seed, memory_limit))
     return SimpleNamespace(spec=SimpleNamespace(fingerprint="digits/1.0.0"))
 
 

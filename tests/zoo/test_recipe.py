@@ -11,7 +11,7 @@ import pytest
 import zoo
 from zoo.errors import UserError
 from zoo.models.build import make_optimizer
-from zoo.recipe import OPTIMIZERS, Recipe
+from zoo.recipe import OPTIMIZERS, Recipe, parse_augment
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,16 @@ from zoo.recipe import OPTIMIZERS, Recipe
         ({"batch_size": True}, "--batch_size must be a whole number"),
         ({"learning_rate": "a"}, "--learning_rate must be a number. Received: 'a'"),
         ({"task": "ranking"}, "Unknown task 'ranking'"),
-        ({"augment": {"flp": 1.0}}, "Unknown augmentation 'flp'"),
+        ({"augment": {"flp": 1.0}}, "Unknown augmentation 'flp'.*Did you mean 'flip'"),
+        ({"augment": {"flip": 1.5}}, "flip .* must be a number, 0 to 1. Received: 1.5"),
+        ({"augment": {"shift": -0.1}}, "shift .* must be a number, 0 to 1. Received"),
+        (
+            {"augment": {"rotate": 181}},
+            "rotate .* in degrees.* 0 to 180. Received: 181",
+        ),
+        ({"augment": {"scale": math.nan}}, "scale .* must be a number.* Received: nan"),
+        ({"augment": {"crop": True}}, "crop .* must be a number.* Received: True"),
+        ({"augment": {"shear": "a"}}, "shear .* must be a number.* Received: 'a'"),
         ({"loss": "mse"}, "Unknown loss 'mse'. Known: auto, cross_entropy"),
     ],
 )
@@ -44,6 +53,24 @@ def test_a_value_out_of_range_is_explained(fields, message):
         Recipe(**fields)
     with pytest.raises(UserError, match=message):
         Recipe().override(**fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "strengths"),
+    [
+        ("none", {}),
+        ("shift=0.1, flip=.5", {"shift": 0.1, "flip": 0.5}),
+        ("rotate=1e1", {"rotate": 10.0}),
+    ],
+)
+def test_augmentation_is_read_from_the_command_line(text, strengths):
+    assert parse_augment(text) == strengths
+
+
+@pytest.mark.parametrize("text", ["", "flip", "flip=", "flip:1", "flip=1,", "=="])
+def test_what_is_no_augmentation_is_explained(text):
+    with pytest.raises(UserError, match=r"names with strengths.* Received: "):
+        parse_augment(text)
 
 
 def test_epochs_that_are_asked_for_are_passes_over_the_data():

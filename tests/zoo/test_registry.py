@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
+
+from tests.conftest import ROOT
 
 NEW_MODEL = '''
 """One dense layer."""
@@ -81,3 +84,24 @@ def test_importing_zoo_imports_neither_tensorflow_nor_numpy(command):
 
 def test_the_tests_themselves_run_on_a_supported_python():
     assert (3, 11) <= sys.version_info[:2] <= (3, 13)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "from zoo.models.tape import TapeModel",
+        "from zoo.models.convnet import ConvNet",
+        "import keras, zoo",
+        "import zoo, keras",
+    ],
+)
+def test_whatever_is_imported_first_everything_is_registered(first):
+    check = "print(keras.saving.get_registered_object('zoo>ConvNet').__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{first}; import keras; {check}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == "ConvNet\n", done.stderr

@@ -9,6 +9,8 @@ import json
 import keras
 import numpy as np
 import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
 
 import zoo
 from zoo import report, training
@@ -156,6 +158,46 @@ def test_evaluation_is_as_rare_as_asked_for_and_ends_with_the_last(config):
     outcome = training.run(config(eval_every=2))
     rows = list(csv.DictReader((outcome.run_dir / "metrics.csv").open()))
     assert [bool(row["val_loss"]) for row in rows] == [False, True, True]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Pieces of two photographs as a tree of images, like cifar10's in size."""
+    root = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    for name, image in zip(
+        ("china", "flower"), load_sample_images().images, strict=True
+    ):
+        # Trained on what is left in the picture, tested on what is right.
+        for split, number, columns in (
+            ("train", 300, (0, 360)),
+            ("test", 60, (400, 600)),
+        ):
+            directory = root / split / name
+            directory.mkdir(parents=True)
+            for i in range(number):
+                y, x = rng.integers(0, 380), rng.integers(*columns)
+                piece = Image.fromarray(image[y : y + 32, x : x + 32])
+                piece.save(directory / f"{i}.png")
+    return root
+
+
+@pytest.mark.parametrize("model", ["allconv", "convnet"])
+def test_photographs_are_learned_with_flips_and_colors(model, photographs, config):
+    changes = {"flip": 0.5, "crop": 0.2, "brightness": 0.1, "contrast": 0.2}
+    recipe = zoo.get_recipe(model)
+    outcome = training.run(
+        config(
+            model,
+            dataset=str(photographs),
+            overrides={
+                **{"epochs": 10, "batch_size": 40},
+                "augment": {**recipe.augment, **changes, "saturation": 0.3},
+            },
+        )
+    )
+    assert outcome.dataset.spec.input_shape == (32, 32, 3)
+    assert outcome.result["test"]["accuracy"] > 0.9
 
 
 @pytest.mark.parametrize(

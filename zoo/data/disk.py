@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,11 +22,12 @@ from zoo.errors import RunError
 
 
 class DiskImages:
-    """uint8 images (n, height, width, channels) in a file; a slice is an array.
+    """uint8 images (n, height, width, channels) in a file; a part of it is an array.
 
     Args:
         path: the file.
         shape: of all of them.
+        checksums: CRC-32 of each image, (n,).
 
     Raises:
         RunError: the file is not of that size, or cannot be opened.
@@ -35,9 +37,10 @@ class DiskImages:
     #: Why images could not be read, once that has happened.
     failure: RunError | None = None
 
-    def __init__(self, path: Path, shape: tuple[int, ...]):
+    def __init__(self, path: Path, shape: tuple[int, ...], checksums: np.ndarray):
         self.path = path
         self.shape = tuple(shape)
+        self._checksums = checksums
         self._size = int(np.prod(shape[1:]))
         try:
             self._file = path.open("rb", buffering=0)
@@ -55,10 +58,11 @@ class DiskImages:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: slice | int) -> np.ndarray:
+    def __getitem__(self, rows: slice | int | np.ndarray) -> np.ndarray:
         if isinstance(rows, slice):
-            return self.take(np.arange(*rows.indices(len(self))))
-        return self.take(np.array([rows]))[0]
+            rows = np.arange(*rows.indices(len(self)))
+        rows = np.asarray(rows)
+        return self.take(rows) if rows.ndim else self.take(rows[np.newaxis])[0]
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
@@ -73,19 +77,21 @@ class DiskImages:
             uint8 (batch, height, width, channels).
 
         Raises:
-            RunError: the file cannot be read to the end.
+            RunError: the file cannot be read to the end, or an image is damaged.
         """
         result = np.empty((len(indices), *self.shape[1:]), np.uint8)
         rows = result.reshape(len(indices), self._size)
         offsets = [int(i) * self._size for i in indices]
         for offset in offsets:  # all are asked for before the first one is waited for
             _advise(self._file.fileno(), offset, self._size, "POSIX_FADV_WILLNEED")
-        for row, offset in zip(rows, offsets, strict=True):
+        for index, row, offset in zip(indices, rows, offsets, strict=True):
             try:
                 done = os.preadv(self._file.fileno(), [row], offset)
                 reason = "it ends too early"
             except OSError as error:
                 done, reason = 0, error.strerror
+            if done == self._size and zlib.crc32(row) != self._checksums[index]:
+                done, reason = 0, f"the checksum of image {index} differs"
             if done != self._size:
                 raise RunError(
                     f"{self.path} cannot be read: {reason}. Delete it and run the same "
@@ -127,8 +133,8 @@ def read(images: Path, shape: tuple[int, ...]) -> Split:
     """
     labels = images.with_suffix(".npy")
     try:
-        y = np.load(labels, allow_pickle=False)
-        if y.shape != shape[:1] or y.dtype != np.int32:
+        table = np.load(labels, allow_pickle=False)
+        if table.shape != (shape[0], 2) or table.dtype != np.int64:
             raise ValueError
     except OSError as error:
         raise RunError(f"Cannot read {labels}: {error.strerror}.") from error
@@ -137,7 +143,8 @@ def read(images: Path, shape: tuple[int, ...]) -> Split:
             f"{labels} is damaged. Delete it and {images.name}, and both are written "
             "anew."
         ) from error
-    return Split(DiskImages(images, shape), y)
+    y, checksums = table.T
+    return Split(DiskImages(images, shape, checksums), y.astype(np.int32))
 
 
 def write(
@@ -148,7 +155,7 @@ def write(
     """Writes batches of images and labels to two files, whole or not at all.
 
     Args:
-        images: the file for ``DiskImages``; the labels' is beside it.
+        images: the file for ``DiskImages``; that of labels and checksums is beside it.
         batches: (images, labels).
         size: bytes of all images.
 
@@ -168,10 +175,12 @@ def write(
         with files.replacing(images) as beside:
             with beside.open("wb") as file:
                 for pixels, classes in batches:
-                    file.write(np.ascontiguousarray(pixels).data)
-                    every.append(classes)
+                    pixels = np.ascontiguousarray(pixels)
+                    file.write(pixels.data)
+                    checksums = [zlib.crc32(image) for image in pixels]
+                    every.append(np.stack([classes, checksums], axis=1))
             text = io.BytesIO()
-            np.save(text, np.concatenate(every), allow_pickle=False)
+            np.save(text, np.concatenate(every).astype(np.int64), allow_pickle=False)
             files.write_bytes(images.with_suffix(".npy"), text.getvalue())
     except OSError as error:
         raise RunError(

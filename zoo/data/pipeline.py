@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from zoo.data import augment
 from zoo.data.disk import DiskImages
+from zoo.data.draws import Rows
 from zoo.data.spec import Split
 from zoo.errors import UserError
 from zoo.recipe import Recipe
@@ -254,7 +255,7 @@ def reader(x: np.ndarray | DiskImages) -> Callable[[tf.Tensor], tf.Tensor]:
     return read
 
 
-def _rows(images: tf.Tensor, which: tf.Tensor, share: Share) -> augment.Rows:
+def _rows(images: tf.Tensor, which: tf.Tensor, share: Share) -> Rows:
     size = tf.shape(images)[0]
     return tf.cast(which, tf.int32) * size, size * share.of
 

@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 import operator
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,8 +62,12 @@ def read_images(
         on_disk = memory.beyond(shapes, memory_limit)
         memory.require(itertools.compress(shapes, map(operator.not_, on_disk)), name)
         train, test = (
-            (_decoded if stays else _read_split)(builder, split, keys, target, resized)
-            for split, stays in zip(splits, on_disk, strict=True)
+            _decoded(builder, role, split, keys, target, resized)
+            if stays
+            else _read_split(builder, split, keys, target, resized)
+            for role, split, stays in zip(
+                ("train", "test"), splits, on_disk, strict=True
+            )
         )
     except tf.errors.OpError as error:
         raise _damaged(name, builder, error) from error
@@ -287,14 +290,15 @@ def _read_split(
 
 def _decoded(
     builder: Any,
+    role: str,
     split: str,
     keys: tuple[str, str],
     shape: tuple[int, int, int],
     resized: bool,
 ) -> Split:
     """Returns a split whose images stay on disk, decoded once beside the records."""
-    name = "x".join(map(str, shape)) + "-" + re.sub(r"\W+", "-", split).strip("-")
-    images = Path(builder.data_dir) / "decoded" / f"{name}.bin"
+    name = f"{'x'.join(map(str, shape))}-{role}.bin"
+    images = Path(builder.data_dir) / "decoded" / name
     count = builder.info.splits[split].num_examples
     if not images.exists():
         with prepare.lock(Path(builder.data_dir_root), builder.name):

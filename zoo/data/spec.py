@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -54,6 +55,11 @@ class Split:
 
     x: np.ndarray
     y: np.ndarray
+
+    def blocks(self, size: int = 500) -> Iterator[np.ndarray]:
+        """Yields x in parts, in order: all of it may be larger than memory."""
+        for first in range(0, len(self.y), size):
+            yield self.x[first : first + size]
 
 
 @dataclasses.dataclass(frozen=True)

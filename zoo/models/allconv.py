@@ -15,18 +15,38 @@ from zoo.models.tape import TapeModel
 from zoo.recipe import Recipe
 from zoo.registry import register
 
+_DEFAULT = Recipe(
+    augment={
+        **{"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
+        "elastic": 0.03,
+    },
+    optimizer="adamw",
+    learning_rate=0.01,
+    weight_decay=1e-2,
+    schedule="cosine",
+    warmup=0.1,
+    batch_size=128,
+    epochs=12,
+    min_steps=600,
+    steps_per_execution=5,
+)
+
 RECIPES = {
-    "default": Recipe(
-        augment={"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
+    "default": _DEFAULT,
+    "best": _DEFAULT.override(epochs=40, min_steps=1500),
+    # 99% on MNIST in the least time: fewer filters, 1.3 passes over the data.
+    "fast": Recipe(
+        model={"filters": [16, 24, 32, 48, 64]},
+        augment={"shift": 0.05},
         optimizer="adamw",
-        learning_rate=5e-3,
+        learning_rate=0.02,
         weight_decay=1e-2,
         schedule="cosine",
-        warmup=0.1,
-        batch_size=128,
-        epochs=12,
-        min_steps=1000,
-        steps_per_execution=5,
+        warmup=0.2,
+        batch_size=96,
+        epochs=1,
+        steps_per_epoch=800,
+        steps_per_execution=20,
     ),
 }
 
@@ -83,7 +103,10 @@ class AllConv(TapeModel):
             kernel_initializer="he_normal",
             name="conv",
         )
-        norm = keras.layers.BatchNormalization(momentum=self.momentum, name="norm")
+        # Synchronized: several devices train what one does with the whole batch.
+        norm = keras.layers.BatchNormalization(
+            momentum=self.momentum, synchronized=True, name="norm"
+        )
         return keras.Sequential([conv, norm, keras.layers.ReLU(name="relu")], name=name)
 
     def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:

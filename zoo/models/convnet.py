@@ -11,19 +11,25 @@ from zoo.models.tape import TapeModel
 from zoo.recipe import Recipe, initializer
 from zoo.registry import register
 
+_DEFAULT = Recipe(
+    augment={
+        **{"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
+        "elastic": 0.03,
+    },
+    optimizer="adamw",
+    learning_rate=2e-3,
+    weight_decay=1e-2,
+    schedule="cosine",
+    warmup=0.05,
+    batch_size=256,
+    epochs=25,
+    min_steps=300,
+    steps_per_execution=5,
+)
+
 RECIPES = {
-    "default": Recipe(
-        augment={"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
-        optimizer="adamw",
-        learning_rate=1e-3,
-        weight_decay=1e-2,
-        schedule="cosine",
-        warmup=0.05,
-        batch_size=128,
-        epochs=6,
-        min_steps=300,
-        steps_per_execution=5,
-    ),
+    "default": _DEFAULT,
+    "best": _DEFAULT.override(epochs=60, min_steps=600, model={"dropout": 0.2}),
     # The tutorial's reduce_mean is of a scalar: its loss is a sum over the batch.
     "tutorial": Recipe(
         task="classification",

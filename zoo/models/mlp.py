@@ -11,17 +11,24 @@ from zoo.models.tape import TapeModel
 from zoo.recipe import Recipe, initializer
 from zoo.registry import register
 
+_DEFAULT = Recipe(
+    augment={"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
+    optimizer="adamw",
+    learning_rate=2e-3,
+    weight_decay=1e-2,
+    schedule="cosine",
+    batch_size=128,
+    epochs=60,
+    min_steps=1000,
+    steps_per_execution=25,
+)
+
 RECIPES = {
-    "default": Recipe(
-        augment={"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
-        optimizer="adamw",
-        learning_rate=2e-3,
-        weight_decay=1e-2,
-        schedule="cosine",
-        batch_size=128,
-        epochs=20,
-        min_steps=1000,
-        steps_per_execution=25,
+    "default": _DEFAULT,
+    "best": _DEFAULT.override(
+        model={"hidden": [1024, 512]},
+        augment={**_DEFAULT.augment, "elastic": 0.03},
+        batch_size=256,
     ),
     # On plain tensors: weights by hand, squares against one-hot labels.
     "tutorial_low_level": Recipe(

@@ -109,7 +109,10 @@ class TapeModel(keras.Model):
             reported = self.watch.report(reported, gradients, self.optimizer)
         self._loss_tracker.update_state(reported, sample_weight=tf.shape(x)[0])
         if self.report_gradient_norm:
-            self.gradient_norm.update_state(self._gradient_norm(gradients))
+            norm = self._gradient_norm(gradients)
+            # Of a step that is skipped to halve the loss scale there is none.
+            counts = tf.math.is_finite(norm) | (self.optimizer.scale_loss(1.0) <= 1.0)
+            self.gradient_norm.update_state(tf.where(counts, norm, 0.0), counts)
         self.optimizer.apply(gradients, self.trainable_weights)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import export
 import zoo
-from zoo import training
+from zoo import evaluation, training
 from zoo.config import Config, parse_memory_limit
 from zoo.data import disk, memory, pipeline
 from zoo.errors import RunError, UserError
@@ -90,7 +91,46 @@ def test_a_file_that_was_cut_is_named(large, tmp_path):
     path = tmp_path / "cut.bin"
     path.write_bytes(large.train.x.path.read_bytes()[:-1])
     with pytest.raises(RunError, match=r"cut.bin is damaged: it has .* Delete it"):
-        disk.DiskImages(path, large.train.x.shape)
+        disk.DiskImages(path, large.train.x.shape, np.zeros(1437))
+
+
+def test_a_bit_that_flipped_is_named(large, tmp_path):
+    path = tmp_path / "flipped.bin"
+    content = bytearray(large.train.x.path.read_bytes())
+    content[7 * 784 + 300] ^= 1
+    path.write_bytes(content)
+    labels = large.train.x.path.with_suffix(".npy")
+    path.with_suffix(".npy").write_bytes(labels.read_bytes())
+    split = disk.read(path, large.train.x.shape)
+    np.testing.assert_array_equal(split.x[:7], large.train.x[:7])
+    with pytest.raises(RunError, match=r"flipped.bin .* checksum of image 7 differs"):
+        split.x[5:9]
+
+
+def test_parts_are_those_of_an_array(large, digits):
+    for rows in (0, -1 % 1437, slice(3, 40, 5), np.array([9, 2, 2]), np.array(4)):
+        np.testing.assert_array_equal(large.train.x[rows], digits.train.x[rows])
+    blocks = list(large.train.blocks(600))
+    assert [len(block) for block in blocks] == [600, 600, 237]
+    np.testing.assert_array_equal(np.concatenate(blocks), digits.train.x)
+
+
+def test_a_run_on_disk_is_exported_and_evaluated(tmp_path, data_dir):
+    run = training.run(
+        Config(
+            model="linear",
+            dataset="digits",
+            overrides={"epochs": 30},
+            data_dir=str(data_dir),
+            run_dir=str(tmp_path / "run"),
+            memory_limit=1000,
+        )
+    )
+    assert isinstance(run.dataset.test.x, disk.DiskImages)
+    formats = ("tflite", "tflite_trainable")
+    export.export_run(run.run_dir, formats, dataset=run.dataset)
+    found = evaluation.evaluate(str(run.run_dir), None)
+    assert found["accuracy"] == pytest.approx(run.result["test"]["accuracy"])
 
 
 def tree(path, pixels, labels):
@@ -241,6 +281,7 @@ def test_memory_limits_are_sizes():
     assert parse_memory_limit("8G") == 8 * 10**9
     assert parse_memory_limit("1.5gb") == 15 * 10**8
     assert parse_memory_limit("500M") == 5 * 10**8
-    for text in ("", "0", "-1", "8 apples", "nan"):
-        with pytest.raises(UserError, match="--memory_limit must be a size"):
+    assert parse_memory_limit("8000000000") == 8 * 10**9
+    for text in ("", "0", "-1", "8 apples", "nan", "0.5", "0.0001K", "1.2.3", "9" * 30):
+        with pytest.raises(UserError, match="--memory_limit must be a number of bytes"):
             parse_memory_limit(text)

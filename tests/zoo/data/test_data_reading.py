@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from zoo.data import sources
 from zoo.data.builders.arrays import ContentsBuilder, ContentsConfig
+from zoo.data.disk import DiskImages
 from zoo.data.spec import Contents, Split
 from zoo.errors import RunError, UserError
 
@@ -104,6 +105,19 @@ def test_images_of_many_sizes(data_dir):
     assert sorted(values[:, 0, 0, 0]) == [10 * i for i in range(10)]
     resized = sources.load("sizes", data_dir=data_dir, image_size=(3, 9))
     assert resized.train.x.shape == (8, 3, 9, 3)
+
+
+def test_both_parts_of_one_split_are_read_from_disk(data_dir):
+    fake(data_dir, "halves", {"train": 10})
+    kept, read = (
+        sources.load("halves/only", data_dir=data_dir, memory_limit=limit)
+        for limit in (None, 10)
+    )
+    for part in ("train", "test"):
+        split = getattr(read, part)
+        assert isinstance(split.x, DiskImages)
+        np.testing.assert_array_equal(split.x[:], getattr(kept, part).x)
+        np.testing.assert_array_equal(split.y, getattr(kept, part).y)
 
 
 def test_damaged_records(data_dir):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -62,7 +64,9 @@ def test_a_loss_is_found(line):
 def mixed():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
-    yield lambda: zoo.create_model("mlp", input_shape=(8, 8, 1), num_classes=10)
+    yield functools.partial(
+        zoo.create_model, "mlp", input_shape=(8, 8, 1), num_classes=10
+    )
     keras.config.set_dtype_policy(before)
 
 
@@ -73,7 +77,7 @@ def images(count=64):
 
 
 def test_a_step_that_is_skipped_to_halve_the_loss_scale_is_not_bad(mixed):
-    model = mixed()
+    model = mixed(report_gradient_norm=True)
     optimizer = keras.optimizers.LossScaleOptimizer(
         keras.optimizers.SGD(0.01), initial_scale=2.0**30
     )
@@ -84,6 +88,10 @@ def test_a_step_that_is_skipped_to_halve_the_loss_scale_is_not_bad(mixed):
     taken = int(optimizer.inner_optimizer.iterations)
     assert 0 < taken < 16  # some were skipped: the scale was too large for float16
     assert model.watch.seen().steps == 16
+    # The mean over the steps that were taken.
+    norm = model.get_metrics_result()["gradient_norm"]
+    assert 0 < float(norm) < 100
+    assert float(model.gradient_norm.count) == taken
     assert all(np.isfinite(weights).all() for weights in model.get_weights())
 
 

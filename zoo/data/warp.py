@@ -1,0 +1,185 @@
+"""Random changes of shape: affine and elastic, on whole batches, in one sampling.
+
+Images are uint8 or float (batch, height, width, channels); what is outside of them is
+black.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.data import draws
+from zoo.data.draws import Rows
+
+# Of the Gaussian that smooths an elastic field, as a share of height and width: the 4
+# of 28 pixels of Simard et al.
+ELASTIC_SIGMA = 1 / 7
+
+
+def warp(
+    images: tf.Tensor,
+    seed: tf.Tensor,
+    rows: Rows | None = None,
+    *,
+    shift: float = 0.0,
+    rotate: float = 0.0,
+    scale: float = 0.0,
+    shear: float = 0.0,
+    crop: float = 0.0,
+    elastic: float = 0.0,
+) -> tf.Tensor:
+    """Moves the pixels of each image around its center, bilinearly.
+
+    The strengths are those of ``zoo.recipe.AUGMENTATIONS``. ``elastic`` is the field of
+    Simard et al. 2003, "Best Practices for Convolutional Neural Networks Applied to
+    Visual Document Analysis".
+
+    Args:
+        images: (batch, height, width, channels), all but the batch known beforehand.
+        seed: int (2,).
+        rows: where they lie in the batch that is drawn for; None for all of it.
+
+    Returns:
+        float32 images of the same shape.
+    """
+    batch, (height, width) = draws.whole(images, rows), images.shape[1:3]
+    transforms = affine_transforms(
+        batch,
+        height,
+        width,
+        seed,
+        shift=shift,
+        rotate=rotate,
+        scale=scale,
+        shear=shear,
+        crop=crop,
+    )
+    transforms = draws.part(transforms, images, rows)
+    if not elastic:
+        # The fastest way, by far; but it knows no fields.
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=tf.cast(images, tf.float32),
+            transforms=transforms,
+            output_shape=[height, width],
+            fill_value=0.0,
+            interpolation="BILINEAR",
+            fill_mode="CONSTANT",
+        )
+    x, y = apply_affine(transforms, height, width)
+    # A stream of its own: affine draws from the seed itself.
+    field = elastic_field(batch, height, width, tf.random.fold_in(seed, 1))
+    dx, dy = tf.unstack(draws.part(field, images, rows), axis=1)
+    return sample(images, x + (elastic * width) * dx, y + (elastic * height) * dy)
+
+
+def affine_transforms(
+    batch: tf.Tensor,
+    height: int,
+    width: int,
+    seed: tf.Tensor,
+    *,
+    shift: float = 0.0,
+    rotate: float = 0.0,
+    scale: float = 0.0,
+    shear: float = 0.0,
+    crop: float = 0.0,
+) -> tf.Tensor:
+    """Draws for each image where its pixels come from.
+
+    Returns:
+        float32 (batch, 8), as ``tf.raw_ops.ImageProjectiveTransformV3`` takes them:
+        output to input coordinates.
+    """
+    drawn = tf.random.stateless_uniform((10, batch), seed, -1.0, 1.0)
+    # Numbers that are known are multiplied first: tf.data's graphs would do so anyway,
+    # and round differently from what is run eagerly.
+    down, right = drawn[0] * (shift * height), drawn[1] * (shift * width)
+    angle = drawn[2] * (rotate * math.pi / 180)
+    # Sizes are drawn evenly on a log scale: half as likely larger as smaller.
+    size_x = tf.exp(drawn[3] * math.log1p(scale))
+    size_y = tf.exp(drawn[4] * math.log1p(scale))
+    slant = drawn[5] * shear
+    # What a crop leaves fills the image again.
+    left_x = 1 - (drawn[6] + 1) * (crop / 2)
+    left_y = 1 - (drawn[7] + 1) * (crop / 2)
+    center_x, center_y = (width - 1) / 2, (height - 1) / 2
+    right -= drawn[8] * ((1 - left_x) * center_x)
+    down -= drawn[9] * ((1 - left_y) * center_y)
+    # From output to input coordinates, (x, y) about the center.
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    a, b = cos / size_x, (slant * cos - sin) / size_y
+    c, d = sin / size_x, (slant * sin + cos) / size_y
+    from_x, from_y = left_x * center_x + right, left_y * center_y + down
+    zero = tf.zeros_like(a)
+    return tf.stack(
+        [
+            *(a * left_x, b * left_y, center_x - a * from_x - b * from_y),
+            *(c * left_x, d * left_y, center_y - c * from_x - d * from_y),
+            *(zero, zero),
+        ],
+        axis=1,
+    )
+
+
+def apply_affine(
+    transforms: tf.Tensor, height: int, width: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns x and y (batch, height, width) of where each pixel comes from."""
+    a, b, dx, c, d, dy, _, _ = tf.unstack(transforms[:, :, None, None], axis=1)
+    x = np.arange(width, dtype=np.float32)
+    y = np.arange(height, dtype=np.float32)[:, None]
+    return a * x + (b * y + dx), c * x + (d * y + dy)
+
+
+def elastic_field(
+    batch: tf.Tensor, height: int, width: int, seed: tf.Tensor
+) -> tf.Tensor:
+    """Draws smooth fields, of mean 0 and variance 1 at every pixel.
+
+    Returns:
+        float32 (batch, 2, height, width): x and y of noise, smoothed by a Gaussian.
+    """
+    noise = tf.random.stateless_normal((batch, 2, height, width), seed)
+    return _gaussian(height) @ noise @ _gaussian(width).T
+
+
+def _gaussian(size: int) -> np.ndarray:
+    """Returns the matrix (size, size) that smooths and keeps the variance."""
+    place = np.arange(size) / (size * ELASTIC_SIGMA)
+    weights = np.exp(-((place[:, None] - place) ** 2) / 2)
+    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+    return weights.astype(np.float32)
+
+
+def sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Looks images up between their pixels, bilinearly.
+
+    Args:
+        images: (batch, height, width, channels).
+        x: float32 (batch, rows, columns), in pixels from the left.
+        y: float32 (batch, rows, columns), in pixels from the top.
+
+    Returns:
+        float32 (batch, rows, columns, channels).
+    """
+    height, width, channels = images.shape[1:]
+    # A black border, so that every place has four neighbors.
+    flat = tf.reshape(tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]]), [-1, channels])
+    x = tf.clip_by_value(x + 1, 0.0, width + 1.0)
+    y = tf.clip_by_value(y + 1, 0.0, height + 1.0)
+    left = tf.minimum(tf.cast(x, tf.int32), width)
+    top = tf.minimum(tf.cast(y, tf.int32), height)
+    first = tf.range(tf.shape(images)[0])[:, None, None] * (height + 2)
+    index = (first + top) * (width + 2) + left
+
+    def neighbor(step: int) -> tf.Tensor:
+        return tf.cast(tf.gather(flat, index + step), tf.float32)
+
+    right = (x - tf.cast(left, tf.float32))[..., None]
+    down = (y - tf.cast(top, tf.float32))[..., None]
+    upper = neighbor(0) * (1 - right) + neighbor(1) * right
+    lower = neighbor(width + 2) * (1 - right) + neighbor(width + 3) * right
+    return upper * (1 - down) + lower * down
