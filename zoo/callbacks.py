@@ -18,12 +18,10 @@ from zoo.data.pipeline import Plan, TrainingBatches
 from zoo.data.spec import Dataset
 from zoo.distribute import Placement
 from zoo.errors import Interrupted, RunError, UserError
-from zoo.interrupts import Stop
+from zoo.interrupts import SIGNALS, Stop
 from zoo.models.tape import TapeModel
 from zoo.models.watch import Watch
 from zoo.rundir import RunDir
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Bookkeeper(keras.callbacks.Callback):
@@ -179,7 +177,7 @@ class Bookkeeper(keras.callbacks.Callback):
         alone = self._placement.workers == 1
         if not (alone or by_step or epoch_ends or ask or self.step >= self._ask_at):
             return False
-        mine = [int(self._stop.signal == number) for number in _SIGNALS]
+        mine = [int(self._stop.signal == number) for number in SIGNALS]
         now = time.perf_counter()
         steps_per_second = (self.step - self._asked_at) / max(now - self._asked_then, 1)
         self._asked_at, self._asked_then = self.step, now
@@ -188,7 +186,7 @@ class Bookkeeper(keras.callbacks.Callback):
             from_chief = [0, 0]
         due, wait, *stops = self._placement.total([*from_chief, *mine])
         self._ask_at = self.step + wait
-        for number, asked in zip(_SIGNALS, stops, strict=True):
+        for number, asked in zip(SIGNALS, stops, strict=True):
             if asked:
                 self._asked = number
         return bool(due or any(stops))

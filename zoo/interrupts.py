@@ -8,7 +8,8 @@ import signal
 import threading
 from collections.abc import Iterator
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: What asks for a stop.
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
@@ -38,7 +39,7 @@ def noticed() -> Iterator[Stop]:
         stop.signal = stop.signal or number
 
     kept = (signal.SIG_IGN, None)
-    taken = [number for number in _SIGNALS if signal.getsignal(number) not in kept]
+    taken = [number for number in SIGNALS if signal.getsignal(number) not in kept]
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     # Python runs handlers between two steps only; their numbers it writes at once.

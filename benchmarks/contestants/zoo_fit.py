@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import tempfile
 import time
 from typing import Any
 
@@ -88,18 +87,3 @@ class Training:
             self.batches.dataset, shuffle=False, verbose=0, callbacks=[*callbacks]
         )
         return time.perf_counter() - began
-
-
-def prepare(model_name: str, steps: str, recipe_name: str, augmented: str):
-    """Returns a function that trains ``steps`` steps and answers with the seconds."""
-    overrides = {} if augmented == "augmented" else {"augment": {}}
-    training = Training(model_name, recipe_name, steps=int(steps), **overrides)
-    directory = tempfile.TemporaryDirectory()
-    keeper = training.keeper(pathlib.Path(directory.name))
-
-    def work() -> float:
-        assert directory  # removed with the process
-        keeper.step = 0
-        return training.epoch(keeper)
-
-    return work

@@ -59,8 +59,7 @@ def read_images(
         shapes = [
             (builder.info.splits[split].num_examples, *target) for split in splits
         ]
-        on_disk = memory.beyond(shapes, memory_limit)
-        memory.require(itertools.compress(shapes, map(operator.not_, on_disk)), name)
+        on_disk = _stay_on_disk(shapes, memory_limit, name)
         train, test = (
             _decoded(builder, role, split, keys, target, resized)
             if stays
@@ -151,8 +150,7 @@ def read_streamed(
             f"{about} is damaged. Delete {directory}, and it is written anew."
         ) from error
     splits = [disk.read(path, shape) for path, shape in zip(paths, shapes, strict=True)]
-    on_disk = memory.beyond(shapes, memory_limit)
-    memory.require(itertools.compress(shapes, map(operator.not_, on_disk)), name)
+    on_disk = _stay_on_disk(shapes, memory_limit, name)
     train, test = (
         split if stays else Split(split.x[:], split.y)
         for split, stays in zip(splits, on_disk, strict=True)
@@ -169,6 +167,15 @@ def read_streamed(
         num_test=len(test.y),
     )
     return Dataset(spec, train, test)
+
+
+def _stay_on_disk(
+    shapes: list[tuple[int, ...]], memory_limit: int | None, name: str
+) -> list[bool]:
+    """Returns which splits are beyond the limit; the others must fit in memory."""
+    on_disk = memory.beyond(shapes, memory_limit)
+    memory.require(itertools.compress(shapes, map(operator.not_, on_disk)), name)
+    return on_disk
 
 
 def _in_batches(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
