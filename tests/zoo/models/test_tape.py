@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import zoo
 from tests.zoo.models.test_models import RECIPES, examples, size_for
+from zoo import distribute
 
 
 def stock(model):
@@ -128,7 +129,7 @@ def test_two_replicas_report_the_loss_of_one():
         return model.fit(data, epochs=2, verbose=0).history, model.get_weights()
 
     one, one_weights = train()
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    with distribute.place("mirrored").scope():
         two, two_weights = train()
     assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
     assert one["accuracy"] == pytest.approx(two["accuracy"])
