@@ -2,6 +2,7 @@
 # make test                         tests, but for what is marked slow
 # make test-slow                    tests what is
 # make soak                         tests for an hour; writes its table into BUILD.md
+# make results                      trains for hours; rewrites the tables of results
 # All install first.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ ARGS ?= --model=convnet
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: train test test-slow soak lint clean
+.PHONY: train test test-slow soak results lint clean
 
 train: $(VENV)/installed
 	@$(RUN) train.py $(ARGS)
@@ -22,6 +23,9 @@ test-slow: $(VENV)/installed
 
 soak: $(VENV)/installed
 	@$(RUN) -m tests.soak $(SOAK)
+
+results: $(VENV)/installed
+	@$(RUN) -m benchmarks.accuracy $(RESULTS)
 
 lint: $(VENV)/installed
 	@$(RUN) -m ruff check .

@@ -15,9 +15,10 @@ import pytest
 import yaml
 
 import zoo
-from benchmarks import document, exports, personalize
+from benchmarks import accuracy, document, personalize
 from export.formats import FORMATS
 from tests.conftest import ROOT
+from zoo import results
 from zoo.errors import UserError
 
 README = (ROOT / "README.md").read_text()
@@ -179,20 +180,30 @@ def test_the_manifest_of_the_training_operator(tmp_path):
 def test_a_table_is_written_between_its_markers(tmp_path):
     path = tmp_path / "a.md"
     path.write_text("before\n<!-- t -->\nold\n<!-- /t -->\nafter\n")
-    record = {
-        "path": "tflite/model_int8.tflite",
-        "bytes": 1234567,
-        "accuracy": 0.98765,
-        "accuracy_drop": 0.05,
-        "latency_ms": {"median": 0.123},
-    }
-    text = exports.table([{"model": "mlp", "artifacts": [record]}])
-    document.rewrite(path, "t", text)
-    written = path.read_text()
-    assert "old" not in written
-    assert written.startswith("before\n<!-- t -->\n| model |")
-    assert written.endswith("<!-- /t -->\nafter\n")
-    row = "`tflite/model_int8.tflite` | 1,234,567 | 98.77% | +0.05 points | 0.12 |"
-    assert f"| mlp | {row}" in written
+    document.rewrite(path, "t", "new\n")
+    assert path.read_text() == "before\n<!-- t -->\nnew\n<!-- /t -->\nafter\n"
     with pytest.raises(UserError, match="has no markers <!-- u -->"):
-        document.rewrite(path, "u", text)
+        document.rewrite(path, "u", "new\n")
+
+
+def test_the_tables_of_results_are_those_of_the_csv():
+    rows = results.load()
+    keys = [(row.model, row.recipe, row.dataset) for row in rows]
+    assert keys == accuracy.combinations(None)
+    for name, text in {
+        "results": accuracy.table(rows),
+        "files": accuracy.files_table(rows),
+    }.items():
+        assert f"<!-- {name} -->\n{text}<!-- /{name} -->" in README
+
+
+@pytest.mark.parametrize("row", results.load(), ids=lambda r: f"{r.model}-{r.recipe}")
+def test_a_result_is_of_the_recipe_as_it_is(row):
+    assert row.seeds == len(accuracy.SEEDS)
+    assert row.lowest <= row.accuracy <= row.highest
+    recipe = zoo.get_recipe(row.model, row.recipe)
+    model = zoo.create_model(
+        row.model, input_shape=(28, 28, 1), num_classes=10, **recipe.model
+    )
+    assert model.count_params() == row.parameters
+    assert row.artifacts.keys() == set(results.ARTIFACTS)

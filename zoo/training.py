@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import os
 import pathlib
 import platform
 import shlex
@@ -239,6 +240,7 @@ def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
         "test": tested,
         "train_seconds": round(keeper.seconds, 3),
         "examples_per_second": round(plan.examples_until(plan.steps) / keeper.seconds),
+        "cpus": _cpus(),
         "versions": _versions(),
     }
     if job.dataset.spec.task == "regression":
@@ -361,6 +363,13 @@ def _describe(job: Job, identity: dict[str, Any]) -> dict[str, Any]:
 def _command() -> str:
     program, *arguments = sys.argv
     return shlex.join(["python", pathlib.Path(program).name, *arguments])
+
+
+def _cpus() -> int:
+    """Returns the number of CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _versions() -> dict[str, str]:

@@ -1,0 +1,170 @@
+"""Trains what the table of results has, collects it, and rewrites the README.
+
+    python -m benchmarks.accuracy                   everything; goes on where it stopped
+    python -m benchmarks.accuracy --only=mlp        one model
+    python -m benchmarks.accuracy --collect         what is in runs/results already
+
+Three seeds each, on MNIST from $MNIST_DIR and on digits; the first one is exported,
+after all trainings.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+import zoo
+from benchmarks import document
+from zoo import cli, results
+from zoo.errors import RunError, UserError
+from zoo.rundir import RunDir
+
+ROOT = pathlib.Path(__file__).parents[1]
+RUNS = ROOT / "runs" / "results"
+SEEDS = (0, 1, 2)
+# Recipes that repeat the tutorials are compared with them, not ranked.
+RECIPES = ("default", "best", "fast")
+DATASETS = ("mnist", "digits")
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("only", None, "Model to train; default: all.")
+flags.DEFINE_bool("collect", False, "Train nothing: read what there is.")
+
+
+def combinations(only: str | None) -> list[tuple[str, str, str]]:
+    """Returns what belongs into the table: (model, recipe, dataset)."""
+    return [
+        (model, recipe, dataset)
+        for model, dataset in itertools.product(zoo.list_models(), DATASETS)
+        for recipe in zoo.list_recipes(model)
+        if recipe in RECIPES
+        and only in (None, model)
+        and (recipe == "default" or dataset == "mnist")
+    ]
+
+
+def run_dir(model: str, recipe: str, dataset: str, seed: int) -> RunDir:
+    """Returns where a training of the table is kept."""
+    return RunDir(RUNS / f"{model}-{recipe}-{dataset}-seed{seed}")
+
+
+def train(model: str, recipe: str, dataset: str, seed: int) -> None:
+    """Runs train.py, which does nothing where that was done before."""
+    source = os.environ.get("MNIST_DIR", "mnist") if dataset == "mnist" else dataset
+    flags = {"model": model, "recipe": recipe, "dataset": source, "seed": seed}
+    flags |= {"run_dir": run_dir(model, recipe, dataset, seed).path, "export": "none"}
+    run("train.py", *(f"--{name}={value}" for name, value in flags.items()))
+
+
+def export(model: str, recipe: str, dataset: str) -> None:
+    """Exports the training of the first seed, unless that was done before."""
+    first = run_dir(model, recipe, dataset, SEEDS[0])
+    if first.read_export() is None:
+        run("-m", "export", f"--run_dir={first.path}")
+
+
+def run(*command: str) -> None:
+    """Runs Python in the project.
+
+    Raises:
+        RunError: it failed.
+    """
+    if subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
+        raise RunError(f"Failed, see above: python {' '.join(command)}")
+
+
+def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
+    """Returns a row of the table; None unless all seeds are there."""
+    runs = [run_dir(model, recipe, dataset, seed) for seed in SEEDS]
+    if not all(run.finished for run in runs):
+        return None
+    found = [run.read_result() for run in runs]
+    accuracies = [result["test"]["accuracy"] for result in found]
+    export = runs[0].read_export() or {"artifacts": []}
+    started = max(run.read_config()["started"] for run in runs)
+    return results.Result(
+        **{"model": model, "recipe": recipe, "dataset": dataset, "seeds": len(runs)},
+        accuracy=round(statistics.mean(accuracies), 6),
+        lowest=round(min(accuracies), 6),
+        highest=round(max(accuracies), 6),
+        parameters=found[0]["num_params"],
+        seconds=round(found[0]["train_seconds"], 1),
+        cpus=found[0]["cpus"],
+        artifacts={
+            record["name"]: results.Artifact(
+                record["bytes"],
+                round(record["accuracy"], 6),
+                round(record["latency_ms"]["median"], 4),
+            )
+            for record in export["artifacts"]
+            if record["name"] in results.ARTIFACTS
+        },
+        tensorflow=found[0]["versions"]["tensorflow"],
+        keras=found[0]["versions"]["keras"],
+        date=started[:10],
+    )
+
+
+def table(rows: Sequence[results.Result]) -> str:
+    """Returns the README's table of trainings, in Markdown."""
+    lines = [
+        "| model | recipe | dataset | test accuracy | lowest to highest | parameters "
+        "| training |\n",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: |\n",
+    ]
+    for row in rows:
+        lines.append(
+            f"| `{row.model}` | `{row.recipe}` | {row.dataset} | {row.accuracy:.2%} | "
+            f"{row.lowest:.2%} to {row.highest:.2%} | {row.parameters:,} | "
+            f"{row.seconds:.0f} s, {row.cpus} CPU{'s' if row.cpus > 1 else ''} |\n"
+        )
+    return "".join(lines)
+
+
+def files_table(rows: Sequence[results.Result]) -> str:
+    """Returns the README's table of what the default recipes export, in Markdown."""
+    lines = [
+        "| model | file | bytes | test accuracy | ms, one thread |\n",
+        "| --- | --- | ---: | ---: | ---: |\n",
+    ]
+    for row in rows:
+        if (row.recipe, row.dataset) != ("default", "mnist"):
+            continue
+        for name, artifact in row.artifacts.items():
+            lines.append(
+                f"| `{row.model}` | `{name}` | {artifact.bytes:,} | "
+                f"{artifact.accuracy:.2%} | {artifact.ms:.3f} |\n"
+            )
+    return "".join(lines)
+
+
+def main(argv: list[str]) -> None:
+    """Trains, collects and writes."""
+    if rest := cli.parse_flags(argv, __doc__):
+        raise UserError(f"Only flags are taken. Received: {' '.join(rest)}.")
+    if FLAGS.only:
+        zoo.list_recipes(FLAGS.only)  # raises UserError if there is no such model
+    if not FLAGS.collect:
+        for key, seed in itertools.product(combinations(FLAGS.only), SEEDS):
+            train(*key, seed)
+        for key in combinations(FLAGS.only):
+            export(*key)
+    before = {(row.model, row.recipe, row.dataset): row for row in results.load()}
+    rows = []
+    for key in combinations(None):
+        if row := collect(*key) or before.get(key):
+            rows.append(row)
+    results.save(rows)
+    document.rewrite(ROOT / "README.md", "results", table(rows))
+    document.rewrite(ROOT / "README.md", "files", files_table(rows))
+
+
+if __name__ == "__main__":
+    cli.main(main)

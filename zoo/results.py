@@ -1,0 +1,107 @@
+"""What trainings of the zoo came to: zoo/results.csv, which `make results` writes."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import pathlib
+
+from zoo import files
+
+PATH = pathlib.Path(__file__).with_name("results.csv")
+#: Artifacts of an export, in the order of the table's columns.
+ARTIFACTS = ("saved_model", "float32", "float16", "dynamic", "int8", "int16x8")
+
+
+@dataclasses.dataclass(frozen=True)
+class Artifact:
+    """An exported file: bytes, accuracy on the test split, ms per image, one thread."""
+
+    bytes: int
+    accuracy: float
+    ms: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What one recipe of one model reached on one dataset, over some seeds.
+
+    Attributes:
+        model: name of the architecture.
+        recipe: name of its recipe.
+        dataset: short name of the dataset.
+        seeds: how many trainings.
+        accuracy: mean accuracy of the final weights on the test split.
+        lowest: accuracy of the worst training.
+        highest: accuracy of the best one.
+        parameters: of the model.
+        seconds: time of the first seed's training.
+        cpus: that it had.
+        artifacts: of the first seed's export, by name.
+        tensorflow: version.
+        keras: version.
+        date: of the last of the trainings, ISO 8601.
+    """
+
+    model: str
+    recipe: str
+    dataset: str
+    seeds: int
+    accuracy: float
+    lowest: float
+    highest: float
+    parameters: int
+    seconds: float
+    cpus: int
+    artifacts: dict[str, Artifact]
+    tensorflow: str
+    keras: str
+    date: str
+
+
+_OWN = [field for field in dataclasses.fields(Result) if field.name != "artifacts"]
+_KINDS = {"str": str, "int": int, "float": float}
+
+
+def load(path: pathlib.Path = PATH) -> list[Result]:
+    """Reads the table; none where there is no file yet."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [_from_row(row) for row in csv.DictReader(file)]
+
+
+def save(results: list[Result], path: pathlib.Path = PATH) -> None:
+    """Writes the table."""
+    files.write_csv(path, [_to_row(result) for result in results])
+
+
+def find(model: str, recipe: str, dataset: str) -> Result | None:
+    """Returns the row of a recipe on a dataset, if it was measured."""
+    for result in load():
+        if (result.model, result.recipe, result.dataset) == (model, recipe, dataset):
+            return result
+    return None
+
+
+def _to_row(result: Result) -> dict[str, object]:
+    row = {field.name: getattr(result, field.name) for field in _OWN}
+    for name in ARTIFACTS:
+        artifact = result.artifacts.get(name)
+        for field in dataclasses.fields(Artifact):
+            value = "" if artifact is None else getattr(artifact, field.name)
+            row[f"{name}_{field.name}"] = value
+    return row
+
+
+def _from_row(row: dict[str, str]) -> Result:
+    own = {field.name: _KINDS[field.type](row[field.name]) for field in _OWN}
+    artifacts = {}
+    for name in ARTIFACTS:
+        if row[f"{name}_bytes"]:
+            artifacts[name] = Artifact(
+                int(row[f"{name}_bytes"]),
+                float(row[f"{name}_accuracy"]),
+                float(row[f"{name}_ms"]),
+            )
+    return Result(**own, artifacts=artifacts)
