@@ -63,17 +63,18 @@ _OWN = [field for field in dataclasses.fields(Result) if field.name != "artifact
 _KINDS = {"str": str, "int": int, "float": float}
 
 
-def load(path: pathlib.Path = PATH) -> list[Result]:
+def load(path: pathlib.Path | None = None) -> list[Result]:
     """Reads the table; none where there is no file yet."""
+    path = path or PATH
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [_from_row(row) for row in csv.DictReader(file)]
 
 
-def save(results: list[Result], path: pathlib.Path = PATH) -> None:
+def save(results: list[Result], path: pathlib.Path | None = None) -> None:
     """Writes the table."""
-    files.write_csv(path, [_to_row(result) for result in results])
+    files.write_csv(path or PATH, [_to_row(result) for result in results])
 
 
 def find(model: str, recipe: str, dataset: str) -> Result | None:
