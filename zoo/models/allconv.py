@@ -34,7 +34,7 @@ _DEFAULT = Recipe(
 RECIPES = {
     "default": _DEFAULT,
     "best": _DEFAULT.override(epochs=40, min_steps=1500),
-    # 99% on MNIST in the least time: fewer filters, 1.3 passes over the data.
+    # 99% on MNIST in the least time: fewer filters, 1.6 passes over the data.
     "fast": Recipe(
         model={"filters": [16, 24, 32, 48, 64]},
         augment={"shift": 0.05},
@@ -45,7 +45,7 @@ RECIPES = {
         warmup=0.2,
         batch_size=96,
         epochs=1,
-        steps_per_epoch=800,
+        steps_per_epoch=1000,
         steps_per_execution=20,
     ),
 }
