@@ -12,6 +12,7 @@ from zoo.recipe import Recipe, initializer
 from zoo.registry import register
 
 _DEFAULT = Recipe(
+    model={"dropout": 0.2},
     augment={
         **{"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
         "elastic": 0.03,
@@ -22,14 +23,14 @@ _DEFAULT = Recipe(
     schedule="cosine",
     warmup=0.05,
     batch_size=256,
-    epochs=25,
+    epochs=30,
     min_steps=300,
     steps_per_execution=5,
 )
 
 RECIPES = {
     "default": _DEFAULT,
-    "best": _DEFAULT.override(epochs=60, min_steps=600, model={"dropout": 0.2}),
+    "best": _DEFAULT.override(epochs=60, min_steps=600),
     # The tutorial's reduce_mean is of a scalar: its loss is a sum over the batch.
     "tutorial": Recipe(
         task="classification",
