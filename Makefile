@@ -2,6 +2,7 @@
 # make test                         tests, but for what is marked slow
 # make test-slow                    tests what is
 # make soak                         tests for an hour; writes its table into BUILD.md
+# make bench [BENCH="fit race"]     the zoo beside its peers; needs $MNIST_DIR
 # All install first.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ ARGS ?= --model=convnet
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: train test test-slow soak lint clean
+.PHONY: train test test-slow soak bench lint clean
 
 train: $(VENV)/installed
 	@$(RUN) train.py $(ARGS)
@@ -22,6 +23,9 @@ test-slow: $(VENV)/installed
 
 soak: $(VENV)/installed
 	@$(RUN) -m tests.soak $(SOAK)
+
+bench: $(VENV)/bench_installed
+	@$(RUN) -m benchmarks $(BENCH)
 
 lint: $(VENV)/installed
 	@$(RUN) -m ruff check .
@@ -36,4 +40,9 @@ $(VENV)/installed: requirements.txt
 	@echo "Installing into $(VENV): a minute or two, once."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/bench_installed: $(VENV)/installed benchmarks/requirements.txt
+	@echo "Installing the peers into $(VENV): a few minutes, once."
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@
