@@ -19,6 +19,7 @@ from typing import Any
 
 import zoo
 from benchmarks.turns import contestant, interleaved, ratio
+from zoo import runtime
 
 STEPS = {"mlp": 468, "convnet": 40}
 # Multiplications and additions of the matrix products of one example, forward.
@@ -118,7 +119,9 @@ def table(result: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    print(json.dumps(measure(parser.parse_args().rounds), indent=2))
+    rounds = parser.parse_args().rounds
+    runtime.start()
+    print(json.dumps(measure(rounds), indent=2))
 
 
 if __name__ == "__main__":

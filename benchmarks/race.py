@@ -23,6 +23,7 @@ from typing import Any
 import zoo
 from benchmarks import data
 from benchmarks.document import ROOT
+from zoo import runtime
 
 MODEL = "allconv"
 GOAL = 0.99
@@ -103,7 +104,9 @@ def table(result: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=1)
-    print(json.dumps(measure(parser.parse_args().rounds), indent=2))
+    rounds = parser.parse_args().rounds
+    runtime.start()
+    print(json.dumps(measure(rounds), indent=2))
 
 
 if __name__ == "__main__":
