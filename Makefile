@@ -3,6 +3,7 @@
 # make test-slow                    tests what is
 # make soak                         tests for an hour; writes its table into BUILD.md
 # make results                      trains for hours; rewrites the tables of results
+# make bench [BENCH="fit race"]     the zoo beside its peers; needs $MNIST_DIR
 # All install first.
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ ARGS ?= --model=convnet
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: train test test-slow soak results lint clean
+.PHONY: train test test-slow soak results bench lint clean
 
 train: $(VENV)/installed
 	@$(RUN) train.py $(ARGS)
@@ -27,6 +28,9 @@ soak: $(VENV)/installed
 results: $(VENV)/installed
 	@$(RUN) -m benchmarks.accuracy $(RESULTS)
 
+bench: $(VENV)/bench_installed
+	@$(RUN) -m benchmarks $(BENCH)
+
 lint: $(VENV)/installed
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
@@ -40,4 +44,9 @@ $(VENV)/installed: requirements.txt
 	@echo "Installing into $(VENV): a minute or two, once."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/bench_installed: $(VENV)/installed benchmarks/requirements.txt
+	@echo "Installing the peers into $(VENV): a few minutes, once."
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@

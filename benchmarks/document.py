@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import re
+from typing import Any
 
 from zoo import files
 from zoo.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[1]
+DOCUMENTS = (ROOT / "README.md", ROOT / "BUILD.md")
+#: What `python -m benchmarks` found, by comparison.
+RESULTS = ROOT / "benchmarks" / "results.json"
+
+
+def results() -> dict[str, Any]:
+    """Returns what the comparisons found that have been run."""
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+
+
+def where(name: str) -> pathlib.Path:
+    """Returns the document that has markers of this name.
+
+    Raises:
+        UserError: none has.
+    """
+    for path in DOCUMENTS:
+        if f"<!-- {name} -->" in path.read_text(encoding="utf-8"):
+            return path
+    raise UserError(f"No document has markers <!-- {name} --> and <!-- /{name} -->.")
 
 
 def rewrite(path: pathlib.Path, name: str, text: str) -> None:

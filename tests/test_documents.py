@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import zoo
+from benchmarks import __main__ as bench
 from benchmarks import accuracy, document, personalize
 from export.formats import FORMATS
 from tests.conftest import ROOT
@@ -67,6 +68,14 @@ def test_the_tables_of_personalize_are_those_of_its_results():
     rows = {row["examples"]: row["device"] for row in results["runs"][0]["rows"]}
     after = np.mean([one["digits"] for one in rows[1000]])
     assert f"| {100 * after:.2f}% |" in personalize.table(results)
+
+
+@pytest.mark.parametrize("name", bench.COMPARISONS)
+def test_the_tables_of_the_benchmarks_are_those_of_their_results(name):
+    result = document.results().get(name)
+    table = bench.COMPARISONS[name].table(result) if result else ""
+    text = document.where(name).read_text()
+    assert f"<!-- {name} -->\n{table}<!-- /{name} -->" in text
 
 
 def block(begins):

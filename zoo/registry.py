@@ -126,8 +126,9 @@ def get_recipe(model: str, recipe: str = "default") -> Recipe:
 
 
 def import_all() -> None:
-    """Imports every architecture and loss, so that Keras can load any of them."""
-    importlib.import_module("zoo.models.losses")
+    """Imports all architectures, losses and optimizers, so that Keras can load them."""
+    for module in ("losses", "optimizers"):
+        importlib.import_module(f"zoo.models.{module}")
     for model in list_models():
         get_architecture(model)
 

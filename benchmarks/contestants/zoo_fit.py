@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pathlib
+import tempfile
 import time
 from typing import Any
 
 from benchmarks import data
 from zoo import runtime
+
+_NEVER = 10**9  # steps between backups
 
 
 class Training:
@@ -59,7 +62,7 @@ class Training:
             dataset.train, self.plan, recipe, seed=0, op_determinism=deterministic
         )
 
-    def keeper(self, directory: pathlib.Path) -> Any:
+    def keeper(self, directory: pathlib.Path, backup_steps: int | None = None) -> Any:
         """Returns the callback that train.py adds, at the beginning."""
         from zoo.callbacks import Bookkeeper
         from zoo.distribute import Placement
@@ -72,12 +75,21 @@ class Training:
             self.batches,
             self.dataset,
             stop=Stop(),
-            backup_steps=None,
+            backup_steps=backup_steps,
             again="",
             placement=Placement("one"),
         )
         keeper.restore(self.model)
         return keeper
+
+    def take_adamw_of_keras(self) -> None:
+        """Replaces the optimizer by the one of Keras that it is derived from."""
+        import keras
+
+        config = self.model.optimizer.get_config()
+        optimizer = keras.optimizers.AdamW.from_config(config)
+        optimizer.build(self.model.trainable_variables)
+        self.model.optimizer = optimizer
 
     def epoch(self, *callbacks: Any) -> float:
         """Trains the first epoch; returns its seconds."""
@@ -87,3 +99,37 @@ class Training:
             self.batches.dataset, shuffle=False, verbose=0, callbacks=[*callbacks]
         )
         return time.perf_counter() - began
+
+
+def prepare(
+    model_name: str, steps: str, batch_size: str, recipe_name: str, variant: str
+):
+    """Returns a function that trains ``steps`` steps and answers with the seconds.
+
+    Args:
+        model_name: of the architecture.
+        steps: of an epoch.
+        batch_size: of its batches.
+        recipe_name: of its recipe.
+        variant: ``augmented``, as the recipe has it; ``plain``, without; or
+            ``keras_optimizer``: plain, with AdamW as Keras has it.
+    """
+    overrides = {} if variant == "augmented" else {"augment": {}}
+    training = Training(
+        model_name,
+        recipe_name,
+        steps=int(steps),
+        batch_size=int(batch_size),
+        **overrides,
+    )
+    if variant == "keras_optimizer":
+        training.take_adamw_of_keras()
+    directory = tempfile.TemporaryDirectory()
+    keeper = training.keeper(pathlib.Path(directory.name), backup_steps=_NEVER)
+
+    def work() -> float:
+        assert directory  # removed with the process
+        keeper.step = 0
+        return training.epoch(keeper)
+
+    return work

@@ -95,7 +95,7 @@ def test_every_recipe_survives_json(name):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_is_the_one_of_keras(name):
     optimizer = make_optimizer(Recipe(optimizer=name, learning_rate=0.25), steps=None)
-    assert type(optimizer) is type(keras.optimizers.get(name))
+    assert isinstance(optimizer, type(keras.optimizers.get(name)))
     assert float(optimizer.learning_rate) == 0.25
 
 

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from zoo.errors import UserError
-from zoo.models import losses
+from zoo.models import losses, optimizers
 from zoo.models.tape import TapeModel
 from zoo.recipe import Recipe
 
@@ -72,7 +72,7 @@ def make_optimizer(recipe: Recipe, steps: int | None) -> keras.optimizers.Optimi
         options["nesterov"] = recipe.nesterov
     if recipe.weight_decay:
         options["weight_decay"] = recipe.weight_decay
-    return keras.optimizers.get({"class_name": recipe.optimizer, "config": options})
+    return optimizers.get(recipe.optimizer, options)
 
 
 def _learning_rate(

@@ -1,0 +1,28 @@
+"""The compiled train_step alone, called from Python on one batch that stays there."""
+
+from __future__ import annotations
+
+import time
+
+
+def prepare(model_name: str, steps: str, batch_size: str):
+    """Returns a function that trains ``steps`` steps and answers with the seconds."""
+    from benchmarks.contestants.zoo_fit import Training
+
+    training = Training(
+        model_name, steps=int(steps), batch_size=int(batch_size), augment={}
+    )
+    import tensorflow as tf  # after what Training does to its messages
+
+    model = training.model
+    batch = next(iter(training.batches.dataset))
+    step = tf.function(model.train_step)
+
+    def work() -> float:
+        began = time.perf_counter()
+        for _ in range(int(steps)):
+            logs = step(batch)
+        float(logs["loss"])
+        return time.perf_counter() - began
+
+    return work

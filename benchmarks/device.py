@@ -1,0 +1,168 @@
+"""One image at a time on one thread: every TFLite file against ONNX Runtime.
+
+    python -m benchmarks.device
+
+Trains each model for an epoch and exports it. The same network with the same weights
+goes to ONNX Runtime in float32; that both answer alike is checked first. In turns;
+medians, and medians of the ratios within a round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks import data
+from benchmarks.document import ROOT
+from benchmarks.turns import interleaved, ratio
+from zoo import runtime
+
+IMAGES = 100
+_ONNX = "ONNX Runtime, float32"
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Returns ``measure_run`` of a short training of every model."""
+    import zoo
+
+    images = data.mnist().test.x[:IMAGES]
+    found = {}
+    for name in zoo.list_models():
+        with tempfile.TemporaryDirectory() as directory:
+            command = [sys.executable, "train.py", f"--model={name}", "--epochs=1"]
+            command += [f"--dataset={data.directory()}", f"--run_dir={directory}/run"]
+            subprocess.run(
+                [*command, "--export=tflite"],
+                cwd=ROOT,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            found[name] = measure_run(pathlib.Path(directory) / "run", images, rounds)
+    return {"rounds": rounds, "models": found}
+
+
+def measure_run(run_dir: pathlib.Path, images: np.ndarray, rounds: int) -> dict:
+    """Returns ms and bytes of each file, and its share of ONNX Runtime's time.
+
+    Args:
+        run_dir: of a finished and exported run.
+        images: uint8 (n, height, width, channels).
+        rounds: turns of everyone.
+    """
+    import zoo
+
+    files = sorted((run_dir / "export" / "tflite").glob("model_*.tflite"))
+    content = onnx_file(zoo.load_run(run_dir))
+    asks = {_ONNX: onnx_runtime(content)}
+    asks |= {path.stem.removeprefix("model_"): lite_rt(path) for path in files}
+    expected, got = (
+        np.concatenate([ask(image) for image in images[:, np.newaxis]])
+        for ask in (asks[_ONNX], asks["float32"])
+    )
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+    works = {name: _turn(ask, images) for name, ask in asks.items()}
+    seconds = interleaved(works, rounds)
+    sizes = {_ONNX: len(content)}
+    sizes |= {p.stem.removeprefix("model_"): p.stat().st_size for p in files}
+    return {
+        name: {
+            "ms": round(1000 * statistics.median(taken) / len(images), 4),
+            "times_onnx": round(ratio(taken, seconds[_ONNX]), 3),
+            "bytes": sizes[name],
+        }
+        for name, taken in seconds.items()
+    }
+
+
+def onnx_file(model: Any) -> bytes:
+    """Returns the ONNX file of a model."""
+    from benchmarks import onnx_twin
+
+    return onnx_twin.convert(model).SerializeToString()
+
+
+def onnx_runtime(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns ONNX Runtime's answer, at one thread, to raw pixels of one image."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        content, options, providers=["CPUExecutionProvider"]
+    )
+    (name,) = (tensor.name for tensor in session.get_inputs())
+
+    def ask(image: np.ndarray) -> np.ndarray:
+        pixels = image.transpose(0, 3, 1, 2).astype(np.float32)
+        return session.run(None, {name: pixels})[0]
+
+    return ask
+
+
+def lite_rt(path: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns LiteRT's answer, at one thread, to raw pixels of one image."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with runtime.quiet_stderr():
+        interpreter = Interpreter(model_path=str(path), num_threads=1)
+        interpreter.allocate_tensors()
+    (taken,), (given,) = (
+        interpreter.get_input_details(),
+        interpreter.get_output_details(),
+    )
+
+    def ask(image: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(taken["index"], image.astype(taken["dtype"]))
+        interpreter.invoke()
+        return interpreter.get_tensor(given["index"])
+
+    return ask
+
+
+def _turn(
+    ask: Callable[[np.ndarray], np.ndarray], images: np.ndarray
+) -> Callable[[], float]:
+    def work() -> float:
+        began = time.perf_counter()
+        for i in range(len(images)):
+            ask(images[i : i + 1])
+        return time.perf_counter() - began
+
+    return work
+
+
+def table(result: dict[str, Any]) -> str:
+    """Returns the Markdown table of a result."""
+    lines = [
+        "| model | file | bytes | ms, one thread | times ONNX Runtime's |\n",
+        "| --- | --- | ---: | ---: | ---: |\n",
+    ]
+    for model_name, files in result["models"].items():
+        for name, found in files.items():
+            lines.append(
+                f"| {model_name} | {name} | {found['bytes']:,} | {found['ms']:.3f} | "
+                f"{found['times_onnx']:.2f} |\n"
+            )
+    return "".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=25)
+    rounds = parser.parse_args().rounds
+    runtime.start()
+    print(json.dumps(measure(rounds), indent=2))
+
+
+if __name__ == "__main__":
+    main()

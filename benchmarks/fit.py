@@ -1,0 +1,128 @@
+"""Training speed: model.fit as train.py runs it, and everyone else's way.
+
+    python -m benchmarks.fit --rounds=7
+
+The same layers, optimizer and batches of MNIST, as large as the default recipe's, with
+all cores, without augmentation. A process each, that work in turns and never at once;
+a first round, in which compilers work, is not counted. Medians, and medians of the
+ratios within a round. Without evaluations, and without backups, which
+benchmarks.backup measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import statistics
+from typing import Any
+
+import zoo
+from benchmarks.turns import contestant, interleaved, ratio
+from zoo import runtime
+
+STEPS = {"mlp": 468, "convnet": 40}
+# Multiplications and additions of the matrix products of one example, forward.
+_FORWARD = {
+    "mlp": 2 * (784 * 256 + 256 * 128 + 128 * 10),
+    "convnet": 2 * (28 * 28 * 9 * 32 + 6272 * 1024 + 1024 * 10),
+}
+# The gradient of the weights costs as much, that of the input likewise; the first
+# layer needs none of the latter.
+_FIRST = {"mlp": 2 * 784 * 256, "convnet": 2 * 28 * 28 * 9 * 32}
+_TUTORIAL_BATCH = 128
+_OURS = ("zoo", "zoo, augmented", "zoo, tutorial")
+
+
+def measure_model(model_name: str, rounds: int) -> dict[str, Any]:
+    """Returns examples/s of everyone and how many times as fast the zoo is."""
+    steps, batch = STEPS[model_name], zoo.get_recipe(model_name).batch_size
+    work = (model_name, steps, batch)
+    entries = {
+        "zoo": ("zoo_fit", *work, "default", "plain"),
+        "zoo, augmented": ("zoo_fit", *work, "default", "augmented"),
+        "zoo with Keras's AdamW": ("zoo_fit", *work, "default", "keras_optimizer"),
+        "bare step": ("bare_step", *work),
+        "Keras": ("keras_fit", *work),
+        "PyTorch": ("torch_fit", *work),
+        "JAX": ("jax_fit", *work),
+    }
+    if model_name == "mlp":
+        tutorial = (model_name, steps, _TUTORIAL_BATCH, "tutorial_low_level", "plain")
+        entries |= {
+            "zoo, tutorial": ("zoo_fit", *tutorial),
+            "eager loop": ("eager_loop", steps, _TUTORIAL_BATCH),
+        }
+    entries["matmul"] = ("matmul",)
+    with contextlib.ExitStack() as stack:
+        started = {
+            name: stack.enter_context(
+                contestant(f"benchmarks.contestants.{module}", *arguments)
+            )
+            for name, (module, *arguments) in entries.items()
+        }
+        seconds = interleaved(started, rounds)
+    gflops = statistics.median(seconds.pop("matmul"))
+    rates = {
+        name: batch * steps / statistics.median(taken)
+        for name, taken in seconds.items()
+    }
+    per_example = 3 * _FORWARD[model_name] - _FIRST[model_name]
+    return {
+        "batch_size": batch,
+        "rounds": rounds,
+        "examples_per_second": {name: round(rate) for name, rate in rates.items()},
+        "zoo_times_as_fast": {
+            name: round(ratio(taken, seconds[_compared(name)]), 3)
+            for name, taken in seconds.items()
+            if name not in _OURS
+        },
+        "matmul_gflops": round(gflops, 1),
+        "share_of_matmul": round(per_example * rates["zoo"] * 1e-9 / gflops, 3),
+    }
+
+
+def _compared(name: str) -> str:
+    """Returns which training of the zoo does the same work."""
+    return "zoo, tutorial" if name == "eager loop" else "zoo"
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Returns ``measure_model`` of every model."""
+    return {"models": {name: measure_model(name, rounds) for name in STEPS}}
+
+
+def table(result: dict[str, Any]) -> str:
+    """Returns the Markdown table of a result."""
+    lines = [
+        "| model | trained by | examples/s | zoo is times as fast |\n",
+        "| --- | --- | ---: | ---: |\n",
+    ]
+    for model_name, found in result["models"].items():
+        for name, rate in found["examples_per_second"].items():
+            times = found["zoo_times_as_fast"].get(name)
+            lines.append(
+                f"| {model_name} | {name} | {rate:,} | "
+                f"{'' if times is None else f'{times:.2f}'} |\n"
+            )
+    lines.append("\n")
+    for model_name, found in result["models"].items():
+        lines.append(
+            f"- {model_name}: batches of {found['batch_size']}; its matrix products "
+            f"alone are {found['share_of_matmul']:.0%} of the\n  "
+            f"{found['matmul_gflops']:.0f} GFLOP/s at which TensorFlow multiplies "
+            "matrices of 2048x2048 in the same minutes.\n"
+        )
+    return "".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    runtime.start()
+    print(json.dumps(measure(rounds), indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""A trained model of the zoo as an ONNX graph, for ONNX Runtime."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+_OPSET = 18
+
+
+class _Graph:
+    """The nodes so far, and what the last of them gives.
+
+    Images are (n, channels, height, width) here, as ONNX has them.
+
+    Args:
+        channels: of the images.
+
+    Attributes:
+        x: the name of the last result.
+        channels: of it.
+        flattened: it has just become a vector.
+    """
+
+    def __init__(self, channels: int):
+        self.channels = channels
+        self.flattened = False
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.x = "image"
+
+    def add(self, kind: str, *constants: np.ndarray, **attributes: Any) -> None:
+        names = [f"{kind}_{len(self.nodes)}_{i}" for i in range(len(constants))]
+        self.constants += [
+            numpy_helper.from_array(np.ascontiguousarray(value), name)
+            for name, value in zip(names, constants, strict=True)
+        ]
+        output = f"{kind}_{len(self.nodes)}"
+        node = helper.make_node(kind, [self.x, *names], [output], **attributes)
+        self.nodes.append(node)
+        self.x = output
+
+
+def _activation(graph: _Graph, layer: keras.layers.Layer) -> None:
+    if layer.activation is keras.activations.relu:
+        graph.add("Relu")
+
+
+def _conv(graph: _Graph, layer: keras.layers.Conv2D) -> None:
+    kernel, *bias = layer.get_weights()
+    graph.add(
+        *("Conv", kernel.transpose(3, 2, 0, 1), *bias),
+        auto_pad="SAME_UPPER" if layer.padding == "same" else "VALID",
+        strides=layer.strides,
+    )
+    graph.channels = kernel.shape[-1]
+    _activation(graph, layer)
+
+
+def _dense(graph: _Graph, layer: keras.layers.Dense) -> None:
+    kernel, bias = layer.get_weights()
+    if graph.flattened:  # the channels are the last axis in Keras, the first here
+        pixels = kernel.reshape(-1, graph.channels, layer.units)
+        kernel = pixels.transpose(1, 0, 2).reshape(kernel.shape)
+        graph.flattened = False
+    graph.add("Gemm", kernel, bias)
+    _activation(graph, layer)
+
+
+def _leaves(layers: list[keras.layers.Layer]) -> list[keras.layers.Layer]:
+    inner = [
+        _leaves(x.layers) if isinstance(x, keras.Sequential) else [x] for x in layers
+    ]
+    return [leaf for part in inner for leaf in part]
+
+
+def convert(model: keras.Model) -> onnx.ModelProto:
+    """Returns a model: raw pixels (n, channels, height, width) to probabilities.
+
+    Args:
+        model: whose layers follow each other as they were made.
+
+    Raises:
+        TypeError: a layer that has no counterpart here.
+    """
+    height, width, channels = model.get_build_config()["input_shape"][1:]
+    graph = _Graph(channels)
+    for layer in _leaves(model.layers):
+        match layer:
+            case keras.layers.Rescaling():
+                graph.add("Mul", np.float32(layer.scale))
+                graph.add("Add", np.float32(layer.offset))
+            case keras.layers.Conv2D():
+                _conv(graph, layer)
+            case keras.layers.BatchNormalization():
+                graph.add(
+                    "BatchNormalization", *layer.get_weights(), epsilon=layer.epsilon
+                )
+            case keras.layers.ReLU():
+                graph.add("Relu")
+            case keras.layers.MaxPooling2D():
+                graph.add(
+                    "MaxPool",
+                    kernel_shape=layer.pool_size,
+                    strides=layer.strides,
+                    auto_pad="SAME_UPPER",
+                )
+            case keras.layers.Flatten():
+                graph.add("Flatten")
+                graph.flattened = True
+            case keras.layers.Dense():
+                _dense(graph, layer)
+            case keras.layers.GlobalAveragePooling2D():
+                graph.add("GlobalAveragePool")
+                graph.add("Flatten")
+            case keras.layers.Dropout():
+                pass
+            case _:
+                raise TypeError(f"{type(layer).__name__} has no counterpart in ONNX.")
+    graph.add("Softmax")
+    shape = ["n", channels, height, width]
+    content = helper.make_graph(
+        graph.nodes,
+        model.name,
+        [helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(graph.x, onnx.TensorProto.FLOAT, None)],
+        graph.constants,
+    )
+    opset = [helper.make_opsetid("", _OPSET)]
+    return helper.make_model(content, opset_imports=opset, ir_version=10)

@@ -1,0 +1,113 @@
+"""Seconds from starting a process to 99.0% on MNIST's test split and its exit.
+
+    python -m benchmarks.race --rounds=1
+
+train.py with the fast recipe, to the end of its training, against the examples of Keras
+and PyTorch as they publish them, which end after the first epoch that reaches it. The
+dataset is prepared before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+import zoo
+from benchmarks import data
+from benchmarks.document import ROOT
+from zoo import runtime
+
+MODEL = "allconv"
+GOAL = 0.99
+_OURS = f"`train.py --model={MODEL} --recipe=fast`"
+_EXAMPLES = {"Keras's example": "keras_example", "PyTorch's example": "torch_example"}
+
+
+def train() -> tuple[float, float]:
+    """Returns the seconds of train.py without an export, and its test accuracy."""
+    with tempfile.TemporaryDirectory() as directory:
+        run_dir = pathlib.Path(directory) / "run"
+        command = [sys.executable, "train.py", f"--model={MODEL}", "--recipe=fast"]
+        command += [f"--dataset={data.directory()}", f"--run_dir={run_dir}"]
+        began = time.perf_counter()
+        subprocess.run(
+            [*command, "--export=none"],
+            cwd=ROOT,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        seconds = time.perf_counter() - began
+        result = json.loads((run_dir / "result.json").read_text())
+    return seconds, result["test"]["accuracy"]
+
+
+def example(module: str) -> tuple[float, float]:
+    """Returns the seconds of an example, and the test accuracy it reached."""
+    command = [sys.executable, "-m", f"benchmarks.contestants.{module}"]
+    began = time.perf_counter()
+    done = subprocess.run(
+        command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+    )
+    seconds = time.perf_counter() - began
+    asking = re.search(r"^asking: ([\d.]+)$", done.stdout, re.MULTILINE)
+    reached = re.findall(r"^epoch \d+: ([\d.]+)$", done.stdout, re.MULTILINE)
+    return seconds - (float(asking[1]) if asking else 0.0), float(reached[-1])
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Returns seconds and accuracies, in turns, and the share of the best example's."""
+    zoo.load_dataset(str(data.directory()))
+    runners = {_OURS: train}
+    runners |= {name: lambda m=m: example(m) for name, m in _EXAMPLES.items()}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in runners}
+    for _ in range(rounds):
+        for name, runner in runners.items():
+            found[name].append(runner())
+    seconds = {
+        name: statistics.median(taken for taken, _ in runs)
+        for name, runs in found.items()
+    }
+    ours, *others = seconds.values()
+    return {
+        "rounds": rounds,
+        "goal": GOAL,
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "accuracy": {
+            name: round(min(accuracy for _, accuracy in runs), 4)
+            for name, runs in found.items()
+        },
+        "share_of_the_best_example": round(ours / min(others), 3),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """Returns the Markdown table of a result."""
+    lines = [
+        "| training | seconds | test accuracy then |\n",
+        "| --- | ---: | ---: |\n",
+    ]
+    for name, seconds in result["seconds"].items():
+        accuracy = result["accuracy"][name]
+        missed = "" if accuracy >= result["goal"] else ", never reached"
+        lines.append(f"| {name} | {seconds:.1f} | {accuracy:.2%}{missed} |\n")
+    return "".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=1)
+    rounds = parser.parse_args().rounds
+    runtime.start()
+    print(json.dumps(measure(rounds), indent=2))
+
+
+if __name__ == "__main__":
+    main()
