@@ -10,7 +10,7 @@ def prepare(model_name: str, steps: str, batch_size: str):
     from benchmarks.contestants.zoo_fit import Training
 
     training = Training(
-        model_name, steps=int(steps), batch_size=int(batch_size), augment={}
+        model_name, steps=int(steps), batch_size=int(batch_size), plain=True
     )
     import tensorflow as tf  # after what Training does to its messages
 

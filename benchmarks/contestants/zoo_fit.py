@@ -21,6 +21,7 @@ class Training:
         recipe_name: of its recipe.
         steps: of an epoch; None for a pass over the data.
         deterministic: with op determinism, for this whole process.
+        plain: without augmentation and dropout, which the peers do not do.
         **overrides: of the recipe.
     """
 
@@ -31,6 +32,7 @@ class Training:
         *,
         steps: int | None = None,
         deterministic: bool = False,
+        plain: bool = False,
         **overrides: Any,
     ):
         runtime.start()
@@ -47,6 +49,9 @@ class Training:
         recipe = zoo.get_recipe(model_name, recipe_name).override(
             epochs=2, steps_per_epoch=steps, **overrides
         )
+        if plain:
+            layers = recipe.model | {"dropout": 0.0}
+            recipe = recipe.override(augment={}, model=layers)
         self.plan = pipeline.make_plan(recipe, dataset.spec.num_train)
         self.model = zoo.create_model(
             model_name,
@@ -111,16 +116,15 @@ def prepare(
         steps: of an epoch.
         batch_size: of its batches.
         recipe_name: of its recipe.
-        variant: ``augmented``, as the recipe has it; ``plain``, without; or
-            ``keras_optimizer``: plain, with AdamW as Keras has it.
+        variant: ``augmented``, as the recipe has it; ``plain``, without augmentation
+            and dropout; or ``keras_optimizer``: plain, with AdamW as Keras has it.
     """
-    overrides = {} if variant == "augmented" else {"augment": {}}
     training = Training(
         model_name,
         recipe_name,
         steps=int(steps),
         batch_size=int(batch_size),
-        **overrides,
+        plain=variant != "augmented",
     )
     if variant == "keras_optimizer":
         training.take_adamw_of_keras()
