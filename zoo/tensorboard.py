@@ -1,26 +1,74 @@
 """What TensorBoard shows of a run: R/tensorboard, for `make tensorboard`.
 
-Scalars are written by TensorBoard's own writer, which takes a seventh of the time that
-tf.summary takes. A resumed run writes the points after its backup once more: the same.
+A resumed run writes the points after its backup once more: the same.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from zoo import report
 from zoo.rundir import RunDir
 
-#: Points of the learning rate in an epoch, which may have thousands of steps.
-RATES = 20
-_SUFFIX = ".zoo"
+
+class EventFile:
+    """A file of TensorBoard's events.
+
+    TensorFlow's writer of records takes a twentieth of the time per scalar that
+    TensorBoard's own takes, whose checksums are made by Python.
+
+    Args:
+        directory: where TensorBoard finds it; made if need be.
+    """
+
+    def __init__(self, directory: pathlib.Path):
+        from tensorboard.compat.proto import event_pb2
+
+        directory.mkdir(parents=True, exist_ok=True)
+        self._event = event_pb2.Event
+        # TensorBoard reads the files of a folder in the order of their names.
+        name = f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
+        self._records = tf.io.TFRecordWriter(str(directory / name))
+        first = self._event(wall_time=time.time(), file_version="brain.Event:2")
+        self._records.write(first.SerializeToString())
+
+    def add(self, summary: Any, step: int) -> None:
+        """Writes a summary of any kind, as TensorBoard's plugins make them."""
+        event = self._event(wall_time=time.time(), step=step)
+        event.summary.CopyFrom(summary)
+        self._records.write(event.SerializeToString())
+
+    def add_scalars(
+        self,
+        tag: str,
+        values: Iterable[float],
+        steps: Iterable[int],
+        times: Iterable[float],
+    ) -> None:
+        """Writes a scalar of many steps, each with its time in seconds."""
+        event = self._event()
+        scalar = event.summary.value.add(tag=tag)
+        for value, step, when in zip(values, steps, times, strict=True):
+            scalar.simple_value, event.step, event.wall_time = value, step, when
+            self._records.write(event.SerializeToString())
+
+    def flush(self) -> None:
+        """Shows TensorBoard what was written."""
+        self._records.flush()
+
+    def close(self) -> None:
+        """Ends the file."""
+        self._records.close()
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -52,10 +100,11 @@ class TensorBoard(keras.callbacks.Callback):
         self._profiling = False
         self._broken = False
         self._epoch = 0
-        self._writers: dict[str, Any] = {}
+        self._began = 0.0
+        self._files: dict[str, EventFile] = {}
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._epoch = epoch
+        self._epoch, self._began = epoch, time.time()
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         if self._profile_steps is None or self._profiling:
@@ -75,8 +124,8 @@ class TensorBoard(keras.callbacks.Callback):
     def on_train_end(self, logs: dict | None = None) -> None:
         self._stop_profile()
         with self._guarded():
-            while self._writers:
-                self._writers.popitem()[1].close()
+            while self._files:
+                self._files.popitem()[1].close()
 
     def _stop_profile(self) -> None:
         if self._profiling:
@@ -91,44 +140,44 @@ class TensorBoard(keras.callbacks.Callback):
             self._write(epoch, dict(logs or {}))
 
     def _write(self, epoch: int, logs: Mapping[str, Any]) -> None:
-        tested = {k: v for k, v in logs.items() if k.startswith("val_")}
-        trained = {k: v for k, v in logs.items() if k not in tested}
-        for name, value in trained.items():
-            self._writer("train").add_scalar(name, float(value), epoch + 1)
-        for step, rate in self._learning_rates(epoch):
-            self._writer("train").add_scalar("learning_rate", rate, step)
-        for name, value in tested.items():
-            name = name.removeprefix("val_")
-            self._writer("test").add_scalar(name, float(value), epoch + 1)
-        for writer in self._writers.values():
-            writer.flush()
+        now = time.time()
+        for name, value in logs.items():
+            split = "test" if name.startswith("val_") else "train"
+            self._file(split).add_scalars(
+                name.removeprefix("val_"), [float(value)], [epoch + 1], [now]
+            )
+        first, count = epoch * self._steps_per_epoch, self._steps_per_epoch
+        self._file("train").add_scalars(
+            "learning_rate",
+            self._learning_rates(first, count).tolist(),
+            range(first + 1, first + count + 1),
+            np.linspace(self._began, now, count).tolist(),
+        )
         if self._histograms:
-            # A folder of their own: TensorBoard follows the newest file of each.
-            with _summaries(self._path / "weights"):
-                for variable in self.model.trainable_variables:
-                    values = keras.ops.convert_to_numpy(variable)
-                    tf.summary.histogram(variable.path, values, step=epoch + 1)
+            self._write_histograms(epoch + 1)
+        for file in self._files.values():
+            file.flush()
 
-    def _writer(self, name: str) -> Any:
-        from tensorboard.summary import Writer
+    def _write_histograms(self, step: int) -> None:
+        from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 
-        if name not in self._writers:
-            self._writers[name] = Writer(str(self._path / name))
-        return self._writers[name]
+        for variable in self.model.trainable_variables:
+            values = keras.ops.convert_to_numpy(variable)
+            self._file("train").add(histogram_pb(variable.path, values), step)
 
-    def _learning_rates(self, epoch: int) -> Iterator[tuple[int, float]]:
-        """Yields steps of an epoch, from 1, and the rate that each was taken with."""
-        count = min(RATES, self._steps_per_epoch)
-        within = np.linspace(0, self._steps_per_epoch - 1, count).round().astype(int)
-        steps = epoch * self._steps_per_epoch + within
+    def _file(self, split: str) -> EventFile:
+        if split not in self._files:
+            self._files[split] = EventFile(self._path / split)
+        return self._files[split]
+
+    def _learning_rates(self, first: int, count: int) -> np.ndarray:
+        """Returns the rates of ``count`` steps after ``first`` steps."""
         optimizer = self.model.optimizer
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         schedule = optimizer._learning_rate
         if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-            rates = cosine(schedule, steps)
-        else:
-            rates = [float(keras.ops.convert_to_numpy(schedule))] * count
-        yield from zip((steps + 1).tolist(), map(float, rates), strict=True)
+            return cosine(schedule, np.arange(first, first + count))
+        return np.full(count, float(keras.ops.convert_to_numpy(schedule)))
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -140,7 +189,9 @@ class TensorBoard(keras.callbacks.Callback):
             _warn(self._path, error)
 
 
-def cosine(schedule: keras.optimizers.schedules.CosineDecay, steps: Any) -> np.ndarray:
+def cosine(
+    schedule: keras.optimizers.schedules.CosineDecay, steps: np.ndarray
+) -> np.ndarray:
     """Returns what Keras's schedule gives for many steps, which it takes one by one."""
     warmup = schedule.warmup_steps or 0
     top = schedule.warmup_target if warmup else schedule.initial_learning_rate
@@ -150,55 +201,48 @@ def cosine(schedule: keras.optimizers.schedules.CosineDecay, steps: Any) -> np.n
     if not warmup:
         return rates
     start = schedule.initial_learning_rate
-    climb = start + (top - start) * np.asarray(steps) / warmup
-    return np.where(np.asarray(steps) < warmup, climb, rates)
+    climb = start + (top - start) * steps / warmup
+    return np.where(steps < warmup, climb, rates)
 
 
-def finish(
-    run: RunDir,
-    settings: Mapping[str, Any],
-    tested: Mapping[str, float],
-) -> None:
-    """Writes what makes runs compare: hyperparameters and the test result.
+def write_hyperparameters(run: RunDir, settings: Mapping[str, Any]) -> None:
+    """Writes what runs are compared by, beside the metrics of both splits.
 
     Args:
         run: the run.
-        settings: hyperparameters by name; numbers, strings, booleans or None.
-        tested: metrics of the test split.
+        settings: hyperparameters by name; also a dict of numbers, or None.
     """
-    simple = {
-        name: value if isinstance(value, bool | int | float | str) else str(value)
-        for name, value in settings.items()
-    }
     try:
         from tensorboard.plugins.hparams import api
 
-        with _summaries(run.tensorboard):
-            api.hparams(simple, trial_id=run.path.name)
-            for name, value in tested.items():
-                tf.summary.scalar(f"final/test_{name}", value, step=0)
+        with contextlib.closing(EventFile(run.tensorboard)) as file:
+            simple = {name: _simple(value) for name, value in settings.items()}
+            file.add(api.hparams_pb(simple, trial_id=run.path.name), 0)
     except Exception as error:
         _warn(run.tensorboard, error)
+
+
+def _simple(value: Any) -> bool | int | float | str:
+    if isinstance(value, Mapping):  # as --augment takes it
+        return ",".join(f"{name}={each}" for name, each in value.items()) or "none"
+    return value if isinstance(value, bool | int | float | str) else str(value)
 
 
 def add_pictures(run_dir: pathlib.Path, pictures: Sequence[pathlib.Path]) -> None:
     """Writes pictures of a run, PNG files, beside the hyperparameters."""
     directory = RunDir(run_dir).tensorboard
     try:
-        with _summaries(directory):
+        from tensorboard.compat.proto import summary_pb2
+
+        with contextlib.closing(EventFile(directory)) as file:
             for path in pictures:
-                image = tf.io.decode_png(path.read_bytes(), channels=3)
-                tf.summary.image(path.stem, image[tf.newaxis], step=0)
+                summary = summary_pb2.Summary()
+                shown = summary.value.add(tag=path.stem).image
+                shown.encoded_image_string = path.read_bytes()
+                shown.width, shown.height = Image.open(path).size
+                file.add(summary, 0)
     except Exception as error:
         _warn(directory, error)
-
-
-@contextlib.contextmanager
-def _summaries(path: pathlib.Path) -> Iterator[None]:
-    writer = tf.summary.create_file_writer(str(path), filename_suffix=_SUFFIX)
-    with writer.as_default():
-        yield
-    writer.close()
 
 
 def _warn(path: pathlib.Path, error: Exception) -> None:

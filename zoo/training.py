@@ -28,7 +28,7 @@ from zoo.data.spec import Dataset
 from zoo.models.tape import TapeModel
 from zoo.recipe import Recipe
 from zoo.rundir import RunDir
-from zoo.tensorboard import TensorBoard, finish
+from zoo.tensorboard import TensorBoard, write_hyperparameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _train_as_chief(
         copy.save(beside)
     directory.write_result(result)
     if job.config.tensorboard:
-        finish(directory, _hyperparameters(job), result["test"])
+        write_hyperparameters(directory, _hyperparameters(job))
     return result, job.dataset, False
 
 
@@ -381,11 +381,11 @@ def _describe(job: Job, identity: dict[str, Any]) -> dict[str, Any]:
 def _hyperparameters(job: Job) -> dict[str, Any]:
     """Returns what runs are compared by in TensorBoard."""
     config, settings = job.config, job.recipe.to_json()
-    # In a recipe, "model" are arguments of the architecture.
+    settings["model_arguments"] = settings.pop("model")
     return settings | {
         "model": config.model,
         "recipe": config.recipe,
-        "dataset": job.choice.used,
+        "dataset": job.choice.name,
         "seed": config.seed,
         "precision": config.precision,
     }
