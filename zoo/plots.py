@@ -97,6 +97,7 @@ def _draw_missing(
     missing = [n for n in names if not (run.plots / f"{n}.png").exists()]
     figures: dict[str, Callable[[], Figure]] = {}
     if missing:
+        _warn_of_letters(run, config["data"]["class_names"])
         rows = read_metrics(run.metrics)
         dataset = dataset or evaluation.run_dataset(run)
         model = model or evaluation.load_run(run.path)
@@ -122,6 +123,15 @@ def _draw_missing(
     with style(config["data"]["class_names"]):
         for name in missing:
             save(figures[name](), run.plots / f"{name}.png")
+
+
+def _warn_of_letters(run: RunDir, classes: Sequence[str]) -> None:
+    if lacking := typeface.without_font(classes):
+        report.warn(
+            f"{len(lacking)} of {len(classes)} class names, as {lacking[0]!r}, have "
+            "letters that no font here has: pictures show their numbers. Install one "
+            f"(apt-get install fonts-noto-cjk), delete {run.plots} and export again."
+        )
 
 
 @contextlib.contextmanager
@@ -260,7 +270,7 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> Figure:
                 **{"ha": "center", "va": "center", "color": color, "fontsize": size},
             )
     else:
-        _commonest(below.subplots(), counts, typeface.labels(classes, 28))
+        _commonest(below.subplots(), counts, typeface.labels(classes, 26))
     return figure
 
 
@@ -279,7 +289,8 @@ def _commonest(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> None:
         return
     bars = axes.barh(range(len(pairs)), [wrong[pair] for pair in pairs], color=BLUE)
     axes.bar_label(bars, padding=3)
-    names = [f"{labels[t]} taken for {labels[p]}" for t, p in pairs]
+    # Beginning with Latin letters, or Hebrew names would turn the line around.
+    names = [f"true {labels[t]}, predicted {labels[p]}" for t, p in pairs]
     axes.set_yticks(range(len(pairs)), names, fontsize=8)
     axes.invert_yaxis()
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -313,7 +324,7 @@ def mistakes(
         return _message(f"No mistake among {len(labels):,} test examples.")
     columns = 5
     figure = _figure(0.5 + 2 * -(-len(chosen) // columns))
-    names = typeface.labels(classes, 14)
+    names = typeface.labels(classes, 12)
     grid = figure.subplots(-(-len(chosen) // columns), columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
@@ -321,7 +332,7 @@ def mistakes(
         _show(axes, images[i])
         predicted = outputs[i].argmax()
         axes.set_title(
-            f"true: {names[labels[i]]}\nread: {names[predicted]}\n"
+            f"true: {names[labels[i]]}\npredicted: {names[predicted]}\n"
             f"{100 * outputs[i, predicted]:.1f}% sure",
             fontsize=8,
         )

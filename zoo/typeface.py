@@ -23,6 +23,12 @@ def families(names: Sequence[str]) -> list[str]:
     return found
 
 
+def without_font(names: Sequence[str]) -> list[str]:
+    """Returns those of ``names`` that have letters which no font here has."""
+    known = set().union(*map(_letters, families(names)))
+    return [name for name in names if not set("".join(name.split())) <= known]
+
+
 def labels(names: Sequence[str], length: int) -> list[str]:
     """Returns names fit for a picture, one for each, told apart.
 
@@ -33,11 +39,11 @@ def labels(names: Sequence[str], length: int) -> list[str]:
         names: of the classes, in order.
         length: letters that there is room for, 4 or more.
     """
-    known = set().union(*map(_letters, families(names)))
+    lacking = set(without_font(names))
     result = []
     for number, name in enumerate(names):
         text = " ".join(name.split())
-        if not text or not set(text) <= known:
+        if not text or name in lacking:
             text = f"#{number}"
         if len(text) > length:
             head = (length - 1) // 2

@@ -198,6 +198,34 @@ def test_names_are_told_apart_after_shortening():
 def test_a_letter_that_no_font_has_becomes_a_number():
     private = "\U000f0000"
     assert typeface.labels(["cat", private], 8) == ["cat", "#1"]
+    assert typeface.without_font(["cat", private, "a\nb"]) == [private]
+
+
+def test_a_run_whose_names_have_no_font_says_what_to_install(tmp_path, data_dir, capfd):
+    rng = np.random.default_rng(0)
+    for name in ("cat", "\U000f0000"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(10):
+            image = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+            Image.fromarray(image).save(tmp_path / "images" / name / f"{i}.png")
+    outcome = training.run(
+        Config(
+            model="linear",
+            dataset=str(tmp_path / "images"),
+            overrides={"epochs": 1, "batch_size": 4},
+            data_dir=str(data_dir),
+            run_dir=str(tmp_path / "run"),
+            tensorboard=False,
+        )
+    )
+    capfd.readouterr()
+    drawn = plots.draw_run(outcome.run_dir, dataset=outcome.dataset)
+    assert [path.stem for path in drawn] == list(CLASSIFIER)
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert line.startswith("WARNING: 1 of 2 class names, as '\\U000f0000', have ")
+    assert "Install one (" in line
+    plots.draw_run(outcome.run_dir, dataset=outcome.dataset)
+    assert capfd.readouterr().err == ""
 
 
 def test_matplotlib_waits_until_something_is_drawn():
