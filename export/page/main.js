@@ -47,6 +47,7 @@ function describe() {
   element("drop-text").textContent = page.draw
     ? "Or choose a photo: white on black, or drop one here"
     : "Choose an image, or drop one here";
+  element("prepared").textContent = prepared();
   Object.assign(element("seen"), { width, height });
   const rows = Array.from({ length: Math.min(BARS, page.classes.length) }, () => {
     const row = document.createElement("li");
@@ -63,9 +64,19 @@ function describe() {
   });
   element("bars").append(...rows);
   for (const file of page.files) {
-    const text = `${file.name}, ${(file.bytes / 1e6).toFixed(2)} MB, ${(100 * file.accuracy).toFixed(2)}% of the test split right`;
+    const text = `${file.name}: ${(100 * file.accuracy).toFixed(2)}% right, ${(file.bytes / 1e6).toFixed(2)} MB`;
     element("model-file").append(new Option(text, file.name));
   }
+}
+
+// What happens to an image before the model sees it.
+function prepared() {
+  const [height, width, channels] = page.input_shape;
+  const drawn = page.draw
+    ? "A drawing is scaled until its ink fits 20x20 pixels, and put with its center of mass in the middle of 28x28, as MNIST's digits were. "
+    : "";
+  const gray = channels === 1 ? " and made gray" : "";
+  return `${drawn}A chosen image is resized to ${width}x${height} pixels, whatever its shape${gray}. The model takes the values, 0 to 255, as they are.`;
 }
 
 async function choose(file) {
@@ -137,7 +148,7 @@ async function look(pixels, { example = null, aloud = true } = {}) {
 function caption(label) {
   const [height, width] = page.input_shape;
   if (label !== null) return `Test image: ${page.classes[label]}`;
-  return `As the model sees it: ${height}x${width}`;
+  return `As the model sees it: ${width}x${height}`;
 }
 
 function bars(probabilities, winner) {

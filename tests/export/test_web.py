@@ -312,9 +312,26 @@ def test_200_test_images_get_the_class_that_python_gives_them(outcome, visit, na
 
 
 @in_browser
+def test_answers_are_dequantized_by_scale_and_zero_point(outcome, visit, tmp_path):
+    """The files themselves have zero points of 0."""
+    folder = tmp_path / "web"
+    shutil.copytree(outcome.run_dir / "export" / "web", folder)
+    page = json.loads((folder / "page.json").read_text())
+    output = page["files"][0]["output"]
+    (expected,) = in_python(folder, "int8", examples_of(folder)[0][:1])
+    raw = expected / output["scale"] + output["zero_point"]
+    output |= {"scale": output["scale"] / 2, "zero_point": -60}
+    (folder / "page.json").write_text(json.dumps(page))
+    shares = [share for _, share in visit(folder, "first")["first"]["bars"]]
+    np.testing.assert_allclose(shares, (raw + 60) * output["scale"], atol=1e-6)
+
+
+@in_browser
 def test_what_is_drawn_is_read(outcome, visit):
     folder = outcome.run_dir / "export" / "web"
     seen = visit(folder, "drawing")
+    assert "ink fits 20x20 pixels" in seen["prepared"]
+    assert "center of mass in the middle of 28x28" in seen["prepared"]
     for digit, answer in seen["mouse"].items():
         assert answer["best"] == digit
         assert answer["example"] == ""
@@ -400,6 +417,7 @@ def test_other_datasets_take_dropped_images(tmp_path, data_dir, visit):
     text.write_text("no image")
     seen = visit(folder, "drop", images=[*paths, str(text)])
     assert seen["drawing"] is False
+    assert seen["prepared"].startswith("A chosen image is resized to 16x16 pixels")
     images = np.stack([np.asarray(Image.open(path)) for path in paths])
     expected = in_python(folder, "int8", images)
     classes = examples_of(folder)[2]["classes"]

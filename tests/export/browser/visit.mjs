@@ -2,6 +2,7 @@
 //
 // node visit.mjs '{"url": ..., "chromium": ..., "do": "examples", ...}'
 
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
@@ -104,6 +105,11 @@ const finger = async (page) => {
 };
 
 const visits = {
+  // The test image that is shown at once.
+  async first() {
+    seen.first = await answer(await open());
+  },
+
   // Every test image, by the buttons, with one file.
   async examples() {
     const page = await open();
@@ -130,6 +136,7 @@ const visits = {
 
   async drawing() {
     const page = await open({ viewport: { width: 1280, height: 900 } });
+    seen.prepared = await page.locator("#prepared").innerText();
     seen.mouse = {};
     for (const digit of [1, 0, 7]) seen.mouse[digit] = await draw(page, digit, mouse(page));
     await page.locator("#clear").click();
@@ -173,17 +180,27 @@ const visits = {
     }
   },
 
+  // Images by turns dropped and chosen.
   async drop() {
     const page = await open();
     seen.drawing = await page.locator("#drawing").isVisible();
+    seen.prepared = await page.locator("#prepared").innerText();
     seen.dropped = [];
-    for (const path of order.images) {
-      const before = await page.locator("#spoken").textContent();
+    for (const [i, path] of order.images.entries()) {
       await page.evaluate(() => (document.getElementById("best").textContent = ""));
-      await page.locator("#file").setInputFiles(path);
+      if (i % 2) {
+        await page.locator("#file").setInputFiles(path);
+      } else {
+        const transfer = await page.evaluateHandle((bytes) => {
+          const data = new DataTransfer();
+          data.items.add(new File([Uint8Array.from(bytes)], "dropped.png"));
+          return data;
+        }, Array.from(readFileSync(path)));
+        await page.locator("#drop").dispatchEvent("drop", { dataTransfer: transfer });
+      }
       await page.waitForFunction(() => document.getElementById("best").textContent ||
         !document.getElementById("message").hidden);
-      seen.dropped.push({ ...(await answer(page)), before, message:
+      seen.dropped.push({ ...(await answer(page)), message:
         (await page.locator("#message").isVisible()) ? await page.locator("#message").textContent() : "" });
     }
   },
