@@ -1,5 +1,5 @@
-# make train [ARGS="--model=mlp"]   trains
-# make demo                         a page that reads your handwriting, on this machine
+# make train [ARGS="--model=mlp"]   trains; without ARGS a convnet
+# make demo [ARGS=...]              a page that reads your handwriting, on this machine
 # make tensorboard                  what the runs in runs/ were and are doing
 # make test                         tests, but for what is marked slow
 # make test-slow                    tests what is
@@ -7,7 +7,6 @@
 # All install first.
 
 PYTHON ?= python3
-ARGS ?= --model=convnet
 VENV := .venv
 RUN := $(VENV)/bin/python
 RUNS := runs
@@ -16,11 +15,14 @@ PORT := 8000
 
 .PHONY: train demo tensorboard test test-slow soak lint clean
 
+train: ARGS ?= --model=convnet
 train: $(VENV)/installed
 	@$(RUN) train.py $(ARGS)
 
+demo: ARGS ?= --model=mlp
 demo: $(VENV)/installed
-	@test -f $(DEMO)/result.json || $(RUN) train.py $(ARGS) --run_dir=$(DEMO)
+	@test -f $(DEMO)/result.json || \
+	  $(RUN) train.py $(ARGS) --run_dir=$(DEMO) --export=tflite,web
 	@test -f $(DEMO)/export/web/index.html || \
 	  $(RUN) -m export --run_dir=$(DEMO) --formats=web
 	@$(RUN) -m export.serve --run_dir=$(DEMO) --port=$(PORT)
