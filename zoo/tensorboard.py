@@ -80,8 +80,8 @@ class TensorBoard(keras.callbacks.Callback):
         run: the run; writes into ``tensorboard/train`` and ``tensorboard/test``.
         steps_per_epoch: of the training.
         histograms: also write one of each trainable variable.
-        profile_steps: the first and the last step that are profiled, from 1; they
-            are rounded to the steps that one call from Python runs.
+        profile_steps: the first and the last step that are profiled, from 1, and with
+            them all steps of the calls from Python that run them.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class TensorBoard(keras.callbacks.Callback):
         self._histograms = histograms
         self._profile_steps = profile_steps
         self._profiling = False
+        self._mark = contextlib.ExitStack()
         self._broken = False
         self._epoch = 0
         self._began = 0.0
@@ -107,16 +108,23 @@ class TensorBoard(keras.callbacks.Callback):
         self._epoch, self._began = epoch, time.time()
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        if self._profile_steps is None or self._profiling:
+        if self._profile_steps is None:
             return
         # The place in this epoch is not the place in the training where it goes on in
         # the middle of one: the profile is then that of later steps.
-        if self._epoch * self._steps_per_epoch + batch + 1 >= self._profile_steps[0]:
-            with self._guarded():
+        step = self._epoch * self._steps_per_epoch + batch + 1
+        with self._guarded():
+            last = step + self.model.steps_per_execution - 1
+            if not self._profiling and last >= self._profile_steps[0]:
                 tf.profiler.experimental.start(str(self._path / "train"))
                 self._profiling = True
+            if self._profiling:
+                # With its number in the trace, as Keras's own callback has it.
+                mark = tf.profiler.experimental.Trace("train", step_num=step, _r=1)
+                self._mark.enter_context(mark)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self._mark.close()
         step = self._epoch * self._steps_per_epoch + batch + 1
         if self._profiling and step >= self._profile_steps[1]:
             self._stop_profile()

@@ -25,6 +25,7 @@ from zoo.config import Config
 from zoo.data import disk, memory, names, pipeline, sources
 from zoo.data.builders import linear_regression
 from zoo.data.spec import Dataset
+from zoo.errors import UserError
 from zoo.models.tape import TapeModel
 from zoo.recipe import Recipe
 from zoo.rundir import RunDir
@@ -87,6 +88,7 @@ def run(config: Config) -> Outcome | None:
         dataset = _load(config, recipe, choice)
         plan = pipeline.make_plan(recipe, dataset.spec.num_train)
         pipeline.Share(*placement.rows).check(plan)
+        _check_profiled(config, plan)
         identity = _identity(config, recipe, dataset)
         placement.check_same("what they train", json.dumps(identity, sort_keys=True))
         job = Job(config, recipe, choice, dataset, plan, placement, directory)
@@ -105,6 +107,15 @@ def _check_usable(directory: RunDir, placement: distribute.Placement) -> None:
     if placement.is_chief:
         directory.check_writable()
         directory.check_free()
+
+
+def _check_profiled(config: Config, plan: pipeline.Plan) -> None:
+    if config.profile_steps and config.profile_steps[0] > plan.steps:
+        first, last = config.profile_steps
+        raise UserError(
+            f"--profile_steps must begin at a step of the training, 1 to {plan.steps}. "
+            f"Received: {first},{last}."
+        )
 
 
 def _train_as_chief(

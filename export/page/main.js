@@ -75,8 +75,8 @@ function prepared() {
   const drawn = page.draw
     ? "A drawing is scaled until its ink fits 20x20 pixels, and put with its center of mass in the middle of 28x28, as MNIST's digits were. "
     : "";
-  const gray = channels === 1 ? " and made gray" : "";
-  return `${drawn}A chosen image is resized to ${width}x${height} pixels, whatever its shape${gray}. The model takes the values, 0 to 255, as they are.`;
+  const gray = channels === 1 ? "made gray and " : "";
+  return `${drawn}A chosen image is ${gray}resized to ${width}x${height} pixels, whatever its shape. The model takes the values, 0 to 255, as they are.`;
 }
 
 async function choose(file) {

@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import (
     EventAccumulator,
 )
 from tensorboard.plugins.hparams import plugin_data_pb2
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 import zoo.tensorboard
 from zoo import config as configs
@@ -55,7 +56,7 @@ def outcome(tmp_path_factory, data_dir):
         *(path, data_dir),
         gradient_norm=True,
         histograms=True,
-        profile_steps=(100, 120),
+        profile_steps=(95, 115),
         overrides=OVERRIDES | {"augment": {"shift": 0.05, "rotate": 5.0}},
     )
     outcome = training.run(config)
@@ -166,7 +167,17 @@ def test_histograms_pictures_and_hyperparameters(outcome):
 def test_the_steps_asked_for_are_profiled(outcome):
     found = [*outcome.run_dir.glob("tensorboard/train/plugins/profile/*/*.xplane.pb")]
     assert len(found) == 1
-    assert found[0].stat().st_size > 1000
+    profile = xplane_pb2.XSpace.FromString(found[0].read_bytes())
+    (host,) = (plane for plane in profile.planes if plane.name == "/host:CPU")
+    marks = [
+        stat.int64_value
+        for line in host.lines
+        for event in line.events
+        if host.event_metadata[event.metadata_id].name == "train"
+        for stat in event.stats
+        if host.stat_metadata[stat.metadata_id].name == "step_num"
+    ]
+    assert marks == [90, 100, 110]  # the calls, of ten steps each, that run 95 to 115
 
 
 def test_nothing_is_written_unless_asked(tmp_path, data_dir):
@@ -188,6 +199,13 @@ def test_what_cannot_be_written_costs_a_warning_and_no_run(
     assert line.startswith("WARNING: ")
     assert line.endswith("gets no more for TensorBoard: OSError: No space left.")
     assert outcome.result["steps"] > 0
+
+
+def test_steps_that_do_not_come_are_not_profiled(tmp_path, data_dir):
+    config = make(tmp_path / "run", data_dir, profile_steps=(357, 360))
+    with pytest.raises(UserError, match=r"a step of the training, 1 to 356\. Rec"):
+        training.run(config)
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 @pytest.mark.parametrize("text", ["10", "20,10", "0,5", "a,b", "1,2,3", ""])
