@@ -31,7 +31,7 @@ from export.formats import (
     check_node,
     parse_formats,
 )
-from zoo import evaluation, files, plots, runtime
+from zoo import evaluation, files, plots, runtime, tensorboard
 from zoo.data.spec import Dataset
 from zoo.errors import RunError, UserError
 from zoo.models.tape import TapeModel
@@ -199,6 +199,8 @@ def _draw(
 ) -> list[str]:
     """Draws what is missing in R/plots; puts all of it beside the model card.
 
+    What is new by the export, TensorBoard shows too, if it shows the run at all.
+
     Returns:
         The names of the pictures, as in ``plots.TITLES``.
     """
@@ -212,6 +214,9 @@ def _draw(
     (directory / "plots").mkdir()
     for path in drawn:
         shutil.copy2(path, directory / "plots")
+    if run.tensorboard.exists():
+        new = [path for path in drawn if path.stem == "sizes"]
+        tensorboard.add_pictures(run.path, new)
     return [path.stem for path in drawn]
 
 

@@ -122,6 +122,9 @@ def test_a_run_gets_its_pictures_and_its_card_shows_them(runs, dataset, names, c
     for name in (*names, "sizes"):
         assert f"![{plots.TITLES[name]}](plots/{name}.png)" in card
         assert (outcome.run_dir / "export" / "plots" / f"{name}.png").exists()
+    events = (outcome.run_dir / "tensorboard").glob("events*")
+    drawn_anew = (outcome.run_dir / "plots" / "sizes.png").read_bytes()
+    assert sum(drawn_anew in path.read_bytes() for path in events) == 1
     left = {path.suffix for path in (outcome.run_dir / "plots").iterdir()}
     assert left <= {".png", ".csv"}
 
