@@ -12,6 +12,7 @@ let page; // page.json
 let examples; // Uint8Array of each test image
 let model = null;
 let pad = null;
+let asked = null; // what was asked last: pixels, and the test image's number or null
 let shown = 0; // counts what was asked, so that a late answer is not shown
 let groups = { right: [], wrong: [] };
 let place = 0; // in the chosen group
@@ -84,7 +85,8 @@ async function choose(file) {
   const next = await load(file, [1, ...page.input_shape]);
   model?.delete();
   model = next;
-  await look(examples[0], { example: 0 });
+  asked ??= { pixels: examples[0], example: 0 };
+  await look(asked.pixels, { example: asked.example });
   element("message").hidden = true;
   element("main").hidden = false;
   document.body.dataset.file = file.name;
@@ -112,6 +114,12 @@ async function sort() {
   element("time").textContent =
     `${(spent / examples.length).toFixed(2)} ms per image: mean of ${examples.length}, on this device.`;
   place = 0;
+  for (const name of ["right", "wrong"]) {
+    const at = groups[name].indexOf(asked?.example);
+    if (at < 0) continue;
+    document.querySelector(`input[value=${name}]`).checked = true;
+    place = at;
+  }
   tell();
 }
 
@@ -122,6 +130,7 @@ function best(probabilities) {
 // `aloud`: tell a screen reader too, once a stroke is done and not while it is drawn.
 async function look(pixels, { example = null, aloud = true } = {}) {
   const mine = ++shown;
+  asked = { pixels, example };
   const label = example === null ? null : page.examples.labels[example];
   const [height, width, channels] = page.input_shape;
   const probabilities = await model.read(pixels);
@@ -169,6 +178,7 @@ function bars(probabilities, winner) {
 
 function nothing() {
   shown += 1;
+  asked = null;
   element("best").textContent = "–";
   element("verdict").textContent = "";
   element("seen-caption").textContent = "Nothing is drawn";

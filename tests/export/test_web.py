@@ -336,6 +336,9 @@ def test_what_is_drawn_is_read(outcome, visit):
         assert answer["best"] == digit
         assert answer["example"] == ""
         assert answer["spoken"].startswith(f"{digit}, ")
+    # Another file is asked about what is drawn.
+    assert (seen["other"]["best"], seen["other"]["example"]) == ("7", "")
+    assert seen["other"]["bars"] != seen["mouse"]["7"]["bars"]
     assert seen["cleared"]["best"] == "\u2013"
     assert seen["keyboard"]["best"] == "1"
 
@@ -417,6 +420,9 @@ def test_other_datasets_take_dropped_images(tmp_path, data_dir, visit):
     text.write_text("no image")
     seen = visit(folder, "drop", images=[*paths, str(text)])
     assert seen["drawing"] is False
+    assert len(seen["tracks"]) == 3
+    assert len(set(seen["tracks"])) == 1  # bars that one can compare
+    assert (seen["group"] == "wrong") == (" Wrong: " in seen["verdict"])
     assert seen["prepared"].startswith("A chosen image is resized to 16x16 pixels")
     images = np.stack([np.asarray(Image.open(path)) for path in paths])
     expected = in_python(folder, "int8", images)

@@ -139,6 +139,10 @@ const visits = {
     seen.prepared = await page.locator("#prepared").innerText();
     seen.mouse = {};
     for (const digit of [1, 0, 7]) seen.mouse[digit] = await draw(page, digit, mouse(page));
+    await page.locator("#model-file").selectOption("float32");
+    await page.waitForFunction(() => document.body.dataset.file === "float32");
+    await settled(page);
+    seen.other = await answer(page);
     await page.locator("#clear").click();
     seen.cleared = await answer(page);
     await page.locator("#pad").focus();
@@ -185,6 +189,10 @@ const visits = {
     const page = await open();
     seen.drawing = await page.locator("#drawing").isVisible();
     seen.prepared = await page.locator("#prepared").innerText();
+    seen.group = await page.locator("input[name=group]:checked").inputValue();
+    seen.verdict = await page.locator("#verdict").textContent();
+    seen.tracks = await page.locator("#bars .track").evaluateAll(
+      (tracks) => tracks.map((track) => track.getBoundingClientRect().left));
     seen.dropped = [];
     for (const [i, path] of order.images.entries()) {
       await page.evaluate(() => (document.getElementById("best").textContent = ""));
