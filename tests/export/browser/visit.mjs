@@ -107,7 +107,9 @@ const finger = async (page) => {
 const visits = {
   // The test image that is shown at once.
   async first() {
-    seen.first = await answer(await open());
+    const page = await open();
+    seen.first = await answer(page);
+    seen.group = await page.locator("input[name=group]:checked").inputValue();
   },
 
   // Every test image, by the buttons, with one file.
@@ -189,8 +191,6 @@ const visits = {
     const page = await open();
     seen.drawing = await page.locator("#drawing").isVisible();
     seen.prepared = await page.locator("#prepared").innerText();
-    seen.group = await page.locator("input[name=group]:checked").inputValue();
-    seen.verdict = await page.locator("#verdict").textContent();
     seen.tracks = await page.locator("#bars .track").evaluateAll(
       (tracks) => tracks.map((track) => track.getBoundingClientRect().left));
     seen.dropped = [];
