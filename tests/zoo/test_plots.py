@@ -210,6 +210,11 @@ def test_a_letter_that_no_font_has_becomes_a_number():
     assert typeface.without_font(["cat", private, "a\nb"]) == [private]
 
 
+def warnings(capfd):
+    lines = capfd.readouterr().err.splitlines()
+    return [line for line in lines if line.startswith("WARNING: ")]
+
+
 def test_a_run_whose_names_have_no_font_says_what_to_install(tmp_path, data_dir, capfd):
     rng = np.random.default_rng(0)
     for name in ("cat", "\U000f0000"):
@@ -230,11 +235,11 @@ def test_a_run_whose_names_have_no_font_says_what_to_install(tmp_path, data_dir,
     capfd.readouterr()
     drawn = plots.draw_run(outcome.run_dir, dataset=outcome.dataset)
     assert [path.stem for path in drawn] == list(CLASSIFIER)
-    (line,) = capfd.readouterr().err.strip().splitlines()
+    (line,) = warnings(capfd)
     assert line.startswith("WARNING: 1 of 2 class names, as '\\U000f0000', have ")
     assert "Install one (" in line
     plots.draw_run(outcome.run_dir, dataset=outcome.dataset)
-    assert capfd.readouterr().err == ""
+    assert warnings(capfd) == []
 
 
 def test_matplotlib_waits_until_something_is_drawn():
