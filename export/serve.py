@@ -16,8 +16,6 @@ from zoo import cli
 from zoo.errors import UserError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("run_dir", None, "The run whose export/web is served.")
-flags.DEFINE_integer("port", 8000, "Where to listen; 0 for any that is free.")
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -69,4 +67,7 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    # Here, since train.py, which may be imported beside, has a --run_dir too.
+    flags.DEFINE_string("run_dir", None, "The run whose export/web is served.")
+    flags.DEFINE_integer("port", 8000, "Where to listen; 0 for any that is free.")
     cli.main(main)
