@@ -1,4 +1,6 @@
-# make train [ARGS="--model=mlp"]   trains
+# make train [ARGS="--model=mlp"]   trains; without ARGS a convnet
+# make demo [ARGS=...]              a page that reads your handwriting, on this machine
+# make tensorboard                  what the runs in runs/ were and are doing
 # make test                         tests, but for what is marked slow
 # make test-slow                    tests what is
 # make soak                         tests for an hour; writes its table into BUILD.md
@@ -7,14 +9,28 @@
 # All install first.
 
 PYTHON ?= python3
-ARGS ?= --model=convnet
 VENV := .venv
 RUN := $(VENV)/bin/python
+RUNS := runs
+DEMO := runs/demo
+PORT := 8000
 
-.PHONY: train test test-slow soak results bench lint clean
+.PHONY: train demo tensorboard test test-slow soak results bench lint clean
 
+train: ARGS ?= --model=convnet
 train: $(VENV)/installed
 	@$(RUN) train.py $(ARGS)
+
+demo: ARGS ?= --model=mlp
+demo: $(VENV)/installed
+	@test -f $(DEMO)/result.json || \
+	  $(RUN) train.py $(ARGS) --run_dir=$(DEMO) --export=tflite,web
+	@test -f $(DEMO)/export/web/index.html || \
+	  $(RUN) -m export --run_dir=$(DEMO) --formats=web
+	@$(RUN) -m export.serve --run_dir=$(DEMO) --port=$(PORT)
+
+tensorboard: $(VENV)/installed
+	@$(RUN) -m tensorboard.main --logdir=$(RUNS) --host=127.0.0.1
 
 test: $(VENV)/installed
 	@$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist=loadfile -m "not slow" $(TESTS)

@@ -72,6 +72,11 @@ flags.DEFINE_enum(
     "Compile with XLA. auto: on an accelerator; on a CPU it is slower here.",
 )
 flags.DEFINE_boolean("gradient_norm", False, "Report the gradients' global norm.")
+flags.DEFINE_boolean("tensorboard", True, "Write scalars for `make tensorboard`.")
+flags.DEFINE_boolean("histograms", False, "Write histograms of the weights too.")
+flags.DEFINE_string(
+    "profile_steps", None, "First and last step to profile for TensorBoard, as 10,20."
+)
 flags.DEFINE_integer("eval_every", 1, "Epochs between evaluations on the test split.")
 flags.DEFINE_integer(
     "backup_steps",
@@ -109,6 +114,7 @@ PARSED_FLAGS = {
     "augment": parse_augment,
     "image_size": config.parse_image_size,
     "memory_limit": config.parse_memory_limit,
+    "profile_steps": config.parse_profile_steps,
     "steps_per_execution": config.parse_steps_per_execution,
 }
 
@@ -131,13 +137,18 @@ def main(argv: list[str]) -> None:
     asked = config_from_flags()
     asked.check()
     formats = export.parse_formats(FLAGS.export)
+    export.check_node(formats)
     runtime.start(alone=not cluster.several(asked.strategy))
-    from zoo import training
+    from zoo import plots, tensorboard, training
 
     outcome = training.run(asked)
     if outcome is None:  # the chief says and exports it all
         return
     print(report.summary(outcome.result, outcome.run_dir, outcome.done_before))
+    if not outcome.done_before:
+        pictures = plots.draw_run(outcome.run_dir, dataset=outcome.dataset)
+        if asked.tensorboard:
+            tensorboard.add_pictures(outcome.run_dir, pictures)
     if formats and not (outcome.run_dir / "export").exists():
         from export import report as export_report
 

@@ -1,4 +1,4 @@
-"""What exact resume costs: backups, the watch over finite values, --deterministic.
+"""What a run does beside its steps: the watch, backups, TensorBoard, --deterministic.
 
     python -m benchmarks.backup --model=mlp --rounds=9
 
@@ -16,7 +16,9 @@ from typing import Any
 
 from benchmarks.turns import contestant, interleaved, ratio
 
-VARIANTS = ("plain", "watched", "backups", "deterministic")
+VARIANTS = (
+    *("plain", "watched", "backups", "tensorboard", "histograms", "deterministic"),
+)
 
 
 def measure(model_name: str, rounds: int) -> dict[str, Any]:

@@ -13,12 +13,19 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from export.formats import DEFAULT_FORMATS, FORMATS, parse_formats
+from export.formats import DEFAULT_FORMATS, FORMATS, check_node, parse_formats
 
 if TYPE_CHECKING:
     from zoo.artifact import Artifact
 
-__all__ = ["DEFAULT_FORMATS", "FORMATS", "export_run", "load", "parse_formats"]
+__all__ = [
+    "DEFAULT_FORMATS",
+    "FORMATS",
+    "check_node",
+    "export_run",
+    "load",
+    "parse_formats",
+]
 
 
 def export_run(

@@ -2,6 +2,7 @@
 
 python -m export --run_dir=runs/convnet-mnist
 python -m export --run_dir=runs/convnet-mnist --formats=tflite
+python -m export --run_dir=runs/convnet-mnist --formats=web
 python -m export --run_dir=runs/convnet-mnist --formats=tflite_trainable \\
     --train_batch=16 --device_optimizer=momentum
 """
@@ -15,6 +16,7 @@ from export.formats import (
     DEVICE_OPTIMIZERS,
     FORMATS,
     check_device_options,
+    check_node,
     parse_formats,
 )
 from zoo import cli, runtime
@@ -52,6 +54,7 @@ def main(argv: list[str]) -> None:
         "device_optimizer": FLAGS.device_optimizer,
     }
     check_device_options(formats, **device)
+    check_node(formats)
     finished_run(FLAGS.run_dir)
     runtime.start()
     from export import exporter, report

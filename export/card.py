@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scipy import stats
@@ -11,14 +11,20 @@ from scipy import stats
 from export import calls, tflite_trainable
 from export.formats import MOMENTUM
 from export.tflite import PURPOSES
+from zoo.plots import TITLES
 
 
-def text(result: Mapping[str, Any], export: Mapping[str, Any]) -> str:
+def text(
+    result: Mapping[str, Any],
+    export: Mapping[str, Any],
+    pictures: Sequence[str] = (),
+) -> str:
     """Returns the card as Markdown.
 
     Args:
         result: the content of result.json.
         export: the content of export.json.
+        pictures: what there is in ``plots`` beside it, as in ``plots.TITLES``.
     """
     sections = [
         f"# {result['model']}, trained on {export['data']['name']}\n",
@@ -26,10 +32,12 @@ def text(result: Mapping[str, Any], export: Mapping[str, Any]) -> str:
         _training(result, export),
         _accuracy(result, export),
         _artifacts(export),
+        *_page(export),
         _contract(export),
         "## How to call it\n",
         *calls.examples(export),
         *_learning(export),
+        *_pictures(pictures),
         _limits(export),
         _licence(export),
         _versions(result),
@@ -126,6 +134,18 @@ def _artifacts(export: Mapping[str, Any]) -> str:
     )
 
 
+def _page(export: Mapping[str, Any]) -> list[str]:
+    if not (page := export.get("page")):
+        return []
+    return [
+        "## The page\n\n"
+        f"`{page['path']}/` is a static web page, {page['bytes']:,} bytes, for any "
+        "host: it asks the int8 or the float32 file in the browser, by LiteRT.js "
+        f"{page['litert']}. `python -m export.serve --run_dir=R` serves it on this "
+        "machine.\n"
+    ]
+
+
 def _contract(export: Mapping[str, Any]) -> str:
     rows = [
         f"| `{record['path']}` | {_tensor(record['input'])} | "
@@ -196,6 +216,11 @@ def _signatures(data: Mapping[str, Any], training: Mapping[str, Any]) -> list[st
         "| `reset`, to the weights as shipped | | `restored` bool () |",
         "| `weights_java`, `reset_java` | `ignored` float32 () | as without `_java` |",
     ]
+
+
+def _pictures(names: Sequence[str]) -> list[str]:
+    images = [f"![{TITLES[name]}](plots/{name}.png)\n" for name in names]
+    return ["## Pictures\n", *images] if names else []
 
 
 def _tensor(tensor: Mapping[str, Any]) -> str:

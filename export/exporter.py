@@ -23,9 +23,15 @@ from export import (
     tflite,
     tflite_trainable,
     verify,
+    web,
 )
-from export.formats import FORMATS, check_device_options, parse_formats
-from zoo import evaluation, files, runtime
+from export.formats import (
+    FORMATS,
+    check_device_options,
+    check_node,
+    parse_formats,
+)
+from zoo import evaluation, files, plots, runtime, tensorboard
 from zoo.data.spec import Dataset
 from zoo.errors import RunError, UserError
 from zoo.models.tape import TapeModel
@@ -67,6 +73,7 @@ def export_run(
     if not formats:
         raise UserError(f"No export format was named. Known: {', '.join(FORMATS)}.")
     device = check_device_options(formats, train_batch, device_optimizer)
+    check_node(formats)
     run = finished_run(run_dir)
     run.lock()
     try:
@@ -82,7 +89,9 @@ def export_run(
             runtime.quiet_stderr(),
         ):
             weights = files.sha256(run.model)
-            records, left_out = _carry_over(run, directory, formats, weights)
+            records, left_out, page = _carry_over(run, directory, formats, weights)
+            if "web" in formats and not any(r["name"] == "int8" for r in records):
+                formats = parse_formats(",".join(("tflite", *formats)))
             for name, path, extra in _write(
                 model, config, dataset, directory, formats, device
             ):
@@ -108,6 +117,15 @@ def export_run(
                     print(f"verified {record['path']}", flush=True)
             if (directory / "tflite").exists():
                 tflite.write_labels(config["data"], directory / "tflite")
+            if "web" in formats:
+                page = web.write(
+                    directory,
+                    model.name,
+                    config["data"],
+                    records,
+                    dataset.test,
+                    reference,
+                )
             content = {
                 "model": config["identity"]["model"],
                 "model_sha256": weights,
@@ -116,9 +134,11 @@ def export_run(
                 "per_class": _per_class(reference, dataset),
                 "left_out": left_out | _left_out(config["data"], formats),
                 "artifacts": sorted(records, key=lambda r: FORMATS.index(r["format"])),
+                "page": page,
             }
             files.write_json(directory / "export.json", content)
-            text = card.text(run.read_result(), content)
+            pictures = _draw(run, model, dataset, reference, content, directory)
+            text = card.text(run.read_result(), content, pictures)
             files.write_bytes(directory / "README.md", text.encode())
         return content
     finally:
@@ -169,6 +189,37 @@ def _write(
         yield "trainable", path, {"calibration": None, "format": "tflite_trainable"}
 
 
+def _draw(
+    run: RunDir,
+    model: TapeModel,
+    dataset: Dataset,
+    reference: np.ndarray,
+    content: Mapping[str, Any],
+    directory: pathlib.Path,
+) -> list[str]:
+    """Draws what is missing in R/plots; puts all of it beside the model card.
+
+    What is new by the export, TensorBoard shows too, if it shows the run at all.
+
+    Returns:
+        The names of the pictures, as in ``plots.TITLES``.
+    """
+    drawn = plots.draw_run(
+        run.path,
+        dataset=dataset,
+        model=model,
+        outputs=reference,
+        artifacts=content["artifacts"],
+    )
+    (directory / "plots").mkdir()
+    for path in drawn:
+        shutil.copy2(path, directory / "plots")
+    if run.tensorboard.exists():
+        new = [path for path in drawn if path.stem == "sizes"]
+        tensorboard.add_pictures(run.path, new)
+    return [path.stem for path in drawn]
+
+
 def _check_formats_are_for(
     run: RunDir, model: TapeModel, formats: Sequence[str]
 ) -> None:
@@ -177,6 +228,11 @@ def _check_formats_are_for(
         raise UserError(
             "tflite_trainable is for classifiers that compute in float32. Received: "
             f"{run.path}, {kind}. Leave it out of --formats."
+        )
+    if "web" in formats and model.num_classes is None:
+        raise UserError(
+            f"web is a page for classifiers of images. Received: {run.path}, {kind}. "
+            "Leave it out of --formats."
         )
 
 
@@ -229,24 +285,26 @@ def _left_out(data: Mapping[str, Any], formats: Sequence[str]) -> dict[str, str]
 
 def _carry_over(
     run: RunDir, directory: pathlib.Path, formats: Sequence[str], weights: str
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
+) -> tuple[list[dict[str, Any]], dict[str, str], dict[str, Any] | None]:
     """Copies what an earlier export of the same weights holds in other formats.
 
     Returns:
-        The records of what was copied, and what that export left out.
+        The records of what was copied, what that export left out, and the record of
+        its page.
 
     Raises:
         UserError: a file is gone or is not what it was.
     """
     earlier = run.read_export()
     if earlier is None or earlier["model_sha256"] != weights:
-        return [], {}
+        return [], {}, None
     records = [
         record
         for record in earlier["artifacts"]
         if record["format"] in FORMATS and record["format"] not in formats
     ]
-    for record in records:
+    page = earlier.get("page") if "web" not in formats else None
+    for record in [*records, *([page] if page else [])]:
         path, place = run.export / record["path"], directory / record["path"]
         inside = place.resolve().is_relative_to(directory.resolve())
         if not inside or not path.exists() or files.checksum(path) != record["sha256"]:
@@ -259,7 +317,8 @@ def _carry_over(
             shutil.copytree(path, place)
         else:
             shutil.copy2(path, place)
-    return records, earlier["left_out"] if "tflite" not in formats else {}
+    left_out = earlier["left_out"] if "tflite" not in formats else {}
+    return records, left_out, page
 
 
 @contextlib.contextmanager

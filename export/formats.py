@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 
 from zoo.errors import UserError, unknown
 
-FORMATS = ("saved_model", "tflite", "tflite_trainable")
-#: Without tflite_trainable: few need it, and its proof takes as long as all others.
+FORMATS = ("saved_model", "tflite", "tflite_trainable", "web")
+#: Without tflite_trainable, whose proof takes as long as all others, and without web,
+#: which needs Node.
 DEFAULT_FORMATS = ("saved_model", "tflite")
 
 #: Of ``tflite_trainable``.
@@ -28,6 +30,17 @@ def parse_formats(text: str) -> tuple[str, ...]:
         if name not in FORMATS and (name != "none" or len(names) > 1):
             raise unknown("export format", name, (*FORMATS, "none"))
     return tuple(name for name in FORMATS if name in names)
+
+
+def check_node(formats: Sequence[str]) -> None:
+    """Raises UserError if ``web`` is among the formats and Node or npm is not there."""
+    missing = [name for name in ("node", "npm") if shutil.which(name) is None]
+    if missing and "web" in formats:
+        raise UserError(
+            "The format web needs Node.js 20 or newer with npm. Not found: "
+            f"{', '.join(missing)}. Install it (apt-get install nodejs npm, or "
+            "nodejs.org), or leave web out."
+        )
 
 
 def check_device_options(

@@ -33,5 +33,7 @@ def summary(export: Mapping[str, Any], run_dir: str | pathlib.Path) -> str:
         rows.append((record["path"], f"{record['bytes']:,}", *measured, latency))
     lines = align(rows)
     lines += [f"left out: {name}: {why}" for name, why in export["left_out"].items()]
+    if page := export.get("page"):
+        lines.append(f"page: {page['path']}, {page['bytes']:,} bytes")
     lines.append(f"All verified on the test split. {pathlib.Path(run_dir) / 'export'}")
     return "\n".join(lines)

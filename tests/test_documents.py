@@ -52,6 +52,8 @@ def test_every_flag_that_is_named_exists():
     for module in ("zoo", "export"):
         source = (ROOT / module / "__main__.py").read_text()
         flags |= set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", source))
+    served = (ROOT / "export" / "serve.py").read_text()
+    flags |= set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", served))
     others = (
         r"tensorflow_model_server.*\n.*|#SBATCH.*|srun --\S+|`--gpus-per-task.*?`"
         r"|python -m benchmarks[^`\n]*"

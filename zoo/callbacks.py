@@ -156,6 +156,8 @@ class Bookkeeper(keras.callbacks.Callback):
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row = {"epoch": epoch + 1, "step": self.step, "learning_rate": rate}
         row |= {name: float(value) for name, value in (logs or {}).items()}
+        if self._dataset.spec.task == "regression":
+            row |= zip(("weight", "bias"), self.model.line(), strict=True)
         self.check_finite(row, rate)
         self.rows.append(row | {"seconds": round(self.seconds, 3)})
         if self._placement.is_chief:

@@ -45,6 +45,9 @@ class Config:
         memory_limit: bytes; data that need more are read from disk. None for half of
             what is available.
         deterministic: the same bits from every run, also from a resumed one.
+        tensorboard: write scalars for TensorBoard.
+        histograms: also of each trainable variable, after each epoch.
+        profile_steps: the first and the last step to profile, from 1.
         progress: ``bar``, ``epoch`` (a line each), ``none``, or ``auto``: bars on a
             terminal, nothing elsewhere.
     """
@@ -66,6 +69,9 @@ class Config:
     strategy: str = "auto"
     precision: str = "float32"
     memory_limit: int | None = None
+    tensorboard: bool = True
+    histograms: bool = False
+    profile_steps: tuple[int, int] | None = None
     progress: str = "auto"
 
     def check(self) -> None:
@@ -103,6 +109,11 @@ class Config:
             if getattr(self, name) not in known:
                 raise unknown(name, str(getattr(self, name)), known)
         cluster.several(self.strategy)
+        if (self.histograms or self.profile_steps) and not self.tensorboard:
+            raise UserError(
+                "--histograms and --profile_steps are for TensorBoard. Received: "
+                "--notensorboard. Leave it out."
+            )
         if self.eval_every < 1:
             raise UserError(
                 f"--eval_every must be 1 or more. Received: {self.eval_every}."
@@ -133,6 +144,24 @@ def parse_steps_per_execution(text: str | None) -> int | None:
             f"Received: {text[:80]}."
         )
     return int(text)
+
+
+def parse_profile_steps(text: str | None) -> tuple[int, int] | None:
+    """Reads ``10,20``: the first and the last step to profile.
+
+    Raises:
+        UserError: it is not two steps, 1 or more, in order.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,15}),([0-9]{1,15})", text)
+    steps = [int(part) for part in match.groups()] if match else [0, 0]
+    if not 1 <= steps[0] <= steps[1]:
+        raise UserError(
+            "--profile_steps must be the first and the last step to profile, from 1, "
+            f"as 10,20. Received: {text}."
+        )
+    return steps[0], steps[1]
 
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

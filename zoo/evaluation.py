@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import files, registry, runtime
-from zoo.data import images, memory, sources
+from zoo.data import images, memory, pipeline, sources
 from zoo.data.prepare import read_only
-from zoo.data.spec import Dataset
+from zoo.data.spec import Dataset, Split
 from zoo.errors import UserError
 from zoo.models.tape import TapeModel
 from zoo.rundir import RunDir, finished_run
@@ -129,6 +129,16 @@ def run_dataset(run: RunDir) -> Dataset:
             "files have changed since. Train again, with --overwrite."
         )
     return dataset
+
+
+def outputs(model: TapeModel, split: Split) -> np.ndarray:
+    """Returns what a model says of a split, which may be larger than memory.
+
+    Returns:
+        float32 probabilities (n, classes), or y (n, 1).
+    """
+    said = model.predict(pipeline.evaluation_batches(split), verbose=0)
+    return said if model.num_classes is None else tf.nn.softmax(said).numpy()
 
 
 def open_model(

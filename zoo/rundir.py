@@ -57,7 +57,11 @@ _ARTIFACT = {
     **{"latency_ms": {"median": float}, "input": _TENSOR, "output": _TENSOR},
     "training": (_TRAINING,),
 }
-_EXPORT = {"model_sha256": str, "artifacts": [_ARTIFACT], "left_out": dict}
+_PAGE = {"format": str, "path": str, "sha256": str, "litert": str, "bytes": int}
+_EXPORT = {
+    **{"model_sha256": str, "artifacts": [_ARTIFACT], "left_out": dict},
+    "page": (_PAGE,),
+}
 
 
 class RunDir:
@@ -74,6 +78,8 @@ class RunDir:
         self.result = self.path / "result.json"
         self.model = self.path / "model.keras"
         self.backup = self.path / "backup"
+        self.plots = self.path / "plots"
+        self.tensorboard = self.path / "tensorboard"
         self.export = self.path / "export"
         self._lock = filelock.FileLock(self.path / ".lock")
 

@@ -12,7 +12,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -26,9 +26,11 @@ from zoo.config import Config
 from zoo.data import disk, memory, names, pipeline, sources
 from zoo.data.builders import linear_regression
 from zoo.data.spec import Dataset
+from zoo.errors import UserError
 from zoo.models.tape import TapeModel
 from zoo.recipe import Recipe
 from zoo.rundir import RunDir
+from zoo.tensorboard import TensorBoard, write_hyperparameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +89,7 @@ def run(config: Config) -> Outcome | None:
         dataset = _load(config, recipe, choice)
         plan = pipeline.make_plan(recipe, dataset.spec.num_train)
         pipeline.Share(*placement.rows).check(plan)
+        _check_profiled(config, plan)
         identity = _identity(config, recipe, dataset)
         placement.check_same("what they train", json.dumps(identity, sort_keys=True))
         job = Job(config, recipe, choice, dataset, plan, placement, directory)
@@ -107,6 +110,15 @@ def _check_usable(directory: RunDir, placement: distribute.Placement) -> None:
         directory.check_free()
 
 
+def _check_profiled(config: Config, plan: pipeline.Plan) -> None:
+    if config.profile_steps and config.profile_steps[0] > plan.steps:
+        first, last = config.profile_steps
+        raise UserError(
+            f"--profile_steps must begin at a step of the training, 1 to {plan.steps}. "
+            f"Received: {first},{last}."
+        )
+
+
 def _train_as_chief(
     job: Job, identity: dict[str, Any], model: TapeModel, copy: TapeModel
 ) -> tuple[dict[str, Any], Dataset, bool]:
@@ -123,6 +135,8 @@ def _train_as_chief(
     with files.replacing(directory.model) as beside:
         copy.save(beside)
     directory.write_result(result)
+    if job.config.tensorboard:
+        write_hyperparameters(directory, _hyperparameters(job))
     return result, job.dataset, False
 
 
@@ -217,6 +231,7 @@ def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
                 f"Resuming {job.directory.path} after step {step} of {plan.steps}.",
                 flush=True,
             )
+        callbacks = [keeper, *_tensorboard(job)]
         for first, last, data in _epochs(plan, step, batches):
             model.fit(
                 job.placement.distribute(data),
@@ -224,7 +239,7 @@ def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
                 initial_epoch=first,
                 epochs=last,
                 verbose=_verbosity(job),
-                **_evaluated(job, copy, evaluation, keeper, update),
+                **_evaluated(job, copy, evaluation, callbacks, update),
             )
         if update:
             update()
@@ -252,24 +267,40 @@ def _evaluated(
     job: Job,
     copy: TapeModel,
     data: tf.data.Dataset,
-    keeper: Bookkeeper,
+    callbacks: Sequence[keras.callbacks.Callback],
     update: Callable[[], None] | None,
 ) -> dict[str, Any]:
-    """Returns the arguments of fit that make it evaluate ``copy`` on ``data``."""
+    """Returns the arguments of fit that make it evaluate ``copy`` on ``data``.
+
+    The first callback is the Bookkeeper, whose clock stands still meanwhile.
+    """
     epochs, every = job.plan.epochs, job.config.eval_every
     if update is None:
         return {
             "validation_data": data,
             "validation_freq": _evaluated_epochs(epochs, every),
-            "callbacks": [keeper],
+            "callbacks": [*callbacks],
         }
 
     def before() -> None:
-        keeper.on_test_begin()
+        callbacks[0].on_test_begin()
         update()
 
     chosen = {*range(every, epochs + 1, every), epochs}
-    return {"callbacks": [Evaluation(copy, data, chosen, before), keeper]}
+    return {"callbacks": [Evaluation(copy, data, chosen, before), *callbacks]}
+
+
+def _tensorboard(job: Job) -> list[TensorBoard]:
+    config = job.config
+    if not (config.tensorboard and job.placement.is_chief):
+        return []
+    callback = TensorBoard(
+        job.directory,
+        steps_per_epoch=job.plan.steps_per_epoch,
+        histograms=config.histograms,
+        profile_steps=config.profile_steps,
+    )
+    return [callback]
 
 
 def _epochs(
@@ -295,9 +326,9 @@ def _compare_with_least_squares(model: TapeModel, dataset: Dataset) -> dict[str,
     x, y = dataset.train.x[:, 0], dataset.train.y[:, 0]
     design = np.stack([x, np.ones_like(x)], axis=1).astype(np.float64)
     (weight, bias), *_ = np.linalg.lstsq(design, y.astype(np.float64), rcond=None)
-    at_zero, at_one = model(tf.constant([[0.0], [1.0]])).numpy()[:, 0].astype(float)
+    learned = model.line()
     return {
-        "learned": {"weight": at_one - at_zero, "bias": at_zero},
+        "learned": {"weight": learned[0], "bias": learned[1]},
         "true": {"weight": linear_regression.WEIGHT, "bias": linear_regression.BIAS},
         "least_squares": {"weight": float(weight), "bias": float(bias)},
     }
@@ -357,6 +388,19 @@ def _describe(job: Job, identity: dict[str, Any]) -> dict[str, Any]:
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": _versions(),
         "git_commit": _git_commit(),
+    }
+
+
+def _hyperparameters(job: Job) -> dict[str, Any]:
+    """Returns what runs are compared by in TensorBoard."""
+    config, settings = job.config, job.recipe.to_json()
+    settings["model_arguments"] = settings.pop("model")
+    return settings | {
+        "model": config.model,
+        "recipe": config.recipe,
+        "dataset": job.choice.name,
+        "seed": config.seed,
+        "precision": config.precision,
     }
 
 

@@ -96,6 +96,17 @@ class Training:
         optimizer.build(self.model.trainable_variables)
         self.model.optimizer = optimizer
 
+    def tensorboard(self, directory: pathlib.Path, *, histograms: bool) -> Any:
+        """Returns the callback that train.py adds for TensorBoard."""
+        from zoo.rundir import RunDir
+        from zoo.tensorboard import TensorBoard
+
+        return TensorBoard(
+            RunDir(directory),
+            steps_per_epoch=self.plan.steps_per_epoch,
+            histograms=histograms,
+        )
+
     def epoch(self, *callbacks: Any) -> float:
         """Trains the first epoch; returns its seconds."""
         self.batches.start_at(0)

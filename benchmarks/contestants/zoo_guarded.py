@@ -1,4 +1,4 @@
-"""An epoch of the zoo with and without what keeps a run from being lost."""
+"""An epoch of the zoo with and without what keeps a run from being lost or unseen."""
 
 from __future__ import annotations
 
@@ -15,24 +15,31 @@ def prepare(model_name: str, variant: str):
         model_name: of the architecture; its default recipe.
         variant: ``plain``; ``watched``, for losses and gradients that are not finite;
             ``backups``: watched, and with a row of metrics.csv and a backup at the
-            end; ``deterministic``: with op determinism.
+            end; ``tensorboard`` and ``histograms``: plain, and with what TensorBoard
+            shows, the latter of each variable too; ``deterministic``: with op
+            determinism.
     """
     training = Training(model_name, deterministic=variant == "deterministic")
     if variant == "watched":
         from zoo.models.watch import Watch  # once Keras is there
 
         training.model.watch = Watch()
-    if variant != "backups":
+    if variant not in ("backups", "tensorboard", "histograms"):
         return training.epoch
     directory = tempfile.TemporaryDirectory()
-    keeper = training.keeper(pathlib.Path(directory.name))
+    path = pathlib.Path(directory.name)
+    if variant == "backups":
+        callback, written = training.keeper(path), "backup/step-*"
+    else:
+        callback = training.tensorboard(path, histograms=variant == "histograms")
+        written = "tensorboard/train/*"
 
     def work() -> float:
         assert directory  # removed with the process
-        keeper.step = 0
-        seconds = training.epoch(keeper)
-        if not any(pathlib.Path(directory.name).glob("backup/step-*")):
-            raise RuntimeError("No backup was written.")
+        callback.step = 0
+        seconds = training.epoch(callback)
+        if not any(path.glob(written)):
+            raise RuntimeError(f"Nothing was written for {variant}.")
         return seconds
 
     return work

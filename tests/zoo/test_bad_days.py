@@ -83,7 +83,7 @@ def test_a_limit_that_only_the_model_exceeds(start, tmp_path):
     process = start(*flags, preexec_fn=small_files)
     check_failed(process, "Writing to run failed: File too large .*Then run the same")
     left = {path.name for path in (tmp_path / "run").iterdir()}
-    assert left == {".lock", "config.json", "metrics.csv"}
+    assert left == {".lock", "config.json", "metrics.csv", "tensorboard"}
     process = start(*flags, "--export=none")
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err

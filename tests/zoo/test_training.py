@@ -43,7 +43,8 @@ def test_a_run_leaves_what_it_should(model, config, digits, capfd):
     assert result == outcome.result
     names = {path.name for path in outcome.run_dir.iterdir()}
     assert names == {
-        *("config.json", "metrics.csv", "model.keras", "result.json", ".lock")
+        *("config.json", "metrics.csv", "model.keras", "result.json", ".lock"),
+        "tensorboard",
     }
     loaded = keras.models.load_model(outcome.run_dir / "model.keras")
     right = loaded(digits.test.x).numpy().argmax(axis=1) == digits.test.y

@@ -122,6 +122,11 @@ class TapeModel(keras.Model):
         logs.pop("gradient_norm", None)  # there are no gradients here
         return logs
 
+    def line(self) -> tuple[float, float]:
+        """Returns weight and bias of a regression: y = weight * x + bias."""
+        at_zero, at_one = self(tf.constant([[0.0], [1.0]])).numpy()[:, 0].tolist()
+        return at_one - at_zero, at_zero
+
     def _gradient_norm(self, gradients: list[tf.Tensor]) -> tf.Tensor:
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
             replica = tf.distribute.get_replica_context()

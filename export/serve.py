@@ -1,0 +1,73 @@
+"""Serves the web page of an exported run, on this machine alone.
+
+python -m export.serve --run_dir=runs/convnet-mnist
+python -m export.serve --run_dir=runs/convnet-mnist --port=8080
+"""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import pathlib
+
+from absl import flags
+
+from zoo import cli
+from zoo.errors import UserError
+
+FLAGS = flags.FLAGS
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Static files, as any host gives them, without a line for each."""
+
+    # What the system's tables say of these differs from machine to machine.
+    extensions_map = {
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".js": "text/javascript",
+        ".wasm": "application/wasm",
+        ".tflite": "application/octet-stream",
+    }
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+def server(directory: pathlib.Path, port: int = 0) -> http.server.ThreadingHTTPServer:
+    """Returns a server of a folder, listening on 127.0.0.1.
+
+    Raises:
+        UserError: the port cannot be had.
+    """
+    handler = functools.partial(Handler, directory=str(directory))
+    try:
+        return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"Cannot listen on 127.0.0.1:{port}: {error}. Choose another --port, 0 "
+            "for any."
+        ) from None
+
+
+def main(argv: list[str]) -> None:
+    """Serves until Ctrl-C."""
+    if extra := cli.parse_flags(argv, __doc__):
+        raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
+    if FLAGS.run_dir is None:
+        raise UserError("--run_dir is missing: the run whose page is served.")
+    web = pathlib.Path(FLAGS.run_dir) / "export" / "web"
+    if not (web / "index.html").exists():
+        raise UserError(
+            f"{web} has no page. Run: python -m export --run_dir={FLAGS.run_dir} "
+            "--formats=web"
+        )
+    with server(web, FLAGS.port) as serving:
+        print(f"http://127.0.0.1:{serving.server_port}/  (Ctrl-C ends it)", flush=True)
+        serving.serve_forever()
+
+
+if __name__ == "__main__":
+    # Here, since train.py, which may be imported beside, has a --run_dir too.
+    flags.DEFINE_string("run_dir", None, "The run whose export/web is served.")
+    flags.DEFINE_integer("port", 8000, "Where to listen; 0 for any that is free.")
+    cli.main(main)

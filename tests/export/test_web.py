@@ -1,0 +1,446 @@
+"""The web page: the folder that is written, and a real browser that visits it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import threading
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
+
+import export
+from export import formats, serve, web
+from tests.conftest import ROOT
+from zoo import training
+from zoo.config import Config
+from zoo.errors import RunError, UserError
+
+MODULES = ROOT / "export" / "page" / "node_modules"
+VISIT = pathlib.Path(__file__).parent / "browser" / "visit.mjs"
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+
+needs_node = pytest.mark.skipif(
+    not (shutil.which("node") and shutil.which("npm")), reason="Node is not installed"
+)
+needs_litert = pytest.mark.skipif(
+    not (MODULES / "@litertjs").exists(),
+    reason="LiteRT.js is not installed: run npm ci in export/page",
+)
+
+
+def in_browser(test):
+    """Marks a test that visits the page, and skips it where that cannot be."""
+    for absent, reason in (
+        (not shutil.which("node") or not shutil.which("npm"), "Node is not installed"),
+        (CHROMIUM is None, "Chromium is not installed"),
+        (
+            not (MODULES / "playwright-core").exists(),
+            "playwright-core is not installed: run npm ci in export/page",
+        ),
+    ):
+        test = pytest.mark.skipif(absent, reason=reason)(test)
+    return pytest.mark.slow(test)
+
+
+def trained(path, data_dir, **options):
+    config = Config(data_dir=str(data_dir), run_dir=str(path), **options)
+    outcome = training.run(config)
+    export.export_run(path, ["tflite", "web"], dataset=outcome.dataset)
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory, data_dir, request):
+    """A run on MNIST, or on digits where that is absent, with its page."""
+    path = tmp_path_factory.mktemp("web") / "mlp"
+    try:
+        dataset = str(request.getfixturevalue("mnist_dir"))
+    except pytest.skip.Exception:
+        dataset = "digits"
+    return trained(
+        path, data_dir, model="mlp", dataset=dataset, overrides={"epochs": 12}
+    )
+
+
+@pytest.fixture(scope="module")
+def serving():
+    """Serves folders; returns the address of one."""
+    servers = []
+
+    def serve_folder(folder):
+        server = serve.server(folder)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield serve_folder
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def visit(serving):
+    """Does something in a browser; returns what was seen there."""
+
+    def go(folder, what, *, errors=0, **options):
+        url = serving(folder)
+        order = {"url": url, "chromium": CHROMIUM, "modules": str(MODULES)}
+        done = subprocess.run(
+            ["node", str(VISIT), json.dumps(order | {"do": what} | options)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        seen = json.loads(done.stdout)
+        assert seen["errors"] == []
+        assert len(seen["console"]) == errors, seen["console"]
+        assert all(request.startswith(url) for request in seen["requests"])
+        return seen
+
+    return go
+
+
+def in_python(folder, name, images):
+    """What Python's LiteRT makes of the page's own file: float32 probabilities."""
+    interpreter = Interpreter(str(folder / f"model_{name}.tflite"))
+    interpreter.allocate_tensors()
+    (taken,) = interpreter.get_input_details()
+    (given,) = interpreter.get_output_details()
+    outputs = []
+    for image in images:
+        interpreter.set_tensor(taken["index"], image[np.newaxis].astype(taken["dtype"]))
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(given["index"])[0].astype(np.float32))
+    scale, zero_point = given["quantization"]
+    return (np.stack(outputs) - zero_point) * (scale or 1.0)
+
+
+def examples_of(folder):
+    page = json.loads((folder / "page.json").read_text())
+    content = np.frombuffer((folder / "examples.bin").read_bytes(), np.uint8)
+    images = content.reshape(-1, *page["input_shape"])
+    return images, np.array(page["examples"]["labels"]), page
+
+
+@needs_node
+@needs_litert
+def test_the_folder_is_whole_and_the_other_formats_stay(tmp_path, data_dir):
+    run = tmp_path / "run"
+    outcome = training.run(
+        Config(
+            model="linear",
+            dataset="digits",
+            overrides={"epochs": 3},
+            data_dir=str(data_dir),
+            run_dir=str(run),
+        )
+    )
+    content = export.export_run(run, ["web"], dataset=outcome.dataset)
+    folder = run / "export" / "web"
+    images, labels, page = examples_of(folder)
+    assert len(images) == len(labels) == 200
+    # Every image is one of the test split, with its label.
+    known = {
+        (image.tobytes(), int(label))
+        for image, label in zip(
+            outcome.dataset.test.x, outcome.dataset.test.y, strict=True
+        )
+    }
+    shown = zip(images, labels, strict=True)
+    assert all((image.tobytes(), int(label)) in known for image, label in shown)
+    assert np.bincount(labels, minlength=10).min() >= 10
+    assert [file["name"] for file in page["files"]] == ["int8", "float32"]
+    assert {record["format"] for record in content["artifacts"]} == {"tflite"}
+    assert page["draw"] is True
+    text = "".join(path.read_text() for path in folder.glob("*.[hjc]*"))
+    assert not re.search(r"https?://", text)
+    again = export.export_run(run, ["saved_model"], dataset=outcome.dataset)
+    assert again["page"] == content["page"]
+    assert "LiteRT.js" in (run / "export" / "README.md").read_text()
+    assert (folder / "litert" / "wasm" / "litert_wasm_internal.wasm").exists()
+
+
+def test_a_quarter_of_the_examples_are_mistakes_where_there_are_so_many():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 2000)
+    outputs = np.eye(10)[labels] * 0.5 + rng.uniform(0, 0.6, (2000, 10))
+    wrong = outputs.argmax(axis=1) != labels
+    assert wrong.sum() > 60
+    chosen = web.examples(labels, outputs, 784)
+    assert len(set(chosen)) == 200
+    assert wrong[chosen].sum() == 50
+    assert (
+        outputs[chosen].max(axis=1)[wrong[chosen]].min()
+        >= np.sort(outputs[wrong].max(axis=1))[-50]
+    )
+    assert len(web.examples(labels, outputs, 1_000_000)) == 8
+    assert len(web.examples(labels[:30], outputs[:30], 784)) <= 30
+
+
+def test_without_node_it_is_refused_in_one_line(tmp_path, command):
+    done = command(
+        *("-m", "export", f"--run_dir={tmp_path}", "--formats=web"), PATH=str(tmp_path)
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert re.match(r"Error: The format web needs Node.* Not found: node, npm\.", line)
+
+
+def test_without_a_network_npm_says_why_and_nothing_is_replaced(tmp_path, monkeypatch):
+    page = tmp_path / "page"
+    page.mkdir()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(web.PAGE / name, page / name)
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\necho 'npm error network no way' >&2\nexit 1\n")
+    npm.chmod(0o755)
+    (tmp_path / "node").symlink_to("/bin/true")
+    monkeypatch.setattr(web, "PAGE", page)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(RunError, match="by npm: npm error network no way") as caught:
+        web.packages()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_lock_file_pins_and_names_no_registry():
+    lock = json.loads((web.PAGE / "package-lock.json").read_text())
+    asked = json.loads((web.PAGE / "package.json").read_text())
+    for name, version in {**asked["dependencies"], **asked["devDependencies"]}.items():
+        assert lock["packages"][f"node_modules/{name}"]["version"] == version
+    assert "resolved" not in json.dumps(lock)
+    packages = [entry for path, entry in lock["packages"].items() if path]
+    assert all(entry["integrity"].startswith("sha512-") for entry in packages)
+
+
+def test_a_regression_has_no_page(tmp_path, data_dir, monkeypatch):
+    monkeypatch.setattr(formats.shutil, "which", lambda name: name)
+    run = tmp_path / "run"
+    config = Config(
+        model="linear",
+        overrides={"epochs": 1},
+        data_dir=str(data_dir),
+        run_dir=str(run),
+    )
+    training.run(config)
+    with pytest.raises(UserError, match=r"web is a page for classifiers of images\."):
+        export.export_run(run, ["web"])
+
+
+def test_a_page_that_is_not_there_or_a_port_that_is_taken(tmp_path, command):
+    done = command("-m", "export.serve", f"--run_dir={tmp_path}")
+    assert (done.returncode, "has no page. Run: " in done.stderr) == (2, True)
+    taken = pytest.raises(UserError, match=r"Cannot listen on 127.0.0.1:\d+: ")
+    with serve.server(tmp_path) as first, taken:
+        serve.server(tmp_path, first.server_port)
+
+
+@needs_node
+def test_a_drawing_is_centered_and_scaled_as_mnist_was():
+    """Compared with means of areas in NumPy, and MNIST's own center of mass."""
+    rng = np.random.default_rng(0)
+    code = (
+        f"import {{ centered }} from '{(web.PAGE / 'pixels.js').as_uri()}';"
+        "const rows = JSON.parse(await new Response(process.stdin).text());"
+        "console.log(JSON.stringify(rows.map(([w, h, ink]) =>"
+        "{ const field = centered(ink, w, h); return field && Array.from(field); })));"
+    )
+    drawings = []
+    for width, height in ((280, 280), (280, 280), (97, 41), (28, 28)):
+        ink = np.zeros((height, width), np.uint8)
+        for _ in range(4):
+            x, y = rng.integers(0, width * 2 // 3), rng.integers(0, height * 2 // 3)
+            w, h = rng.integers(3, width // 3), rng.integers(3, height // 3)
+            ink[y : y + h, x : x + w] = rng.integers(100, 256)
+        drawings.append(ink)
+    drawings.append(np.zeros((9, 9), np.uint8))
+    rows = [[d.shape[1], d.shape[0], d.ravel().tolist()] for d in drawings]
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", code],
+        input=json.dumps(rows),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *fields, empty = json.loads(done.stdout)
+    assert empty is None
+    for ink, field in zip(drawings, fields, strict=False):
+        field = np.array(field).reshape(28, 28)
+        rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+        cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        factor = 20 / max(cut.shape)
+        size = [max(1, round(side * factor)) for side in cut.shape]
+        # Means of areas: each pixel repeated until whole ones make up a new one.
+        small = cut.repeat(size[0], axis=0).repeat(size[1], axis=1).astype(float)
+        small = small.reshape(size[0], cut.shape[0], size[1], cut.shape[1]).mean((1, 3))
+        found = np.argwhere(field)
+        top, left = found.min(axis=0)
+        inside = field[top : top + size[0], left : left + size[1]]
+        assert field.sum() == inside.sum()
+        np.testing.assert_allclose(inside, small, atol=0.51)
+        center = (np.argwhere(field) * field[field > 0][:, None]).sum(0) / field.sum()
+        at_edge = top in (0, 28 - size[0]) or left in (0, 28 - size[1])
+        assert at_edge or (np.abs(center - 14) <= 0.51).all()
+
+
+@in_browser
+@pytest.mark.parametrize("name", ["int8", "float32"])
+def test_200_test_images_get_the_class_that_python_gives_them(outcome, visit, name):
+    folder = outcome.run_dir / "export" / "web"
+    images, labels, page = examples_of(folder)
+    expected = in_python(folder, name, images)
+    seen = visit(folder, "examples", file=name)
+    assert seen["first_answer_ms"] < 3000
+    assert sorted(int(one["example"]) for one in seen["answers"]) == [*range(200)]
+    for one in seen["answers"]:
+        i = int(one["example"])
+        assert [name for name, _ in one["bars"]] == page["classes"]
+        shares = np.array([share for _, share in one["bars"]])
+        np.testing.assert_allclose(shares, expected[i], atol=0.02)
+        assert one["best"] == page["classes"][expected[i].argmax()]
+        right = expected[i].argmax() == labels[i]
+        assert one["group"] == ("right" if right else "wrong")
+
+
+@in_browser
+def test_answers_are_dequantized_by_scale_and_zero_point(outcome, visit, tmp_path):
+    """The files themselves have zero points of 0."""
+    folder = tmp_path / "web"
+    shutil.copytree(outcome.run_dir / "export" / "web", folder)
+    page = json.loads((folder / "page.json").read_text())
+    output = page["files"][0]["output"]
+    (expected,) = in_python(folder, "int8", examples_of(folder)[0][:1])
+    raw = expected / output["scale"] + output["zero_point"]
+    output |= {"scale": output["scale"] / 2, "zero_point": -60}
+    (folder / "page.json").write_text(json.dumps(page))
+    shares = [share for _, share in visit(folder, "first")["first"]["bars"]]
+    np.testing.assert_allclose(shares, (raw + 60) * output["scale"], atol=1e-6)
+
+
+@in_browser
+@pytest.mark.parametrize(("offset", "group"), [(0, "right"), (1, "wrong")])
+def test_the_group_is_that_of_what_is_shown(outcome, visit, tmp_path, offset, group):
+    folder = tmp_path / "web"
+    shutil.copytree(outcome.run_dir / "export" / "web", folder)
+    page = json.loads((folder / "page.json").read_text())
+    (expected,) = in_python(folder, "int8", examples_of(folder)[0][:1])
+    page["examples"]["labels"][0] = (int(expected.argmax()) + offset) % 10
+    (folder / "page.json").write_text(json.dumps(page))
+    assert visit(folder, "first")["group"] == group
+
+
+@in_browser
+def test_what_is_drawn_is_read(outcome, visit):
+    folder = outcome.run_dir / "export" / "web"
+    seen = visit(folder, "drawing")
+    assert "ink fits 20x20 pixels" in seen["prepared"]
+    assert "center of mass in the middle of 28x28" in seen["prepared"]
+    for digit, answer in seen["mouse"].items():
+        assert answer["best"] == digit
+        assert answer["example"] == ""
+        assert answer["spoken"].startswith(f"{digit}, ")
+    # Another file is asked about what is drawn.
+    assert (seen["other"]["best"], seen["other"]["example"]) == ("7", "")
+    assert seen["other"]["bars"] != seen["mouse"]["7"]["bars"]
+    assert seen["cleared"]["best"] == "\u2013"
+    assert seen["keyboard"]["best"] == "1"
+
+
+@in_browser
+def test_fingers_draw_on_a_phone(outcome, visit):
+    seen = visit(outcome.run_dir / "export" / "web", "touch")
+    for digit, answer in seen["touch"].items():
+        assert answer["best"] == digit
+    assert seen["width"] == 360
+    assert all(height >= 44 for _, height in seen["targets"]), seen["targets"]
+
+
+@in_browser
+def test_keyboard_and_screen_reader_reach_everything(outcome, visit):
+    seen = visit(outcome.run_dir / "export" / "web", "access")
+    controls = {"button", "combobox", "radio", "image", "link", "group"}
+    named = [(role, name) for role, name in seen["tree"] if role in controls]
+    assert len(named) >= 9
+    assert all(name for _, name in named), named
+    for stop in ("pad", "clear", "file", "right", "previous", "next", "model-file"):
+        assert stop in seen["stops"], seen["stops"]
+
+
+@in_browser
+@pytest.mark.parametrize(
+    ("spoil", "message", "errors"),
+    [
+        (lambda w: (w / "model_int8.tflite").unlink(), "server answered 404", 1),
+        (
+            lambda w: (w / "model_int8.tflite").write_bytes(
+                (w / "model_int8.tflite").read_bytes()[:1000]
+            ),
+            "model_int8.tflite is damaged",
+            0,
+        ),
+        (
+            lambda w: (w / "model_int8.tflite").write_bytes(
+                (w / "model_int8.tflite").read_bytes()[:-1] + b"x"
+            ),
+            "model_int8.tflite is damaged",
+            0,
+        ),
+        (lambda w: (w / "page.json").unlink(), "page.json cannot be fetched", 1),
+        (lambda w: (w / "examples.bin").write_bytes(b"12"), "examples.bin is dam", 0),
+    ],
+)
+def test_a_spoiled_folder_gives_a_message(
+    outcome, visit, tmp_path, spoil, message, errors
+):
+    folder = tmp_path / "web"
+    shutil.copytree(outcome.run_dir / "export" / "web", folder)
+    spoil(folder)
+    # The browser itself notes the 404.
+    seen = visit(folder, "broken", errors=errors)
+    assert seen["visible"]
+    assert message in seen["message"]
+
+
+@in_browser
+def test_other_datasets_take_dropped_images(tmp_path, data_dir, visit):
+    rng = np.random.default_rng(0)
+    source = tmp_path / "colors"
+    for k, name in enumerate(("red", "green", "blue")):
+        (source / name).mkdir(parents=True)
+        for i in range(40):
+            image = rng.integers(0, 120, (16, 16, 3)).astype(np.uint8)
+            image[..., k] += 120
+            Image.fromarray(image).save(source / name / f"{i}.png")
+    outcome = trained(
+        *(tmp_path / "run", data_dir),
+        model="linear",
+        dataset=str(source),
+        overrides={"epochs": 20, "batch_size": 32},
+    )
+    folder = outcome.run_dir / "export" / "web"
+    paths = [str(source / name / "0.png") for name in ("red", "green", "blue")]
+    text = tmp_path / "a.png"
+    text.write_text("no image")
+    seen = visit(folder, "drop", images=[*paths, str(text)])
+    assert seen["drawing"] is False
+    assert len(seen["tracks"]) == 3
+    assert len(set(seen["tracks"])) == 1  # bars that one can compare
+    assert seen["prepared"].startswith("A chosen image is resized to 16x16 pixels")
+    images = np.stack([np.asarray(Image.open(path)) for path in paths])
+    expected = in_python(folder, "int8", images)
+    classes = examples_of(folder)[2]["classes"]
+    for answer, probabilities in zip(seen["dropped"][:3], expected, strict=True):
+        assert answer["best"] == classes[probabilities.argmax()]
+        shares = dict(answer["bars"])
+        got = [shares[name] for name in classes]
+        np.testing.assert_allclose(got, probabilities, atol=0.02)
+    assert "is not an image that this browser can read" in seen["dropped"][3]["message"]
