@@ -81,9 +81,10 @@ def run(*command: str) -> None:
 
 
 def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
-    """Returns a row of the table; None unless all seeds are there."""
-    runs = [run_dir(model, recipe, dataset, seed) for seed in SEEDS]
-    if not all(run.finished for run in runs):
+    """Returns a row of the table, of the seeds that are there; None without any."""
+    every = (run_dir(model, recipe, dataset, seed) for seed in SEEDS)
+    runs = [run for run in every if run.finished]
+    if not runs:
         return None
     found = [run.read_result() for run in runs]
     accuracies = [result["test"]["accuracy"] for result in found]
@@ -115,15 +116,16 @@ def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
 def table(rows: Sequence[results.Result]) -> str:
     """Returns the README's table of trainings, in Markdown."""
     lines = [
-        "| model | recipe | dataset | test accuracy | lowest to highest | parameters "
-        "| training |\n",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: |\n",
+        "| model | recipe | dataset | seeds | test accuracy | lowest to highest "
+        "| parameters | training |\n",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |\n",
     ]
     for row in rows:
+        cpus = f"{row.cpus} CPU{'s' if row.cpus > 1 else ''}"
         lines.append(
-            f"| `{row.model}` | `{row.recipe}` | {row.dataset} | {row.accuracy:.2%} | "
-            f"{row.lowest:.2%} to {row.highest:.2%} | {row.parameters:,} | "
-            f"{row.seconds:.0f} s, {row.cpus} CPU{'s' if row.cpus > 1 else ''} |\n"
+            f"| `{row.model}` | `{row.recipe}` | {row.dataset} | {row.seeds} | "
+            f"{row.accuracy:.2%} | {row.lowest:.2%} to {row.highest:.2%} | "
+            f"{row.parameters:,} | {row.seconds:.0f} s, {cpus} |\n"
         )
     return "".join(lines)
 

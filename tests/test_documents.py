@@ -210,7 +210,7 @@ def test_the_tables_of_results_are_those_of_the_csv():
 
 @pytest.mark.parametrize("row", results.load(), ids=lambda r: f"{r.model}-{r.recipe}")
 def test_a_result_is_of_the_recipe_as_it_is(row):
-    assert row.seeds == len(accuracy.SEEDS)
+    assert 1 <= row.seeds <= len(accuracy.SEEDS)
     assert row.lowest <= row.accuracy <= row.highest
     recipe = zoo.get_recipe(row.model, row.recipe)
     model = zoo.create_model(
