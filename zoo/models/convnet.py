@@ -12,7 +12,6 @@ from zoo.recipe import Recipe, initializer
 from zoo.registry import register
 
 _DEFAULT = Recipe(
-    model={"dropout": 0.2},
     augment={
         **{"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
         "elastic": 0.03,
@@ -30,8 +29,9 @@ _DEFAULT = Recipe(
 
 RECIPES = {
     "default": _DEFAULT,
-    # Twice as long, with smaller distortions: larger ones are never learned.
+    # Twice as long, with smaller distortions: larger ones are not learned.
     "best": _DEFAULT.override(
+        model={"dropout": 0.2},
         augment={
             **{"shift": 0.05, "rotate": 7.0, "scale": 0.07, "shear": 0.07},
             "elastic": 0.02,
