@@ -28,7 +28,7 @@ BUILD = (ROOT / "BUILD.md").read_text()
 
 def test_the_readme_names_every_model_and_recipe():
     for model in zoo.list_models():
-        (row,) = re.findall(rf"^\| `{model}` \|.*$", README, re.MULTILINE)
+        row = re.search(rf"^\| `{model}` \|.*$", README, re.MULTILINE)[0]
         for recipe in zoo.list_recipes(model):
             assert f"`{recipe}`" in row
 
