@@ -191,7 +191,7 @@ def test_the_zoo_as_a_table_and_a_page(command):
     done = command("-m", "zoo")
     assert done.returncode == 0, done.stderr
     assert re.search(
-        r"convnet +6,434,122 +99\.\d\d% +6,\d{3},\d{3} +images +default, best, tutorial",
+        r"convnet +6,434,122 +99\.\d\d% +6,\d{3},\d{3} +images +default, best, tut",
         done.stdout,
     )
     assert re.search(r"linear +7,850 .* images, numbers +default", done.stdout)
