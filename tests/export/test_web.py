@@ -62,12 +62,13 @@ def outcome(tmp_path_factory, data_dir, request):
     """A run on MNIST, or on digits where that is absent, with its page."""
     path = tmp_path_factory.mktemp("web") / "mlp"
     try:
-        dataset = str(request.getfixturevalue("mnist_dir"))
+        options = {
+            "dataset": str(request.getfixturevalue("mnist_dir")),
+            "overrides": {"epochs": 12},
+        }
     except pytest.skip.Exception:
-        dataset = "digits"
-    return trained(
-        path, data_dir, model="mlp", dataset=dataset, overrides={"epochs": 12}
-    )
+        options = {"dataset": "digits"}
+    return trained(path, data_dir, model="mlp", **options)
 
 
 @pytest.fixture(scope="module")
