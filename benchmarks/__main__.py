@@ -18,7 +18,8 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks import data, device, document, fit, growth, race, startup
-from zoo import files
+from zoo import cli, files
+from zoo.errors import RunError
 
 COMPARISONS: dict[str, ModuleType] = {
     "fit": fit,
@@ -46,29 +47,34 @@ def run(name: str, rounds: int | None) -> dict[str, Any]:
     options = [] if rounds is None else [f"--rounds={rounds}"]
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", *options],
-        check=True,
         stdout=subprocess.PIPE,
         text=True,
     )
+    if done.returncode:
+        raise RunError(f"The comparison {name} failed: see above.")
     return json.loads(done.stdout) | {"machine": before}
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
+    """Runs the comparisons that are named, and writes what they found."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(COMPARISONS)}; or all")
     parser.add_argument("--rounds", type=int, help="how many turns; or each one's own")
-    options = parser.parse_args()
+    options = parser.parse_args(argv[1:])
     names = options.names or list(COMPARISONS)
     if unknown := set(names) - COMPARISONS.keys():
         parser.error(f"unknown: {', '.join(unknown)}. Known: {', '.join(COMPARISONS)}")
+    if options.rounds is not None and options.rounds < 1:
+        parser.error(f"--rounds must be 1 or more. Received: {options.rounds}")
     data.directory()
+    documents = {name: document.where(name) for name in names}
     for name in names:
         result = run(name, options.rounds)
         files.write_json(document.RESULTS, document.results() | {name: result})
         table = COMPARISONS[name].table(result)
-        document.rewrite(document.where(name), name, table)
+        document.rewrite(documents[name], name, table)
         print(f"{name}\n\n{table}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    cli.main(main)

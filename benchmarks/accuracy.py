@@ -80,10 +80,24 @@ def run(*command: str) -> None:
         raise RunError(f"Failed, see above: python {' '.join(command)}")
 
 
+def current(model: str, recipe: str) -> str:
+    """Returns the fingerprint of a recipe as it is now."""
+    return results.fingerprint(zoo.get_recipe(model, recipe).to_json())
+
+
+def followed(run: RunDir) -> str:
+    """Returns the fingerprint of the recipe that a run followed."""
+    return results.fingerprint(run.read_config()["identity"]["settings"])
+
+
 def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
-    """Returns a row of the table, of the seeds that are there; None without any."""
+    """Returns a row of the table, of the seeds that are there; None without any.
+
+    Trainings of the recipe as it was are not taken.
+    """
+    settings = current(model, recipe)
     every = (run_dir(model, recipe, dataset, seed) for seed in SEEDS)
-    runs = [run for run in every if run.finished]
+    runs = [run for run in every if run.finished and followed(run) == settings]
     if not runs:
         return None
     found = [run.read_result() for run in runs]
@@ -91,7 +105,9 @@ def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
     export = runs[0].read_export() or {"artifacts": []}
     started = max(run.read_config()["started"] for run in runs)
     return results.Result(
-        **{"model": model, "recipe": recipe, "dataset": dataset, "seeds": len(runs)},
+        **{"model": model, "recipe": recipe, "dataset": dataset},
+        settings=settings,
+        seeds=len(runs),
         accuracy=round(statistics.mean(accuracies), 6),
         lowest=round(min(accuracies), 6),
         highest=round(max(accuracies), 6),
@@ -158,7 +174,11 @@ def main(argv: list[str]) -> None:
             train(*key, seed)
         for key in combinations(FLAGS.only):
             export(*key)
-    before = {(row.model, row.recipe, row.dataset): row for row in results.load()}
+    before = {
+        (row.model, row.recipe, row.dataset): row
+        for row in results.load()
+        if row.settings == current(row.model, row.recipe)
+    }
     rows = []
     for key in combinations(None):
         if row := collect(*key) or before.get(key):

@@ -213,6 +213,7 @@ def test_a_result_is_of_the_recipe_as_it_is(row):
     assert 1 <= row.seeds <= len(accuracy.SEEDS)
     assert row.lowest <= row.accuracy <= row.highest
     recipe = zoo.get_recipe(row.model, row.recipe)
+    assert row.settings == results.fingerprint(recipe.to_json())
     model = zoo.create_model(
         row.model, input_shape=(28, 28, 1), num_classes=10, **recipe.model
     )

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
+import json
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from zoo import files
 
@@ -30,6 +34,7 @@ class Result:
         model: name of the architecture.
         recipe: name of its recipe.
         dataset: short name of the dataset.
+        settings: fingerprint of the recipe that they followed.
         seeds: how many trainings.
         accuracy: mean accuracy of the final weights on the test split.
         lowest: accuracy of the worst training.
@@ -46,6 +51,7 @@ class Result:
     model: str
     recipe: str
     dataset: str
+    settings: str
     seeds: int
     accuracy: float
     lowest: float
@@ -61,6 +67,12 @@ class Result:
 
 _OWN = [field for field in dataclasses.fields(Result) if field.name != "artifacts"]
 _KINDS = {"str": str, "int": int, "float": float}
+
+
+def fingerprint(settings: Mapping[str, Any]) -> str:
+    """Returns a short name of a recipe's settings, other than those of any other."""
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def load(path: pathlib.Path | None = None) -> list[Result]:

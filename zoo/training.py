@@ -410,7 +410,10 @@ def _command() -> str:
 
 
 def _cpus() -> int:
-    """Returns the number of CPUs that this process may use."""
+    """Returns the number of CPUs that TensorFlow computes on."""
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    if threads.isdigit() and int(threads):
+        return int(threads)
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
