@@ -357,6 +357,13 @@ def test_what_is_drawn_is_read(outcome, visit):
 
 
 @in_browser
+def test_the_file_chosen_last_is_used_and_what_is_cleared_stays_so(outcome, visit):
+    seen = visit(outcome.run_dir / "export" / "web", "choices")
+    assert seen["chosen"] == seen["used"] == "int8"
+    assert seen["cleared"]["best"] == "\u2013"
+
+
+@in_browser
 def test_fingers_draw_on_a_phone(outcome, visit):
     seen = visit(outcome.run_dir / "export" / "web", "touch")
     for digit, answer in seen["touch"].items():
