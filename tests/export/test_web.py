@@ -293,6 +293,37 @@ def test_a_drawing_is_centered_and_scaled_as_mnist_was():
         assert at_edge or (np.abs(center - 14) <= 0.51).all()
 
 
+@needs_node
+def test_the_end_of_a_stroke_is_the_last_that_is_told():
+    code = (
+        f"import {{ Pad }} from '{(web.PAGE / 'pad.js').as_uri()}';"
+        "const on = {}, frames = new Map(), told = [];"
+        "globalThis.requestAnimationFrame = (f) => frames.set(1, f) && 1;"
+        "globalThis.cancelAnimationFrame = (id) => frames.delete(id);"
+        "const nothing = () => {};"
+        "const context = { fillRect: nothing, beginPath: nothing, moveTo: nothing,"
+        " lineTo: nothing, stroke: nothing };"
+        "new Pad({ width: 280, height: 280, getContext: () => context,"
+        " addEventListener: (name, f) => (on[name] = f), focus: nothing,"
+        " setPointerCapture: nothing, getBoundingClientRect: () =>"
+        " ({ left: 0, top: 0, width: 280, height: 280 }) }, (done) => told.push(done));"
+        "const event = { pointerId: 1, button: 0, clientX: 9, clientY: 9,"
+        " preventDefault: nothing };"
+        "for (const name of ['pointerdown', 'pointermove', 'pointerup'])"
+        " on[name](event);"
+        "for (const frame of frames.values()) frame();"
+        "on.pointerdown(event); frames.get(1)();"
+        "console.log(JSON.stringify(told));"
+    )
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == [True, False]
+
+
 @in_browser
 @pytest.mark.parametrize("name", ["int8", "float32"])
 def test_200_test_images_get_the_class_that_python_gives_them(outcome, visit, name):
