@@ -245,6 +245,23 @@ def test_a_page_that_is_not_there_or_a_port_that_is_taken(tmp_path, command):
         serve.server(tmp_path, first.server_port)
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_demo_hands_its_arguments_to_train_whatever_is_there(tmp_path):
+    (tmp_path / "installed").touch()
+    (tmp_path / "result.json").touch()
+    asked = (f"VENV={tmp_path}", f"DEMO={tmp_path}", "RUN=echo", "ARGS=--model=linear")
+    done = subprocess.run(
+        ["make", "-s", "demo", *asked],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, export_web, _ = done.stdout.splitlines()
+    assert first.startswith(f"train.py --model=linear --run_dir={tmp_path} ")
+    assert export_web == f"-m export --run_dir={tmp_path} --formats=web"
+
+
 @needs_node
 def test_a_drawing_is_centered_and_scaled_as_mnist_was():
     """Compared with means of areas in NumPy, and MNIST's own center of mass."""
