@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import pathlib
 import re
 import shutil
+import socket
+import struct
 import subprocess
 import threading
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pytest
@@ -243,6 +248,39 @@ def test_a_page_that_is_not_there_or_a_port_that_is_taken(tmp_path, command):
     taken = pytest.raises(UserError, match=r"Cannot listen on 127.0.0.1:\d+: ")
     with serve.server(tmp_path) as first, taken:
         serve.server(tmp_path, first.server_port)
+
+
+def test_a_run_dir_that_no_path_can_be_is_refused_in_one_line(command):
+    done = command("-m", "export.serve", f"--run_dir={'x' * 5000}")
+    assert done.returncode == 2, done.stderr[-300:]
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_odd_names_and_browsers_that_leave_cost_no_traceback(
+    tmp_path, serving, capfd, monkeypatch
+):
+    (tmp_path / "large").write_bytes(bytes(50_000_000))
+    ended = threading.Event()
+    plain = http.server.ThreadingHTTPServer
+    finish = plain.shutdown_request
+    monkeypatch.setattr(
+        *(plain, "shutdown_request"),
+        lambda *arguments: (finish(*arguments), ended.set()),
+    )
+    url = serving(tmp_path)
+    for name in ("%00", "%ED%A0%80", "x" * 5000):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(url + name, timeout=20)
+    port = int(url.rstrip("/").rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as browser:
+        browser.sendall(b"GET /large HTTP/1.0\r\n\r\n")
+        browser.recv(1000)
+        ended.clear()
+        # Without waiting, and with a reset.
+        linger = struct.pack("ii", 1, 0)
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    assert ended.wait(20)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
