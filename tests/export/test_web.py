@@ -202,18 +202,19 @@ def test_without_node_it_is_refused_in_one_line(tmp_path, command):
     assert re.match(r"Error: The format web needs Node.* Not found: node, npm\.", line)
 
 
-def test_without_a_network_npm_says_why_and_nothing_is_replaced(tmp_path, monkeypatch):
+@pytest.mark.parametrize("word", ["error", "ERR!"])  # of npm 10 and later, and before
+def test_without_a_network_npm_says_why(tmp_path, monkeypatch, word):
     page = tmp_path / "page"
     page.mkdir()
     for name in ("package.json", "package-lock.json"):
         shutil.copy(web.PAGE / name, page / name)
     npm = tmp_path / "npm"
-    npm.write_text("#!/bin/sh\necho 'npm error network no way' >&2\nexit 1\n")
+    npm.write_text(f"#!/bin/sh\necho 'npm {word} network no way' >&2\nexit 1\n")
     npm.chmod(0o755)
     (tmp_path / "node").symlink_to("/bin/true")
     monkeypatch.setattr(web, "PAGE", page)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(RunError, match="by npm: npm error network no way") as caught:
+    with pytest.raises(RunError, match=f"by npm: npm {word} network no way") as caught:
         web.packages()
     assert "\n" not in str(caught.value)
 
