@@ -23,8 +23,7 @@ train: $(VENV)/installed
 
 demo: ARGS ?= --model=mlp
 demo: $(VENV)/installed
-	@test -f $(DEMO)/result.json || \
-	  $(RUN) train.py $(ARGS) --run_dir=$(DEMO) --export=tflite,web
+	@$(RUN) train.py $(ARGS) --run_dir=$(DEMO) --export=tflite,web
 	@test -f $(DEMO)/export/web/index.html || \
 	  $(RUN) -m export --run_dir=$(DEMO) --formats=web
 	@$(RUN) -m export.serve --run_dir=$(DEMO) --port=$(PORT)

@@ -37,7 +37,7 @@ def check_node(formats: Sequence[str]) -> None:
     missing = [name for name in ("node", "npm") if shutil.which(name) is None]
     if missing and "web" in formats:
         raise UserError(
-            "The format web needs Node.js 20 or newer with npm. Not found: "
+            "The format web needs Node.js with npm. Not found: "
             f"{', '.join(missing)}. Install it (apt-get install nodejs npm, or "
             "nodejs.org), or leave web out."
         )

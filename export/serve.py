@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import functools
 import http.server
+import io
+import os
 import pathlib
+import sys
 
 from absl import flags
 
@@ -29,8 +32,25 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         ".tflite": "application/octet-stream",
     }
 
+    def send_head(self) -> io.BytesIO | io.BufferedReader | None:
+        """Answers 404 to what no file can be called, as a name with a zero byte."""
+        try:
+            return super().send_head()
+        except ValueError:
+            self.send_error(404, "File not found")
+            return None
+
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing."""
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Says nothing of a browser that goes away before it has everything."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Prints the traceback of anything else."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def server(directory: pathlib.Path, port: int = 0) -> http.server.ThreadingHTTPServer:
@@ -41,7 +61,7 @@ def server(directory: pathlib.Path, port: int = 0) -> http.server.ThreadingHTTPS
     """
     handler = functools.partial(Handler, directory=str(directory))
     try:
-        return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+        return Server(("127.0.0.1", port), handler)
     except (OSError, OverflowError) as error:
         raise UserError(
             f"Cannot listen on 127.0.0.1:{port}: {error}. Choose another --port, 0 "
@@ -56,7 +76,8 @@ def main(argv: list[str]) -> None:
     if FLAGS.run_dir is None:
         raise UserError("--run_dir is missing: the run whose page is served.")
     web = pathlib.Path(FLAGS.run_dir) / "export" / "web"
-    if not (web / "index.html").exists():
+    # os.path answers False where pathlib raises: names too long, before Python 3.12.
+    if not os.path.isfile(web / "index.html"):  # noqa: PTH113
         raise UserError(
             f"{web} has no page. Run: python -m export --run_dir={FLAGS.run_dir} "
             "--formats=web"

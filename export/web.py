@@ -51,12 +51,14 @@ def packages() -> pathlib.Path:
                 text=True,
                 timeout=_NPM_SECONDS,
             )
-            said = done.stderr.strip().splitlines() if done.returncode else []
+            said = done.stderr.splitlines() if done.returncode else []
+            # As npm 10 and later have it, and as those before.
+            said = [s for s in said if s.startswith(("npm error ", "npm ERR! "))]
             failed = done.returncode != 0
         except subprocess.TimeoutExpired:
             said, failed = [f"no answer in {_NPM_SECONDS} s"], True
         if failed or _installed(modules) != _pinned():
-            reason = " ".join(line for line in said if " error " in line)
+            reason = " ".join(said)
             raise RunError(
                 f"LiteRT.js cannot be installed by npm: {reason[:300] or 'no reason'}. "
                 f"Run `npm ci` in {PAGE} where there is a network."

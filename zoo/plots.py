@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -297,11 +298,12 @@ def _commonest(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> None:
 
 
 def _write_counts(run: RunDir, counts: np.ndarray, classes: Sequence[str]) -> None:
-    rows = [
-        {"true class": name} | dict(zip(classes, map(int, row), strict=True))
-        for name, row in zip(classes, counts, strict=True)
-    ]
-    files.write_csv(run.plots / "confusion.csv", rows)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["true class", *classes])
+    for name, row in zip(classes, counts, strict=True):
+        writer.writerow([name, *map(int, row)])
+    files.write_bytes(run.plots / "confusion.csv", text.getvalue().encode())
 
 
 def mistakes(

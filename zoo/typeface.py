@@ -49,11 +49,13 @@ def labels(names: Sequence[str], length: int) -> list[str]:
             head = (length - 1) // 2
             text = f"{text[:head]}…{text[head + 1 - length :]}"
         result.append(text)
-    doubles = {text for text in result if result.count(text) > 1}
-    return [
-        _numbered(text, number, length) if text in doubles else text
-        for number, text in enumerate(result)
-    ]
+    # A numbered one may be another's name. Each round numbers one more, to its end.
+    while doubles := {text for text in result if result.count(text) > 1}:
+        result = [
+            _numbered(text, number, length) if text in doubles else text
+            for number, text in enumerate(result)
+        ]
+    return result
 
 
 def _numbered(text: str, number: int, length: int) -> str:

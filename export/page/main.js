@@ -14,6 +14,7 @@ let model = null;
 let pad = null;
 let asked = null; // what was asked last: pixels, and the test image's number or null
 let shown = 0; // counts what was asked, so that a late answer is not shown
+let choices = 0; // counts what was chosen, so that a late file is not used
 let groups = { right: [], wrong: [] };
 let place = 0; // in the chosen group
 
@@ -32,6 +33,7 @@ async function start() {
   }
   examples = page.examples.labels.map((_, i) => bytes.subarray(i * size, (i + 1) * size));
   describe();
+  asked = { pixels: examples[0], example: 0 };
   await choose(page.files[0]);
   listen();
 }
@@ -81,12 +83,20 @@ function prepared() {
 }
 
 async function choose(file) {
+  const mine = ++choices;
   shown += 1;
-  const next = await load(file, [1, ...page.input_shape]);
+  let next;
+  try {
+    next = await load(file, [1, ...page.input_shape]);
+  } catch (error) {
+    if (mine === choices) throw error;
+    return;
+  }
+  if (mine !== choices) return next.delete();
   model?.delete();
   model = next;
-  asked ??= { pixels: examples[0], example: 0 };
-  await look(asked.pixels, { example: asked.example });
+  if (asked) await look(asked.pixels, { example: asked.example });
+  if (model !== next) return;
   element("message").hidden = true;
   element("main").hidden = false;
   document.body.dataset.file = file.name;

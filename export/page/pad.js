@@ -17,7 +17,7 @@ export class Pad {
     });
     this.last = null;
     this.pointer = null;
-    this.waiting = false;
+    this.frame = null;
     this.pen = { x: canvas.width / 2, y: canvas.height / 4, down: false };
     canvas.addEventListener("pointerdown", (event) => this.#begin(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
@@ -61,19 +61,19 @@ export class Pad {
   #end(event) {
     if (event.pointerId !== this.pointer) return;
     this.pointer = null;
-    this.changed(true);
+    this.#done();
   }
 
   #key(event) {
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     if (event.key === "Escape") {
       this.clear();
-      this.changed(true);
+      this.#done();
     } else if (event.key === " ") {
       this.pen.down = !this.pen.down;
       this.last = { x: this.pen.x, y: this.pen.y };
       if (this.pen.down) this.#line(this.last);
-      else this.changed(true);
+      else this.#done();
     } else if (event.key in moves) {
       const [x, y] = moves[event.key];
       const inside = (value, size) => Math.min(Math.max(value, PEN), size - PEN);
@@ -84,6 +84,13 @@ export class Pad {
       return;
     }
     event.preventDefault();
+  }
+
+  #done() {
+    // The frame's answer, which is not spoken, would come after this one.
+    cancelAnimationFrame(this.frame);
+    this.frame = null;
+    this.changed(true);
   }
 
   #place(event) {
@@ -100,10 +107,8 @@ export class Pad {
     this.context.lineTo(to.x, to.y);
     this.context.stroke();
     this.last = to;
-    if (this.waiting) return;
-    this.waiting = true;
-    requestAnimationFrame(() => {
-      this.waiting = false;
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
       this.changed(false);
     });
   }

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import pathlib
 import re
 import shutil
+import socket
+import struct
 import subprocess
 import threading
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pytest
@@ -197,18 +202,19 @@ def test_without_node_it_is_refused_in_one_line(tmp_path, command):
     assert re.match(r"Error: The format web needs Node.* Not found: node, npm\.", line)
 
 
-def test_without_a_network_npm_says_why_and_nothing_is_replaced(tmp_path, monkeypatch):
+@pytest.mark.parametrize("word", ["error", "ERR!"])  # of npm 10 and later, and before
+def test_without_a_network_npm_says_why(tmp_path, monkeypatch, word):
     page = tmp_path / "page"
     page.mkdir()
     for name in ("package.json", "package-lock.json"):
         shutil.copy(web.PAGE / name, page / name)
     npm = tmp_path / "npm"
-    npm.write_text("#!/bin/sh\necho 'npm error network no way' >&2\nexit 1\n")
+    npm.write_text(f"#!/bin/sh\necho 'npm {word} network no way' >&2\nexit 1\n")
     npm.chmod(0o755)
     (tmp_path / "node").symlink_to("/bin/true")
     monkeypatch.setattr(web, "PAGE", page)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(RunError, match="by npm: npm error network no way") as caught:
+    with pytest.raises(RunError, match=f"by npm: npm {word} network no way") as caught:
         web.packages()
     assert "\n" not in str(caught.value)
 
@@ -243,6 +249,56 @@ def test_a_page_that_is_not_there_or_a_port_that_is_taken(tmp_path, command):
     taken = pytest.raises(UserError, match=r"Cannot listen on 127.0.0.1:\d+: ")
     with serve.server(tmp_path) as first, taken:
         serve.server(tmp_path, first.server_port)
+
+
+def test_a_run_dir_that_no_path_can_be_is_refused_in_one_line(command):
+    done = command("-m", "export.serve", f"--run_dir={'x' * 5000}")
+    assert done.returncode == 2, done.stderr[-300:]
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_odd_names_and_browsers_that_leave_cost_no_traceback(
+    tmp_path, serving, capfd, monkeypatch
+):
+    (tmp_path / "large").write_bytes(bytes(50_000_000))
+    ended = threading.Event()
+    plain = http.server.ThreadingHTTPServer
+    finish = plain.shutdown_request
+    monkeypatch.setattr(
+        *(plain, "shutdown_request"),
+        lambda *arguments: (finish(*arguments), ended.set()),
+    )
+    url = serving(tmp_path)
+    for name in ("%00", "%ED%A0%80", "x" * 5000):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(url + name, timeout=20)
+    port = int(url.rstrip("/").rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as browser:
+        browser.sendall(b"GET /large HTTP/1.0\r\n\r\n")
+        browser.recv(1000)
+        ended.clear()
+        # Without waiting, and with a reset.
+        linger = struct.pack("ii", 1, 0)
+        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    assert ended.wait(20)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_demo_hands_its_arguments_to_train_whatever_is_there(tmp_path):
+    (tmp_path / "installed").touch()
+    (tmp_path / "result.json").touch()
+    asked = (f"VENV={tmp_path}", f"DEMO={tmp_path}", "RUN=echo", "ARGS=--model=linear")
+    done = subprocess.run(
+        ["make", "-s", "demo", *asked],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, export_web, _ = done.stdout.splitlines()
+    assert first.startswith(f"train.py --model=linear --run_dir={tmp_path} ")
+    assert export_web == f"-m export --run_dir={tmp_path} --formats=web"
 
 
 @needs_node
@@ -291,6 +347,37 @@ def test_a_drawing_is_centered_and_scaled_as_mnist_was():
         center = (np.argwhere(field) * field[field > 0][:, None]).sum(0) / field.sum()
         at_edge = top in (0, 28 - size[0]) or left in (0, 28 - size[1])
         assert at_edge or (np.abs(center - 14) <= 0.51).all()
+
+
+@needs_node
+def test_the_end_of_a_stroke_is_the_last_that_is_told():
+    code = (
+        f"import {{ Pad }} from '{(web.PAGE / 'pad.js').as_uri()}';"
+        "const on = {}, frames = new Map(), told = [];"
+        "globalThis.requestAnimationFrame = (f) => frames.set(1, f) && 1;"
+        "globalThis.cancelAnimationFrame = (id) => frames.delete(id);"
+        "const nothing = () => {};"
+        "const context = { fillRect: nothing, beginPath: nothing, moveTo: nothing,"
+        " lineTo: nothing, stroke: nothing };"
+        "new Pad({ width: 280, height: 280, getContext: () => context,"
+        " addEventListener: (name, f) => (on[name] = f), focus: nothing,"
+        " setPointerCapture: nothing, getBoundingClientRect: () =>"
+        " ({ left: 0, top: 0, width: 280, height: 280 }) }, (done) => told.push(done));"
+        "const event = { pointerId: 1, button: 0, clientX: 9, clientY: 9,"
+        " preventDefault: nothing };"
+        "for (const name of ['pointerdown', 'pointermove', 'pointerup'])"
+        " on[name](event);"
+        "for (const frame of frames.values()) frame();"
+        "on.pointerdown(event); frames.get(1)();"
+        "console.log(JSON.stringify(told));"
+    )
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == [True, False]
 
 
 @in_browser
@@ -354,6 +441,13 @@ def test_what_is_drawn_is_read(outcome, visit):
     assert seen["other"]["bars"] != seen["mouse"]["7"]["bars"]
     assert seen["cleared"]["best"] == "\u2013"
     assert seen["keyboard"]["best"] == "1"
+
+
+@in_browser
+def test_the_file_chosen_last_is_used_and_what_is_cleared_stays_so(outcome, visit):
+    seen = visit(outcome.run_dir / "export" / "web", "choices")
+    assert seen["chosen"] == seen["used"] == "int8"
+    assert seen["cleared"]["best"] == "\u2013"
 
 
 @in_browser

@@ -16,6 +16,7 @@ import zoo
 from tests.conftest import ROOT
 from zoo import plots, training, typeface
 from zoo.config import Config
+from zoo.rundir import RunDir
 
 CLASSIFIER = ("curves", "confusion", "mistakes", "first_layer", "reliability")
 
@@ -143,6 +144,17 @@ def test_the_counts_are_in_a_table_too(runs):
     )
 
 
+def test_a_class_may_be_called_as_the_table_s_corner_is(tmp_path):
+    run = RunDir(tmp_path)
+    run.plots.mkdir()
+    names = ["true class", "b"]
+    plots._write_counts(run, np.array([[1, 2], [3, 4]]), names)
+    with (run.plots / "confusion.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["true class", *names]
+    assert rows == [["true class", "1", "2"], ["b", "3", "4"]]
+
+
 def test_the_path_of_a_regression_is_recorded(runs):
     outcome = runs["linear_regression"]
     rows = plots.read_metrics(outcome.run_dir / "metrics.csv")
@@ -202,6 +214,7 @@ def test_names_are_told_apart_after_shortening():
     assert len(set(shown)) == len(shown)
     assert all(len(text) <= 8 for text in shown)
     assert typeface.labels(["cat", "dog"], 8) == ["cat", "dog"]
+    assert len(set(typeface.labels(["a", "a", "a…#0"], 8))) == 3
 
 
 def test_a_letter_that_no_font_has_becomes_a_number():

@@ -155,6 +155,34 @@ const visits = {
     seen.keyboard = await answer(page);
   },
 
+  // A file that comes after another was chosen; and one chosen when nothing is shown.
+  async choices() {
+    const page = await open();
+    const select = page.locator("#model-file");
+    let release;
+    const held = new Promise((resolve) => (release = resolve));
+    await page.route("**/model_float32.tflite", async (route) => {
+      await held;
+      await route.continue();
+    });
+    await select.selectOption("float32");
+    const second = page.waitForResponse("**/model_int8.tflite");
+    await select.selectOption("int8");
+    await second;
+    await settled(page);
+    const late = page.waitForResponse("**/model_float32.tflite");
+    release();
+    await late;
+    await page.waitForTimeout(1000);
+    seen.chosen = await select.inputValue();
+    seen.used = await page.evaluate(() => document.body.dataset.file);
+    await page.locator("#clear").click();
+    await select.selectOption("float32");
+    await page.waitForFunction(() => document.body.dataset.file === "float32");
+    await settled(page);
+    seen.cleared = await answer(page);
+  },
+
   async touch() {
     const page = await open({
       viewport: { width: 360, height: 640 }, hasTouch: true, isMobile: true,
