@@ -22,7 +22,7 @@ from absl import flags
 
 import zoo
 from benchmarks import document
-from zoo import cli, results
+from zoo import cli, results, runtime
 from zoo.errors import RunError, UserError
 from zoo.rundir import RunDir
 
@@ -167,6 +167,7 @@ def main(argv: list[str]) -> None:
     """Trains, collects and writes."""
     if rest := cli.parse_flags(argv, __doc__):
         raise UserError(f"Only flags are taken. Received: {' '.join(rest)}.")
+    runtime.start()
     if FLAGS.only:
         zoo.list_recipes(FLAGS.only)  # raises UserError if there is no such model
     if not FLAGS.collect:
