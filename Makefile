@@ -21,9 +21,9 @@ train: ARGS ?= --model=convnet
 train: $(VENV)/installed
 	@$(RUN) train.py $(ARGS)
 
-demo: ARGS ?= --model=mlp
 demo: $(VENV)/installed
-	@$(RUN) train.py $(ARGS) --run_dir=$(DEMO) --export=tflite,web
+	@test -z "$(ARGS)" -a -f $(DEMO)/result.json || \
+	  $(RUN) train.py $(or $(ARGS),--model=mlp) --run_dir=$(DEMO) --export=tflite,web
 	@test -f $(DEMO)/export/web/index.html || \
 	  $(RUN) -m export --run_dir=$(DEMO) --formats=web
 	@$(RUN) -m export.serve --run_dir=$(DEMO) --port=$(PORT)
