@@ -200,7 +200,9 @@ def test_a_table_is_written_between_its_markers(tmp_path):
 def test_the_tables_of_results_are_those_of_the_csv():
     rows = results.load()
     keys = [(row.model, row.recipe, row.dataset) for row in rows]
-    assert keys == accuracy.combinations(None)
+    assert keys == [key for key in accuracy.combinations(None) if key in keys]
+    for model in zoo.list_models():
+        assert (model, "default", "mnist") in keys
     for name, text in {
         "results": accuracy.table(rows),
         "files": accuracy.files_table(rows),
@@ -215,7 +217,7 @@ def test_a_result_is_of_the_recipe_as_it_is(row):
     recipe = zoo.get_recipe(row.model, row.recipe)
     assert row.settings == results.fingerprint(recipe.to_json())
     model = zoo.create_model(
-        row.model, input_shape=(28, 28, 1), num_classes=10, **recipe.model
+        row.model, input_shape=(28, 28, 1), num_classes=10, recipe=recipe, steps=1
     )
     assert model.count_params() == row.parameters
     assert row.artifacts.keys() == set(results.ARTIFACTS)
