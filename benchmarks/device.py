@@ -9,8 +9,6 @@ medians, and medians of the ratios within a round.
 
 from __future__ import annotations
 
-import argparse
-import json
 import pathlib
 import statistics
 import subprocess
@@ -22,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import data
+from benchmarks import comparison, data
 from benchmarks.document import ROOT
 from benchmarks.turns import interleaved, ratio
 from zoo import runtime
@@ -33,6 +31,7 @@ _ONNX = "ONNX Runtime, float32"
 
 def measure(rounds: int) -> dict[str, Any]:
     """Returns ``measure_run`` of a short training of every model."""
+    runtime.start()
     import zoo
 
     images = data.mnist().test.x[:IMAGES]
@@ -156,13 +155,5 @@ def table(result: dict[str, Any]) -> str:
     return "".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=25)
-    rounds = parser.parse_args().rounds
-    runtime.start()
-    print(json.dumps(measure(rounds), indent=2))
-
-
 if __name__ == "__main__":
-    main()
+    comparison.main(measure, __doc__, rounds=25)

@@ -11,13 +11,12 @@ benchmarks.backup measures.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import statistics
 from typing import Any
 
 import zoo
+from benchmarks import comparison
 from benchmarks.turns import contestant, interleaved, ratio
 from zoo import runtime
 
@@ -90,6 +89,7 @@ def _compared(name: str) -> str:
 
 def measure(rounds: int) -> dict[str, Any]:
     """Returns ``measure_model`` of every model."""
+    runtime.start()
     return {"models": {name: measure_model(name, rounds) for name in STEPS}}
 
 
@@ -117,13 +117,5 @@ def table(result: dict[str, Any]) -> str:
     return "".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
-    runtime.start()
-    print(json.dumps(measure(rounds), indent=2))
-
-
 if __name__ == "__main__":
-    main()
+    comparison.main(measure, __doc__, rounds=7)

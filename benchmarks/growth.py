@@ -9,8 +9,6 @@ benchmarks/results/growth.png.
 
 from __future__ import annotations
 
-import argparse
-import json
 import pathlib
 import statistics
 import time
@@ -19,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import data
+from benchmarks import comparison, data
 from benchmarks.document import ROOT
 from benchmarks.turns import interleaved
 from zoo import runtime
@@ -33,13 +31,22 @@ BATCHES = (16, 32, 64, 128, 256, 512, 1024)
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Returns seconds of an epoch by examples, and examples/s by model and batch."""
-    return {
+    """Returns seconds of an epoch by examples, and examples/s by model and batch.
+
+    Draws both into ``PICTURE``.
+    """
+    runtime.start()
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")  # many models look like one traced many times
+    result = {
         "rounds": rounds,
         "model": MODEL,
         "seconds_of_an_epoch": by_examples(rounds),
         "examples_per_second": {name: by_batch(name, rounds) for name in STEPS},
     }
+    draw(result, PICTURE)
+    return result
 
 
 def by_examples(rounds: int) -> dict[str, float]:
@@ -142,18 +149,5 @@ def table(result: dict[str, Any]) -> str:
     return "".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
-    runtime.start()
-    import tensorflow as tf
-
-    tf.get_logger().setLevel("ERROR")  # many models look like one traced many times
-    result = measure(rounds)
-    draw(result, PICTURE)
-    print(json.dumps(result, indent=2))
-
-
 if __name__ == "__main__":
-    main()
+    comparison.main(measure, __doc__, rounds=3)

@@ -9,7 +9,6 @@ dataset is prepared before.
 
 from __future__ import annotations
 
-import argparse
 import json
 import pathlib
 import re
@@ -21,7 +20,7 @@ import time
 from typing import Any
 
 import zoo
-from benchmarks import data
+from benchmarks import comparison, data
 from benchmarks.document import ROOT
 from zoo import runtime
 
@@ -64,6 +63,7 @@ def example(module: str) -> tuple[float, float]:
 
 def measure(rounds: int) -> dict[str, Any]:
     """Returns seconds and accuracies, in turns, and the share of the best example's."""
+    runtime.start()
     zoo.load_dataset(str(data.directory()))
     runners = {_OURS: train}
     runners |= {name: lambda m=m: example(m) for name, m in _EXAMPLES.items()}
@@ -101,13 +101,5 @@ def table(result: dict[str, Any]) -> str:
     return "".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=1)
-    rounds = parser.parse_args().rounds
-    runtime.start()
-    print(json.dumps(measure(rounds), indent=2))
-
-
 if __name__ == "__main__":
-    main()
+    comparison.main(measure, __doc__, rounds=1)

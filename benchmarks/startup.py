@@ -9,8 +9,6 @@ of an epoch, and of its export.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -19,7 +17,7 @@ import tempfile
 import time
 from typing import Any
 
-from benchmarks import data
+from benchmarks import comparison, data
 from benchmarks.document import ROOT
 
 MODELS = ("mlp", "convnet")
@@ -103,11 +101,5 @@ def table(result: dict[str, Any]) -> str:
     return "".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    print(json.dumps(measure(parser.parse_args().rounds), indent=2))
-
-
 if __name__ == "__main__":
-    main()
+    comparison.main(measure, __doc__, rounds=5)

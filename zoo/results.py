@@ -89,14 +89,6 @@ def save(results: list[Result], path: pathlib.Path | None = None) -> None:
     files.write_csv(path or PATH, [_to_row(result) for result in results])
 
 
-def find(model: str, recipe: str, dataset: str) -> Result | None:
-    """Returns the row of a recipe on a dataset, if it was measured."""
-    for result in load():
-        if (result.model, result.recipe, result.dataset) == (model, recipe, dataset):
-            return result
-    return None
-
-
 def _to_row(result: Result) -> dict[str, object]:
     row = {field.name: getattr(result, field.name) for field in _OWN}
     for name in ARTIFACTS:
