@@ -72,6 +72,9 @@ flags.DEFINE_enum(
     "Compile with XLA. auto: on an accelerator; on a CPU it is slower here.",
 )
 flags.DEFINE_boolean("gradient_norm", False, "Report the gradients' global norm.")
+flags.DEFINE_boolean(
+    "plots", True, "Draw pictures of the finished run. An export needs them."
+)
 flags.DEFINE_boolean("tensorboard", True, "Write scalars for `make tensorboard`.")
 flags.DEFINE_boolean("histograms", False, "Write histograms of the weights too.")
 flags.DEFINE_string(
@@ -145,7 +148,7 @@ def main(argv: list[str]) -> None:
     if outcome is None:  # the chief says and exports it all
         return
     print(report.summary(outcome.result, outcome.run_dir, outcome.done_before))
-    if not outcome.done_before:
+    if not outcome.done_before and FLAGS.plots:
         pictures = plots.draw_run(outcome.run_dir, dataset=outcome.dataset)
         if asked.tensorboard:
             tensorboard.add_pictures(outcome.run_dir, pictures)

@@ -163,6 +163,14 @@ def test_train_then_ask_the_run(train, command, tmp_path, digits):
     assert done.stderr == "Error: not.png is not a PNG, JPEG, BMP or GIF image.\n"
 
 
+def test_no_pictures_are_drawn_that_nobody_wants(train, tmp_path):
+    flags = ["--model=linear", "--dataset=digits", "--epochs=1", "--export=none"]
+    done = train(*flags, "--noplots")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/linear-digits/tensorboard").exists()
+    assert not (tmp_path / "runs/linear-digits/plots").exists()
+
+
 def test_progress_bars_are_for_terminals(tmp_path, data_dir):
     terminal, its_end = pty.openpty()
     process = subprocess.Popen(
