@@ -142,14 +142,15 @@ def main(argv: list[str]) -> None:
     formats = export.parse_formats(FLAGS.export)
     export.check_node(formats)
     runtime.start(alone=not cluster.several(asked.strategy))
-    from zoo import plots, tensorboard, training
+    from zoo import tensorboard, training
+    from zoo.plots.draw import draw_run
 
     outcome = training.run(asked)
     if outcome is None:  # the chief says and exports it all
         return
     print(report.summary(outcome.result, outcome.run_dir, outcome.done_before))
     if not outcome.done_before and FLAGS.plots:
-        pictures = plots.draw_run(outcome.run_dir, dataset=outcome.dataset)
+        pictures = draw_run(outcome.run_dir, dataset=outcome.dataset)
         if asked.tensorboard:
             tensorboard.add_pictures(outcome.run_dir, pictures)
     if formats and not (outcome.run_dir / "export").exists():

@@ -11,7 +11,7 @@ from scipy import stats
 from export import calls, tflite_trainable
 from export.formats import MOMENTUM
 from export.tflite import PURPOSES
-from zoo.plots import TITLES
+from zoo.plots.draw import TITLES
 
 
 def text(
@@ -24,7 +24,7 @@ def text(
     Args:
         result: the content of result.json.
         export: the content of export.json.
-        pictures: what there is in ``plots`` beside it, as in ``plots.TITLES``.
+        pictures: what there is in ``plots`` beside it, as in ``zoo.plots.draw.TITLES``.
     """
     sections = [
         f"# {result['model']}, trained on {export['data']['name']}\n",

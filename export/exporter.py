@@ -31,10 +31,11 @@ from export.formats import (
     check_node,
     parse_formats,
 )
-from zoo import evaluation, files, plots, runtime, tensorboard
+from zoo import evaluation, files, runtime, tensorboard
 from zoo.data.spec import Dataset
 from zoo.errors import RunError, UserError
 from zoo.models.tape import TapeModel
+from zoo.plots.draw import draw_run
 from zoo.rundir import RunDir, finished_run
 
 SERVING_VERSION = "1"
@@ -202,9 +203,9 @@ def _draw(
     What is new by the export, TensorBoard shows too, if it shows the run at all.
 
     Returns:
-        The names of the pictures, as in ``plots.TITLES``.
+        The names of the pictures, as in ``zoo.plots.draw.TITLES``.
     """
-    drawn = plots.draw_run(
+    drawn = draw_run(
         run.path,
         dataset=dataset,
         model=model,

@@ -17,9 +17,10 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 import zoo.tensorboard
 from zoo import config as configs
-from zoo import plots, training
+from zoo import training
 from zoo.config import Config
 from zoo.errors import UserError
+from zoo.plots import curves, draw
 
 OVERRIDES = {"epochs": 4, "batch_size": 16, "steps_per_execution": 10}
 
@@ -60,13 +61,13 @@ def outcome(tmp_path_factory, data_dir):
         overrides=OVERRIDES | {"augment": {"shift": 0.05, "rotate": 5.0}},
     )
     outcome = training.run(config)
-    pictures = plots.draw_run(path, dataset=outcome.dataset)
+    pictures = draw.draw_run(path, dataset=outcome.dataset)
     zoo.tensorboard.add_pictures(path, pictures)
     return outcome
 
 
 def test_scalars_are_those_of_metrics_csv(outcome):
-    rows = plots.read_metrics(outcome.run_dir / "metrics.csv")
+    rows = curves.read_metrics(outcome.run_dir / "metrics.csv")
     for split, prefix in (("train", ""), ("test", "val_")):
         found = read(outcome.run_dir / "tensorboard" / split)
         for name in ("loss", "accuracy"):
