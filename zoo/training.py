@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import json
-import os
 import pathlib
-import platform
-import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -18,15 +13,15 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
-from zoo import distribute, files, interrupts, registry, report
+from zoo import distribute, files, interrupts, provenance, registry, report
 from zoo.callbacks import Bookkeeper, Evaluation, state_copier
 from zoo.config import Config
-from zoo.data import disk, memory, names, pipeline, sources
+from zoo.data import disk, memory, pipeline, sources
 from zoo.data.builders import linear_regression
 from zoo.data.spec import Dataset
 from zoo.errors import UserError
+from zoo.job import Job
 from zoo.models.tape import TapeModel
 from zoo.recipe import Recipe
 from zoo.rundir import RunDir
@@ -48,19 +43,6 @@ class Outcome:
     result: dict[str, Any]
     dataset: Dataset
     done_before: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What is decided before the models are made."""
-
-    config: Config
-    recipe: Recipe
-    choice: sources.Choice
-    dataset: Dataset
-    plan: pipeline.Plan
-    placement: distribute.Placement
-    directory: RunDir
 
 
 def run(config: Config) -> Outcome | None:
@@ -90,9 +72,9 @@ def run(config: Config) -> Outcome | None:
         plan = pipeline.make_plan(recipe, dataset.spec.num_train)
         pipeline.Share(*placement.rows).check(plan)
         _check_profiled(config, plan)
-        identity = _identity(config, recipe, dataset)
-        placement.check_same("what they train", json.dumps(identity, sort_keys=True))
         job = Job(config, recipe, choice, dataset, plan, placement, directory)
+        identity = json.dumps(job.identity(), sort_keys=True)
+        placement.check_same("what they train", identity)
         model, copy = _make_models(job)
         if not placement.is_chief:
             placement.wait()  # until the run directory is claimed
@@ -100,7 +82,7 @@ def run(config: Config) -> Outcome | None:
                 _fit(job, model, copy)
             return None
         with directory.locked():
-            result = _train_as_chief(job, identity, model, copy)
+            result = _train_as_chief(job, model, copy)
         return Outcome(directory.path, *result)
 
 
@@ -120,23 +102,23 @@ def _check_profiled(config: Config, plan: pipeline.Plan) -> None:
 
 
 def _train_as_chief(
-    job: Job, identity: dict[str, Any], model: TapeModel, copy: TapeModel
+    job: Job, model: TapeModel, copy: TapeModel
 ) -> tuple[dict[str, Any], Dataset, bool]:
     """Returns the result, the dataset, and whether there was nothing to do."""
     directory = job.directory
-    directory.claim(identity, overwrite=job.config.overwrite)
+    directory.claim(job.identity(), overwrite=job.config.overwrite)
     if directory.finished:
         directory.remove_backup()  # left if the process died right here
         job.placement.wait()
         return directory.read_result(), job.dataset, True
-    files.write_json(directory.config, _describe(job, identity))
+    files.write_json(directory.config, job.description())
     job.placement.wait()
-    result = _header(job, copy) | _fit(job, model, copy)
+    result = job.header(copy) | _fit(job, model, copy)
     with files.replacing(directory.model) as beside:
         copy.save(beside)
     directory.write_result(result)
     if job.config.tensorboard:
-        write_hyperparameters(directory, _hyperparameters(job))
+        write_hyperparameters(directory, job.hyperparameters())
     return result, job.dataset, False
 
 
@@ -255,8 +237,8 @@ def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
         "test": tested,
         "train_seconds": round(keeper.seconds, 3),
         "examples_per_second": round(plan.examples_until(plan.steps) / keeper.seconds),
-        "cpus": _cpus(),
-        "versions": _versions(),
+        "cpus": provenance.cpus(),
+        "versions": provenance.versions(),
     }
     if job.dataset.spec.task == "regression":
         result |= _compare_with_least_squares(copy, job.dataset)
@@ -332,114 +314,6 @@ def _compare_with_least_squares(model: TapeModel, dataset: Dataset) -> dict[str,
         "true": {"weight": linear_regression.WEIGHT, "bias": linear_regression.BIAS},
         "least_squares": {"weight": float(weight), "bias": float(bias)},
     }
-
-
-def _header(job: Job, model: TapeModel) -> dict[str, Any]:
-    config, choice, dataset = job.config, job.choice, job.dataset
-    return {
-        "model": config.model,
-        "recipe": config.recipe,
-        "command": _command(),
-        "dataset": choice.used,
-        "dataset_requested": choice.requested,
-        "dataset_reason": choice.reason,
-        "seed": config.seed,
-        "strategy": job.placement.to_json(),
-        "precision": config.precision,
-        "num_params": model.count_params(),
-        "num_train_examples": dataset.spec.num_train,
-        "num_test_examples": dataset.spec.num_test,
-    }
-
-
-def _identity(config: Config, recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
-    """Returns what makes a run this run and no other."""
-    spec = dataset.spec
-    return {
-        "model": config.model,
-        "recipe": config.recipe,
-        "settings": recipe.to_json(),
-        "dataset": spec.source,
-        "dataset_fingerprint": spec.fingerprint,
-        "input_shape": list(spec.input_shape),
-        "num_classes": spec.num_classes,
-        "seed": config.seed,
-        "precision": config.precision,
-        "jit_compile": config.jit_compile,
-        "gradient_norm": config.gradient_norm,
-        "eval_every": config.eval_every,
-        "deterministic": config.deterministic,
-    }
-
-
-def _describe(job: Job, identity: dict[str, Any]) -> dict[str, Any]:
-    """Returns the content of config.json."""
-    config, choice, dataset = job.config, job.choice, job.dataset
-    local = names.is_directory(choice.used)
-    return {
-        "identity": identity,
-        "strategy": job.placement.to_json(),
-        "dataset_requested": choice.requested,
-        "dataset_used": dataset.spec.source if local else choice.used,
-        "dataset_reason": choice.reason,
-        "data": dataclasses.asdict(dataset.spec),
-        "data_dir": config.data_dir and str(names.data_root(config.data_dir)),
-        "image_size": config.image_size,
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": _versions(),
-        "git_commit": _git_commit(),
-    }
-
-
-def _hyperparameters(job: Job) -> dict[str, Any]:
-    """Returns what runs are compared by in TensorBoard."""
-    config, settings = job.config, job.recipe.to_json()
-    settings["model_arguments"] = settings.pop("model")
-    return settings | {
-        "model": config.model,
-        "recipe": config.recipe,
-        "dataset": job.choice.name,
-        "seed": config.seed,
-        "precision": config.precision,
-    }
-
-
-def _command() -> str:
-    program, *arguments = sys.argv
-    return shlex.join(["python", pathlib.Path(program).name, *arguments])
-
-
-def _cpus() -> int:
-    """Returns the number of CPUs that TensorFlow computes on."""
-    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    if threads.isdigit() and int(threads):
-        return int(threads)
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "tensorflow_datasets": tfds.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def _git_commit() -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--verify", "--quiet", "HEAD"],
-            cwd=pathlib.Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
 
 
 def _default_run_dir(config: Config, choice: sources.Choice) -> pathlib.Path:
