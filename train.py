@@ -72,9 +72,7 @@ flags.DEFINE_enum(
     "Compile with XLA. auto: on an accelerator; on a CPU it is slower here.",
 )
 flags.DEFINE_boolean("gradient_norm", False, "Report the gradients' global norm.")
-flags.DEFINE_boolean(
-    "plots", True, "Draw pictures of the finished run. An export needs them."
-)
+flags.DEFINE_boolean("plots", True, "Draw pictures of the finished run.")
 flags.DEFINE_boolean("tensorboard", True, "Write scalars for `make tensorboard`.")
 flags.DEFINE_boolean("histograms", False, "Write histograms of the weights too.")
 flags.DEFINE_string(
@@ -149,14 +147,16 @@ def main(argv: list[str]) -> None:
     if outcome is None:  # the chief says and exports it all
         return
     print(report.summary(outcome.result, outcome.run_dir, outcome.done_before))
-    if not outcome.done_before and FLAGS.plots:
+    if FLAGS.plots and not (outcome.run_dir / "plots").exists():
         pictures = draw_run(outcome.run_dir, dataset=outcome.dataset)
         if asked.tensorboard:
             tensorboard.add_pictures(outcome.run_dir, pictures)
     if formats and not (outcome.run_dir / "export").exists():
         from export import report as export_report
 
-        content = export.export_run(outcome.run_dir, formats, dataset=outcome.dataset)
+        content = export.export_run(
+            outcome.run_dir, formats, dataset=outcome.dataset, plots=FLAGS.plots
+        )
         print("\n" + export_report.summary(content, outcome.run_dir))
 
 

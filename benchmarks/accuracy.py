@@ -11,23 +11,22 @@ after all trainings.
 from __future__ import annotations
 
 import itertools
+import json
 import os
-import pathlib
 import statistics
-import subprocess
-import sys
+import zipfile
 from collections.abc import Sequence
 
 from absl import flags
 
 import zoo
 from benchmarks import document
+from benchmarks.comparison import run_python
 from zoo import cli, results, runtime
-from zoo.errors import RunError, UserError
+from zoo.errors import UserError
 from zoo.rundir import RunDir
 
-ROOT = pathlib.Path(__file__).parents[1]
-RUNS = ROOT / "runs" / "results"
+RUNS = document.ROOT / "runs" / "results"
 SEEDS = (0, 1, 2)
 # Recipes that repeat the tutorials are compared with them, not ranked.
 RECIPES = ("default", "best", "fast")
@@ -60,40 +59,37 @@ def train(model: str, recipe: str, dataset: str, seed: int) -> None:
     source = os.environ.get("MNIST_DIR", "mnist") if dataset == "mnist" else dataset
     flags = {"model": model, "recipe": recipe, "dataset": source, "seed": seed}
     flags |= {"run_dir": run_dir(model, recipe, dataset, seed).path, "export": "none"}
-    run("train.py", *(f"--{name}={value}" for name, value in flags.items()))
+    run_python("train.py", *(f"--{name}={value}" for name, value in flags.items()))
 
 
 def export(model: str, recipe: str, dataset: str) -> None:
     """Exports the training of the first seed, unless that was done before."""
     first = run_dir(model, recipe, dataset, SEEDS[0])
     if first.read_export() is None:
-        run("-m", "export", f"--run_dir={first.path}")
-
-
-def run(*command: str) -> None:
-    """Runs Python in the project.
-
-    Raises:
-        RunError: it failed.
-    """
-    if subprocess.run([sys.executable, *command], cwd=ROOT).returncode:
-        raise RunError(f"Failed, see above: python {' '.join(command)}")
+        run_python("-m", "export", f"--run_dir={first.path}")
 
 
 def current(model: str, recipe: str) -> str:
-    """Returns the fingerprint of a recipe as it is now."""
-    return results.fingerprint(zoo.get_recipe(model, recipe).to_json())
+    """Returns the fingerprint of a recipe and its architecture as they are now."""
+    settings = zoo.get_recipe(model, recipe)
+    made = zoo.create_model(
+        model, input_shape=(28, 28, 1), num_classes=10, recipe=settings
+    )
+    return results.fingerprint(settings.to_json(), made.get_config())
 
 
 def followed(run: RunDir) -> str:
-    """Returns the fingerprint of the recipe that a run followed."""
-    return results.fingerprint(run.read_config()["identity"]["settings"])
+    """Returns the fingerprint of the recipe and the architecture of a finished run."""
+    with zipfile.ZipFile(run.model) as archive:
+        made = json.loads(archive.read("config.json"))["config"]
+    return results.fingerprint(run.read_config()["identity"]["settings"], made)
 
 
 def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
     """Returns a row of the table, of the seeds that are there; None without any.
 
-    Trainings of the recipe as it was are not taken.
+    Trainings of the recipe or the architecture as they were are not taken. What is of
+    one training, as its time and its export, is of the first seed that is there.
     """
     settings = current(model, recipe)
     every = (run_dir(model, recipe, dataset, seed) for seed in SEEDS)
@@ -182,11 +178,11 @@ def main(argv: list[str]) -> None:
     }
     rows = []
     for key in combinations(None):
-        if row := collect(*key) or before.get(key):
-            rows.append(row)
+        found = [row for row in (collect(*key), before.get(key)) if row]
+        rows += sorted(found, key=lambda row: -row.seeds)[:1]  # the new one of equals
     results.save(rows)
-    document.rewrite(ROOT / "README.md", "results", table(rows))
-    document.rewrite(ROOT / "README.md", "files", files_table(rows))
+    document.rewrite(document.ROOT / "README.md", "results", table(rows))
+    document.rewrite(document.ROOT / "README.md", "files", files_table(rows))
 
 
 if __name__ == "__main__":

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import os
 import pathlib
-import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoo.errors import UserError
+
 if TYPE_CHECKING:
     from zoo.data.spec import Contents
 
+_FILES = [
+    *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+]
+
 
 def directory() -> pathlib.Path:
-    """Returns $MNIST_DIR; ends the program with a message where it is not set."""
-    path = os.environ.get("MNIST_DIR")
-    if not path or not pathlib.Path(path).is_dir():
-        print(
-            f"Error: MNIST_DIR must be the directory of the four IDX files. Received: "
-            f"{path or 'nothing'}.",
-            file=sys.stderr,
+    """Returns $MNIST_DIR.
+
+    Raises:
+        UserError: it is not set, or there are no four IDX files.
+    """
+    path = pathlib.Path(os.environ.get("MNIST_DIR", ""))
+    if not all(any(path.glob(f"{name}*")) for name in _FILES):
+        raise UserError(
+            f"MNIST_DIR must be the directory of {', '.join(_FILES)}, with or without "
+            f".gz. Received: {os.environ.get('MNIST_DIR') or 'nothing'}."
         )
-        sys.exit(2)
-    return pathlib.Path(path).resolve()
+    return path.resolve()
 
 
 def mnist() -> Contents:

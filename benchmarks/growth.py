@@ -3,7 +3,8 @@
     python -m benchmarks.growth --rounds=3
 
 Seconds of an epoch of the mlp on MNIST 1, 10 and 100 times over, in memory; and
-examples/s of training with batches of 16 to 1,024, in turns, medians. Draws both into
+examples/s of training with batches of 16 to 1,024, in turns, medians; the two long
+epochs are trained once. `python -m benchmarks growth` draws both too, into
 benchmarks/results/growth.png.
 """
 
@@ -20,7 +21,7 @@ import numpy as np
 from benchmarks import comparison, data
 from benchmarks.document import ROOT
 from benchmarks.turns import interleaved
-from zoo import runtime
+from zoo import files, runtime
 
 PICTURE = ROOT / "benchmarks" / "results" / "growth.png"
 REPETITIONS = (1, 10, 100)
@@ -31,22 +32,17 @@ BATCHES = (16, 32, 64, 128, 256, 512, 1024)
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Returns seconds of an epoch by examples, and examples/s by model and batch.
-
-    Draws both into ``PICTURE``.
-    """
+    """Returns seconds of an epoch by examples, and examples/s by model and batch."""
     runtime.start()
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")  # many models look like one traced many times
-    result = {
+    return {
         "rounds": rounds,
         "model": MODEL,
         "seconds_of_an_epoch": by_examples(rounds),
         "examples_per_second": {name: by_batch(name, rounds) for name in STEPS},
     }
-    draw(result, PICTURE)
-    return result
 
 
 def by_examples(rounds: int) -> dict[str, float]:
@@ -105,8 +101,8 @@ def _epoch(model_name: str, split: Any, **overrides: Any) -> Callable[[], float]
     return work
 
 
-def draw(result: dict[str, Any], path: pathlib.Path) -> None:
-    """Draws both."""
+def draw(result: dict[str, Any], path: pathlib.Path = PICTURE) -> None:
+    """Draws both into a PNG file."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -126,7 +122,8 @@ def draw(result: dict[str, Any], path: pathlib.Path) -> None:
     right.legend(frameon=False)
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=100)
+    with files.replacing(path) as beside:
+        figure.savefig(beside, dpi=100)
 
 
 def table(result: dict[str, Any]) -> str:

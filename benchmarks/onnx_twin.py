@@ -10,6 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 _OPSET = 18
+_PADDING = {"same": "SAME_UPPER", "valid": "VALID"}
 
 
 class _Graph:
@@ -48,13 +49,15 @@ class _Graph:
 def _activation(graph: _Graph, layer: keras.layers.Layer) -> None:
     if layer.activation is keras.activations.relu:
         graph.add("Relu")
+    elif layer.activation is not keras.activations.linear:
+        raise TypeError(f"{layer.activation} has no counterpart here.")
 
 
 def _conv(graph: _Graph, layer: keras.layers.Conv2D) -> None:
     kernel, *bias = layer.get_weights()
     graph.add(
         *("Conv", kernel.transpose(3, 2, 0, 1), *bias),
-        auto_pad="SAME_UPPER" if layer.padding == "same" else "VALID",
+        auto_pad=_PADDING[layer.padding],
         strides=layer.strides,
     )
     graph.channels = kernel.shape[-1]
@@ -107,7 +110,7 @@ def convert(model: keras.Model) -> onnx.ModelProto:
                     "MaxPool",
                     kernel_shape=layer.pool_size,
                     strides=layer.strides,
-                    auto_pad="SAME_UPPER",
+                    auto_pad=_PADDING[layer.padding],
                 )
             case keras.layers.Flatten():
                 graph.add("Flatten")

@@ -16,6 +16,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from zoo.errors import RunError
+
 Work = Callable[[], float]
 
 
@@ -30,18 +32,20 @@ def contestant(module: str, *arguments: object) -> Iterator[Work]:
     )
 
     def work() -> float:
-        process.stdin.write("\n")
-        process.stdin.flush()
-        answer = process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"{module} {arguments} has ended: see what it says.")
+        with contextlib.suppress(BrokenPipeError):  # it is gone, and answers nothing
+            process.stdin.write("\n")
+            process.stdin.flush()
+        if not (answer := process.stdout.readline()):
+            command = " ".join(map(str, (module, *arguments)))
+            raise RunError(f"The contestant has ended, see above: {command}.")
         return json.loads(answer)
 
     try:
         yield work
     finally:
         process.kill()
-        process.communicate()
+        with contextlib.suppress(BrokenPipeError):
+            process.communicate()
 
 
 def interleaved(contestants: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:

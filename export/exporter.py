@@ -48,6 +48,7 @@ def export_run(
     dataset: Dataset | None = None,
     train_batch: int | None = None,
     device_optimizer: str | None = None,
+    plots: bool = True,
 ) -> dict[str, Any]:
     """Writes R/export: artifacts, export.json and the model card.
 
@@ -61,6 +62,7 @@ def export_run(
             16.
         device_optimizer: of ``tflite_trainable``, ``sgd`` or ``momentum``; None for
             ``sgd``.
+        plots: draw pictures, of the run where they are missing, for the model card.
 
     Returns:
         The content of export.json.
@@ -138,7 +140,9 @@ def export_run(
                 "page": page,
             }
             files.write_json(directory / "export.json", content)
-            pictures = _draw(run, model, dataset, reference, content, directory)
+            pictures = []
+            if plots:
+                pictures = _draw(run, model, dataset, reference, content, directory)
             text = card.text(run.read_result(), content, pictures)
             files.write_bytes(directory / "README.md", text.encode())
         return content

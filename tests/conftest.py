@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -15,6 +16,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def pytest_configure(config):
+    # Shells start what runs in the background with SIGINT ignored, and processes that
+    # the tests interrupt would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Two logical devices, for the tests of tf.distribute; before anything runs.
     with runtime.quiet_stderr():
         import tensorflow as tf

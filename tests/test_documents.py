@@ -46,9 +46,10 @@ def test_paths_and_modules_that_are_named_exist():
 
 
 def test_every_flag_that_is_named_exists():
-    flags = set(
-        re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", (ROOT / "train.py").read_text())
-    )
+    source = (ROOT / "train.py").read_text()
+    flags = set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", source))
+    booleans = re.findall(r"DEFINE_boolean\(\s*\"(\w+)\"", source)
+    flags |= {f"no{name}" for name in booleans}
     for module in ("zoo", "export"):
         source = (ROOT / module / "__main__.py").read_text()
         flags |= set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", source))
@@ -75,9 +76,9 @@ def test_the_tables_of_personalize_are_those_of_its_results():
 @pytest.mark.parametrize("name", bench.COMPARISONS)
 def test_the_tables_of_the_benchmarks_are_those_of_their_results(name):
     result = document.results().get(name)
-    table = bench.COMPARISONS[name].table(result) if result else ""
+    section = bench.section(name, result) if result else ""
     text = document.where(name).read_text()
-    assert f"<!-- {name} -->\n{table}<!-- /{name} -->" in text
+    assert f"<!-- {name} -->\n{section}<!-- /{name} -->" in text
 
 
 def block(begins):
@@ -215,7 +216,7 @@ def test_a_result_is_of_the_recipe_as_it_is(row):
     assert 1 <= row.seeds <= len(accuracy.SEEDS)
     assert row.lowest <= row.accuracy <= row.highest
     recipe = zoo.get_recipe(row.model, row.recipe)
-    assert row.settings == results.fingerprint(recipe.to_json())
+    assert row.settings == accuracy.current(row.model, row.recipe)
     model = zoo.create_model(
         row.model, input_shape=(28, 28, 1), num_classes=10, recipe=recipe, steps=1
     )

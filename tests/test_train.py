@@ -167,8 +167,16 @@ def test_no_pictures_are_drawn_that_nobody_wants(train, tmp_path):
     flags = ["--model=linear", "--dataset=digits", "--epochs=1", "--export=none"]
     done = train(*flags, "--noplots")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "runs/linear-digits/tensorboard").exists()
-    assert not (tmp_path / "runs/linear-digits/plots").exists()
+    run = tmp_path / "runs" / "linear-digits"
+    assert (run / "tensorboard").exists()
+    flags.remove("--export=none")
+    done = train(*flags, "--noplots", "--export=tflite")
+    assert done.returncode == 0, done.stderr
+    assert (run / "export" / "README.md").exists()
+    assert not (run / "plots").exists()
+    done = train(*flags)  # wanted after all
+    assert done.returncode == 0, done.stderr
+    assert (run / "plots" / "curves.png").exists()
 
 
 def test_progress_bars_are_for_terminals(tmp_path, data_dir):

@@ -34,7 +34,7 @@ class Result:
         model: name of the architecture.
         recipe: name of its recipe.
         dataset: short name of the dataset.
-        settings: fingerprint of the recipe that they followed.
+        settings: fingerprint of the recipe and the model.
         seeds: how many trainings.
         accuracy: mean accuracy of the final weights on the test split.
         lowest: accuracy of the worst training.
@@ -69,9 +69,14 @@ _OWN = [field for field in dataclasses.fields(Result) if field.name != "artifact
 _KINDS = {"str": str, "int": int, "float": float}
 
 
-def fingerprint(settings: Mapping[str, Any]) -> str:
-    """Returns a short name of a recipe's settings, other than those of any other."""
-    text = json.dumps(settings, sort_keys=True)
+def fingerprint(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    """Returns a short name of what is trained, and how, other than that of any other.
+
+    Args:
+        settings: of the recipe.
+        model: the model's ``get_config()``.
+    """
+    text = json.dumps([settings, model], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -1,4 +1,4 @@
-"""The largest rate at which TensorFlow multiplies matrices here: the roof."""
+"""The rate at which TensorFlow multiplies two matrices here: the roof, or a layer's."""
 
 from __future__ import annotations
 
@@ -6,27 +6,37 @@ import time
 
 from zoo import runtime
 
-SIZE = 2048
-TIMES = 8
+# Multiplications and additions of one measurement, at least.
+_WORK = 1e11
 
 
-def prepare():
-    """Returns a function that multiplies and answers with GFLOP/s."""
+def prepare(rows: str, inner: str, columns: str):
+    """Returns a function that multiplies and answers with GFLOP/s.
+
+    A matrix (rows, inner) goes through a layer's weights (inner, columns) and, as its
+    gradient does, back through their transpose; again and again.
+    """
     runtime.start()
     import tensorflow as tf
 
-    a = tf.random.normal((SIZE, SIZE))
+    shape = (int(rows), int(inner), int(columns))
+    x = tf.random.normal(shape[:2])
+    # Orthogonal: what is multiplied neither grows nor vanishes.
+    weights, _ = tf.linalg.qr(tf.random.normal(shape[1:]))
+    flops = 4 * shape[0] * shape[1] * shape[2]
+    times = max(1, round(_WORK / flops))
 
     @tf.function
     def multiply():
-        product = a
-        for _ in range(TIMES):
-            product = tf.matmul(product, a) * 1e-2
-        return tf.reduce_sum(product)
+        product = x
+        for _ in tf.range(times):
+            product = tf.matmul(product, weights)
+            product = tf.matmul(product, weights, transpose_b=True)
+        return product
 
     def work() -> float:
         began = time.perf_counter()
-        float(multiply())
-        return 2e-9 * TIMES * SIZE**3 / (time.perf_counter() - began)
+        multiply()[0, 0].numpy()
+        return 1e-9 * times * flops / (time.perf_counter() - began)
 
     return work

@@ -93,3 +93,16 @@ def test_what_is_applied_does_not_depend_on_the_order_in_the_recipe():
     a = augment.augment(IMAGES[3], STRENGTHS, SEED)
     b = augment.augment(IMAGES[3], dict(reversed(STRENGTHS.items())), SEED)
     np.testing.assert_array_equal(a, b)
+
+
+def test_no_two_of_them_share_a_stream(monkeypatch):
+    streams, fold_in = [], tf.random.fold_in
+
+    def recorded(seed, number):
+        streams.append(tuple(fold_in(seed, number).numpy().tolist()))
+        return fold_in(seed, number)
+
+    monkeypatch.setattr(tf.random, "fold_in", recorded)
+    augment.augment(IMAGES[3], STRENGTHS, SEED)
+    assert len(streams) >= 6
+    assert len({SEED, *streams}) == 1 + len(streams)

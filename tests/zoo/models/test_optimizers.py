@@ -69,3 +69,25 @@ def test_a_saved_model_has_them_again(tmp_path):
     assert type(loaded.optimizer) is optimizers.AdamW
     for a, b in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.parametrize(("name", "decay"), [("adam", 0.0), ("adamw", 0.125)])
+def test_float64_is_computed_in_float64(name, decay):
+    weights, rate, (b1, b2, epsilon) = np.ones(3), 0.01, (0.9, 0.999, 1e-7)
+    options = {"learning_rate": rate, "epsilon": epsilon}
+    variable = keras.Variable(weights, dtype="float64")
+    optimizer = optimizers.get(
+        name, options | ({"weight_decay": decay} if decay else {})
+    )
+    optimizer.build([variable])
+    first = second = np.zeros(3)
+    rng = np.random.default_rng(0)
+    for step in range(1, 6):
+        gradient = rng.normal(size=3)
+        optimizer.apply([tf.constant(gradient)], [variable])
+        weights = weights - weights * decay * np.float32(rate)
+        first = b1 * first + (1 - b1) * gradient
+        second = b2 * second + (1 - b2) * gradient**2
+        corrected = np.float32(rate) * np.sqrt(1 - b2**step) / (1 - b1**step)
+        weights = weights - corrected * first / (np.sqrt(second) + epsilon)
+    np.testing.assert_allclose(variable.numpy(), weights, rtol=1e-12)

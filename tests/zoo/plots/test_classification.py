@@ -55,6 +55,12 @@ def test_answers_that_are_always_sure_are_in_the_last_bin():
     assert error == pytest.approx(1 / 3)
 
 
+def test_a_bin_has_its_upper_edge_and_not_its_lower():
+    outputs = np.array([[0.4, 0.3, 0.3], [0.6, 0.4, 0.0]])  # 6/15 and 9/15
+    counts, *_ = classification.calibration(outputs, np.array([0, 0]))
+    assert np.flatnonzero(counts).tolist() == [5, 8]
+
+
 def test_the_surest_mistakes_come_first(answers):
     outputs, labels = answers
     chosen = classification.most_confident_mistakes(outputs, labels)

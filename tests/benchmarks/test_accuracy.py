@@ -1,0 +1,62 @@
+"""Rows of the table of results, collected from runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+import zoo
+from benchmarks import accuracy
+from zoo import training
+from zoo.config import Config
+
+KEY = ("linear", "default", "digits")
+
+
+@pytest.fixture
+def run(tmp_path, data_dir, monkeypatch):
+    """The training of the second seed; the first one was not made here."""
+    monkeypatch.setattr(accuracy, "RUNS", tmp_path)
+    directory = accuracy.run_dir(*KEY, 1)
+    config = Config(
+        model=KEY[0],
+        dataset=KEY[2],
+        seed=1,
+        data_dir=str(data_dir),
+        run_dir=str(directory.path),
+        tensorboard=False,
+    )
+    training.run(config)
+    return directory
+
+
+def test_a_row_is_of_runs_that_followed_the_recipe_as_it_is(run, monkeypatch):
+    row, result = accuracy.collect(*KEY), run.read_result()
+    assert row.seeds == 1
+    assert (
+        row.accuracy
+        == row.lowest
+        == pytest.approx(result["test"]["accuracy"], abs=1e-6)
+    )
+    assert (row.parameters, row.artifacts) == (7850, {})
+    assert row.settings == accuracy.current("linear", "default")
+
+    content = run.read_config()
+    content["identity"]["settings"]["learning_rate"] *= 2
+    kept = run.config.read_text()
+    run.config.write_text(json.dumps(content))
+    assert accuracy.collect(*KEY) is None
+    run.config.write_text(kept)
+    assert accuracy.collect(*KEY) == row
+
+    # Another architecture under the same recipe.
+    create = zoo.create_model
+
+    def changed(name, *, recipe, **options):
+        other = {**recipe.model, "scale": 0.5}
+        return create(name, recipe=dataclasses.replace(recipe, model=other), **options)
+
+    monkeypatch.setattr(zoo, "create_model", changed)
+    assert accuracy.collect(*KEY) is None

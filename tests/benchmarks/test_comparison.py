@@ -1,0 +1,36 @@
+"""The command lines of the comparisons."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from benchmarks import comparison
+from zoo.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["benchmarks", "ft"], "Unknown comparison 'ft'. Known: device, fit, .*'fit'"),
+        (["benchmarks", "startup", "--rounds=0"], "--rounds: must be .* Received: 0"),
+        (["benchmarks", "startup", "--round"], "--round"),
+        (["benchmarks.growth", "--rounds=x"], "--rounds: must be .* Received: x"),
+        (["benchmarks", "startup"], "MNIST_DIR must be .*train-images.* Received: /$"),
+    ],
+)
+def test_a_mistake_gets_one_line(command, arguments, message):
+    done = command("-m", *arguments, MNIST_DIR="/")
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert re.search(message, line.removesuffix(".")), line
+
+
+def test_peers_that_are_missing_are_named():
+    comparison.require(["json", "numpy"])
+    with pytest.raises(
+        UserError, match="Not installed: nosuch_peer, other_peer. `make"
+    ):
+        comparison.require(["json", "nosuch_peer", "other_peer"])
