@@ -60,20 +60,18 @@ def starting(rounds: int, place: str) -> dict[str, float]:
     """Returns the median of the seconds of each command, in turns."""
     train, dataset = str(ROOT / "train.py"), f"--dataset={data.directory()}"
     commands = {
-        "`import zoo`": ("-c", "import zoo"),
-        "`train.py --help`": (train, "--help"),
+        "`import zoo`": (("-c", "import zoo"), 0),
+        "`train.py --help`": ((train, "--help"), 0),
     }
     for model in MODELS:
         first = ("-c", _FIRST_STEPS, train, f"--model={model}", dataset)
-        commands[f"`train.py --model={model}` to its first steps"] = first
-    codes = {
-        name: _STEPS_DONE if _FIRST_STEPS in c else 0 for name, c in commands.items()
-    }
+        name = f"`train.py --model={model}` to its first steps"
+        commands[name] = (first, _STEPS_DONE)
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(rounds):
-        for name, arguments in commands.items():
+        for name, (arguments, code) in commands.items():
             fresh = tempfile.mkdtemp(dir=place)
-            taken, _ = run(*arguments, cwd=fresh, code=codes[name])
+            taken, _ = run(*arguments, cwd=fresh, code=code)
             seconds[name].append(taken)
     return {name: round(statistics.median(v), 3) for name, v in seconds.items()}
 

@@ -49,10 +49,8 @@ class Job:
     def description(self) -> dict[str, Any]:
         """Returns the content of config.json."""
         config, choice, dataset = self.config, self.choice, self.dataset
-        local, now = (
-            names.is_directory(choice.used),
-            datetime.datetime.now(datetime.UTC),
-        )
+        local = names.is_directory(choice.used)
+        now = datetime.datetime.now(datetime.UTC)
         return {
             "identity": self.identity(),
             "strategy": self.placement.to_json(),
