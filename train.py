@@ -15,9 +15,10 @@ import dataclasses
 from absl import flags
 
 import export
-from zoo import cli, cluster, config, report, runtime
+from zoo import console, startup
 from zoo.errors import UserError
 from zoo.recipe import parse_augment
+from zoo.training import cluster, config, summary
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "Architecture to train; `python -m zoo` lists them.")
@@ -133,26 +134,26 @@ def config_from_flags() -> config.Config:
 
 def main(argv: list[str]) -> None:
     """Parses the flags and calls the zoo."""
-    if extra := cli.parse_flags(argv, __doc__):
+    if extra := console.parse_flags(argv, __doc__):
         raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
     asked = config_from_flags()
     asked.check()
     formats = export.parse_formats(FLAGS.export)
     export.check_node(formats)
-    runtime.start(alone=not cluster.several(asked.strategy))
-    from zoo import tensorboard, training
+    startup.start(alone=not cluster.several(asked.strategy))
     from zoo.plots.draw import draw_run
+    from zoo.training import tensorboard, trainer
 
-    outcome = training.run(asked)
+    outcome = trainer.train(asked)
     if outcome is None:  # the chief says and exports it all
         return
-    print(report.summary(outcome.result, outcome.run_dir, outcome.done_before))
+    print(summary.summary(outcome.result, outcome.run_dir, outcome.done_before))
     if FLAGS.plots and not (outcome.run_dir / "plots").exists():
         pictures = draw_run(outcome.run_dir, dataset=outcome.dataset)
         if asked.tensorboard:
             tensorboard.add_pictures(outcome.run_dir, pictures)
     if formats and not (outcome.run_dir / "export").exists():
-        from export import report as export_report
+        from export import summary as export_report
 
         content = export.export_run(
             outcome.run_dir, formats, dataset=outcome.dataset, plots=FLAGS.plots
@@ -161,4 +162,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(main)
+    console.main(main)

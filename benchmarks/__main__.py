@@ -24,7 +24,7 @@ from benchmarks import (
     race,
     startup,
 )
-from zoo import cli, files
+from zoo import console, files
 from zoo.errors import unknown
 
 COMPARISONS: dict[str, ModuleType] = {
@@ -79,4 +79,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     comparison.end_with_children()
-    cli.main(main)
+    console.main(main)

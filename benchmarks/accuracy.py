@@ -22,9 +22,9 @@ from absl import flags
 import zoo
 from benchmarks import document
 from benchmarks.comparison import run_python
-from zoo import cli, results, runtime
+from zoo import console, results, startup
 from zoo.errors import UserError
-from zoo.rundir import RunDir
+from zoo.training.rundir import RunDir
 
 RUNS = document.ROOT / "runs" / "results"
 SEEDS = (0, 1, 2)
@@ -161,9 +161,9 @@ def files_table(rows: Sequence[results.Result]) -> str:
 
 def main(argv: list[str]) -> None:
     """Trains, collects and writes."""
-    if rest := cli.parse_flags(argv, __doc__):
+    if rest := console.parse_flags(argv, __doc__):
         raise UserError(f"Only flags are taken. Received: {' '.join(rest)}.")
-    runtime.start()
+    startup.start()
     if FLAGS.only:
         zoo.list_recipes(FLAGS.only)  # raises UserError if there is no such model
     if not FLAGS.collect:
@@ -186,4 +186,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(main)
+    console.main(main)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from benchmarks.document import ROOT
-from zoo import cli
+from zoo import console
 from zoo.errors import RunError, UserError
 
 
@@ -112,4 +112,4 @@ def main(
         print(json.dumps(measure(options.rounds), indent=2))
 
     end_with_children()
-    cli.main(command)
+    console.main(command)

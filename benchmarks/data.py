@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from zoo.data import idx
-from zoo.data.spec import Contents
+from zoo.data.dataset import Contents
 from zoo.errors import UserError
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks import comparison, data
 from benchmarks.turns import interleaved, ratio
-from zoo import runtime
+from zoo import startup
 
 NEEDS = ("onnx", "onnxruntime")
 IMAGES = 100
@@ -30,7 +30,7 @@ _ONNX = "ONNX Runtime, float32"
 
 def measure(rounds: int) -> dict[str, Any]:
     """Returns ``measure_run`` of a short training of every model."""
-    runtime.start()
+    startup.start()
     import zoo
 
     images = data.mnist().test.x[:IMAGES]
@@ -111,7 +111,7 @@ def lite_rt(path: pathlib.Path, images: np.ndarray) -> Callable[[int], np.ndarra
     """Returns LiteRT's answer, at one thread, to the raw pixels of an image."""
     from ai_edge_litert.interpreter import Interpreter
 
-    with runtime.quiet_stderr():
+    with startup.quiet_stderr():
         interpreter = Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
     (taken,), (given,) = (

@@ -18,7 +18,7 @@ from typing import Any
 import zoo
 from benchmarks import comparison
 from benchmarks.turns import contestant, interleaved, ratio
-from zoo import runtime
+from zoo import startup
 
 NEEDS = ("torch", "jax", "flax", "optax")
 STEPS = {"mlp": 468, "convnet": 40}
@@ -95,7 +95,7 @@ def _compared(name: str) -> str:
 
 def measure(rounds: int) -> dict[str, Any]:
     """Returns ``measure_model`` of every model."""
-    runtime.start()
+    startup.start()
     return {"models": {name: measure_model(name, rounds) for name in STEPS}}
 
 

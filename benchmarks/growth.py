@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks import comparison, data
 from benchmarks.document import ROOT
 from benchmarks.turns import interleaved
-from zoo import files, runtime
+from zoo import files, startup
 
 PICTURE = ROOT / "benchmarks" / "results" / "growth.png"
 REPETITIONS = (1, 10, 100)
@@ -33,7 +33,7 @@ BATCHES = (16, 32, 64, 128, 256, 512, 1024)
 
 def measure(rounds: int) -> dict[str, Any]:
     """Returns seconds of an epoch by examples, and examples/s by model and batch."""
-    runtime.start()
+    startup.start()
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")  # many models look like one traced many times
@@ -56,7 +56,7 @@ def by_examples(rounds: int) -> dict[str, float]:
 
 
 def _repeated(split: Any, times: int) -> Any:
-    from zoo.data.spec import Split
+    from zoo.data.dataset import Split
 
     return Split(np.tile(split.x, (times, 1, 1, 1)), np.tile(split.y, times))
 

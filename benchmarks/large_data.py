@@ -24,7 +24,7 @@ from collections.abc import Iterator
 import numpy as np
 import psutil
 
-from zoo import runtime
+from zoo import startup
 
 SIDE, TRAIN, TEST, BATCH = 256, 27_000, 500, 128
 
@@ -71,7 +71,7 @@ def made(directory: pathlib.Path):
 
 def make(directory: pathlib.Path) -> None:
     """Makes the dataset."""
-    runtime.start()
+    startup.start()
     made(directory)
 
 
@@ -135,7 +135,7 @@ def measure(directory: pathlib.Path, limit: int, rounds: int, steps: int) -> Non
     """Prints what was measured, medians over the rounds."""
     import zoo
     from zoo.data import reading
-    from zoo.data.spec import Split
+    from zoo.data.dataset import Split
 
     builder = made(directory)
     model = zoo.create_model(
@@ -213,7 +213,7 @@ def main() -> None:
     )
     making.start()
     making.join()
-    runtime.start()
+    startup.start()
     limit = int(arguments.gigabytes * 1e9)
     measure(arguments.directory, limit, arguments.rounds, arguments.steps)
 

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import document
-from zoo import cli, files, runtime
+from zoo import console, files, startup
 from zoo.errors import UserError
-from zoo.rundir import finished_run
+from zoo.training.rundir import finished_run
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "personalize.json"
@@ -44,7 +44,7 @@ def personalize(run_dir: str, digits: Any) -> dict[str, Any]:
     """
     import tensorflow as tf
 
-    from export import learning
+    from export import verify_training
     from zoo import evaluation
     from zoo.learner import Learner
 
@@ -92,7 +92,7 @@ def personalize(run_dir: str, digits: Any) -> dict[str, Any]:
             row["device"].append({**accuracies(), "seconds": seconds})
 
             model.set_weights(original)
-            twin = learning.Frozen(model, digits.train.x[:1])
+            twin = verify_training.Frozen(model, digits.train.x[:1])
             twin.compile(
                 optimizer=tf.keras.optimizers.SGD(LEARNING_RATE),
                 loss=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -130,7 +130,7 @@ def from_zero(run_dir: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "model_trainable.tflite"
         config = run.read_config()
-        with runtime.quiet_stderr():
+        with startup.quiet_stderr():
             tflite_trainable.write(
                 model, config["data"], path, train_batch=16, device_optimizer="sgd"
             )
@@ -240,12 +240,12 @@ def plot(results: dict[str, Any], path: pathlib.Path) -> None:
 
 def main(argv: list[str]) -> None:
     """Measures the runs that are named and rewrites results, plot and BUILD.md."""
-    runs = cli.parse_flags(argv, __doc__)
+    runs = console.parse_flags(argv, __doc__)
     if not runs:
         raise UserError("Name finished runs on MNIST, as runs/mlp-mnist.")
     for run in runs:
         finished_run(run)
-    runtime.start()
+    startup.start()
     import zoo
 
     digits = zoo.load_dataset("digits")
@@ -262,4 +262,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.main(main)
+    console.main(main)

@@ -21,7 +21,7 @@ from typing import Any
 
 import zoo
 from benchmarks import comparison, data
-from zoo import runtime
+from zoo import startup
 from zoo.errors import RunError
 
 MODEL = "allconv"
@@ -59,7 +59,7 @@ def example(module: str) -> tuple[float, float]:
 
 def measure(rounds: int) -> dict[str, Any]:
     """Returns seconds and accuracies, in turns, and the share of the best example's."""
-    runtime.start()
+    startup.start()
     zoo.load_dataset(str(data.directory()))
     runners = {_OURS: train}
     runners |= {name: lambda _, m=m: example(m) for name, m in _EXAMPLES.items()}

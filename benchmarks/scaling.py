@@ -18,7 +18,7 @@ import pathlib
 import time
 
 from benchmarks import document
-from zoo import runtime
+from zoo import startup
 
 WORKERS = (8, 64, 512)
 BATCHES = (64, 1024)
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", action="store_true", help="into BUILD.md")
     arguments = parser.parse_args()
-    runtime.start()
+    startup.start()
     import zoo
 
     costs = {name: measure(name, arguments.rounds) for name in zoo.list_models()}

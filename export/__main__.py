@@ -19,9 +19,9 @@ from export.formats import (
     check_node,
     parse_formats,
 )
-from zoo import cli, runtime
+from zoo import console, startup
 from zoo.errors import UserError
-from zoo.rundir import finished_run
+from zoo.training.rundir import finished_run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run_dir", None, "The finished run to export.")
@@ -42,7 +42,7 @@ flags.DEFINE_string(
 
 def main(argv: list[str]) -> None:
     """Parses the flags and calls the export."""
-    if extra := cli.parse_flags(argv, __doc__):
+    if extra := console.parse_flags(argv, __doc__):
         raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
     if FLAGS.run_dir is None:
         raise UserError("--run_dir is missing: the finished run to export.")
@@ -56,12 +56,12 @@ def main(argv: list[str]) -> None:
     check_device_options(formats, **device)
     check_node(formats)
     finished_run(FLAGS.run_dir)
-    runtime.start()
-    from export import exporter, report
+    startup.start()
+    from export import exporter, summary
 
     content = exporter.export_run(FLAGS.run_dir, formats, **device)
-    print(report.summary(content, FLAGS.run_dir))
+    print(summary.summary(content, FLAGS.run_dir))
 
 
 if __name__ == "__main__":
-    cli.main(main)
+    console.main(main)

@@ -8,7 +8,7 @@ from typing import Any
 
 from scipy import stats
 
-from export import calls, tflite_trainable
+from export import snippets, tflite_trainable
 from export.formats import MOMENTUM
 from export.tflite import PURPOSES
 from zoo.plots.draw import TITLES
@@ -35,7 +35,7 @@ def text(
         *_page(export),
         _contract(export),
         "## How to call it\n",
-        *calls.examples(export),
+        *snippets.examples(export),
         *_learning(export),
         *_pictures(pictures),
         _limits(export),
@@ -200,7 +200,7 @@ def _learning(export: Mapping[str, Any]) -> list[str]:
         "it to `restore`, with which momentum starts anew. In Python "
         '`zoo.load_run(run, device_weights="learned.npz")` takes it back to Keras.\n'
     )
-    return [text, *calls.learning_examples(export)]
+    return [text, *snippets.learning_examples(export)]
 
 
 def _signatures(data: Mapping[str, Any], training: Mapping[str, Any]) -> list[str]:

@@ -17,12 +17,12 @@ import tensorflow as tf
 
 from export import (
     card,
-    contract,
-    learning,
     saved_model,
+    signatures,
     tflite,
     tflite_trainable,
     verify,
+    verify_training,
     web,
 )
 from export.formats import (
@@ -31,12 +31,13 @@ from export.formats import (
     check_node,
     parse_formats,
 )
-from zoo import evaluation, files, runtime, tensorboard
-from zoo.data.spec import Dataset
+from zoo import evaluation, files, startup
+from zoo.data.dataset import Dataset
 from zoo.errors import RunError, UserError
-from zoo.models.tape import TapeModel
+from zoo.models.base import TapeModel
 from zoo.plots.draw import draw_run
-from zoo.rundir import RunDir, finished_run
+from zoo.training import tensorboard
+from zoo.training.rundir import RunDir, finished_run
 
 SERVING_VERSION = "1"
 
@@ -89,7 +90,7 @@ def export_run(
         with (
             _write_errors(run.export),
             _replacing(run.export) as directory,
-            runtime.quiet_stderr(),
+            startup.quiet_stderr(),
         ):
             weights = files.sha256(run.model)
             records, left_out, page = _carry_over(run, directory, formats, weights)
@@ -102,7 +103,7 @@ def export_run(
                     name, path, directory, config["data"], dataset.test, reference
                 )
                 if name == "trainable" and not problems:
-                    extra["training"], problems = learning.verify(
+                    extra["training"], problems = verify_training.verify(
                         model,
                         path,
                         dataset.train,
@@ -244,7 +245,7 @@ def _check_formats_are_for(
 def _reference(model: TapeModel, dataset: Dataset) -> np.ndarray:
     return np.concatenate(
         [
-            contract.reference(model, tf.constant(part)).numpy()
+            signatures.reference(model, tf.constant(part)).numpy()
             for part in dataset.test.blocks()
         ]
     )

@@ -14,10 +14,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from export import contract
+from export import signatures
 from zoo.artifact import SIGNATURE
-from zoo.data import images
-from zoo.models.tape import TapeModel
+from zoo.data import decode
+from zoo.models.base import TapeModel
 
 
 def write(model: TapeModel, data: Mapping[str, Any], directory: pathlib.Path) -> None:
@@ -30,23 +30,23 @@ def write(model: TapeModel, data: Mapping[str, Any], directory: pathlib.Path) ->
     """
     shape = tuple(data["input_shape"])
     archive = keras.export.ExportArchive()
-    if contract.is_classifier(data):
+    if signatures.is_classifier(data):
 
         def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-            return contract.classify(model, image)
+            return signatures.classify(model, image)
 
         def serve_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
             image = tf.map_fn(
-                lambda content: images.decode(content, *shape),
+                lambda content: decode.decode(content, *shape),
                 image_bytes,
                 fn_output_signature=tf.TensorSpec(shape, tf.uint8),
             )
-            return contract.classify(model, image)
+            return signatures.classify(model, image)
 
         _add(archive, SIGNATURE, serve, (None, *shape), tf.uint8, "image")
         _add(
             archive,
-            contract.BYTES_SIGNATURE,
+            signatures.BYTES_SIGNATURE,
             serve_bytes,
             (None,),
             tf.string,

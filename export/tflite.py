@@ -18,11 +18,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from export import contract
+from export import signatures
 from zoo.artifact import SIGNATURE
-from zoo.data.spec import Split
+from zoo.data.dataset import Split
 from zoo.errors import RunError
-from zoo.models.tape import TapeModel
+from zoo.models.base import TapeModel
 
 CALIBRATION_EXAMPLES = 500
 
@@ -40,7 +40,7 @@ FOR_REGRESSION = ("float32", "float16", "dynamic")
 
 def variants(data: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns the names of the files that a run can have."""
-    return tuple(PURPOSES) if contract.is_classifier(data) else FOR_REGRESSION
+    return tuple(PURPOSES) if signatures.is_classifier(data) else FOR_REGRESSION
 
 
 def write(
@@ -70,7 +70,7 @@ def write(
 
 def write_labels(data: Mapping[str, Any], directory: pathlib.Path) -> None:
     """Writes labels.txt beside the files of a classifier."""
-    if contract.is_classifier(data):
+    if signatures.is_classifier(data):
         labels = "\n".join(data["class_names"]) + "\n"
         (directory / "labels.txt").write_text(labels, encoding="utf-8")
 
@@ -83,12 +83,12 @@ def calibration_inputs(train: Split, seed: int) -> np.ndarray:
 
 
 def _write_source(model: TapeModel, data: Mapping[str, Any], directory: str) -> None:
-    name, output = contract.names(data)
+    name, output = signatures.names(data)
     spec = tf.TensorSpec((1, *data["input_shape"]), tf.float32, name=name)
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
         SIGNATURE,
-        lambda x: {output: contract.reference(model, x)},
+        lambda x: {output: signatures.reference(model, x)},
         input_signature=[spec],
     )
     archive.write_out(directory, verbose=False)
@@ -111,7 +111,7 @@ def convert(
     Raises:
         RunError: an operation that is not built in.
     """
-    name, _ = contract.names(data)
+    name, _ = signatures.names(data)
     converter = tf.lite.TFLiteConverter.from_saved_model(
         source, signature_keys=[SIGNATURE]
     )

@@ -25,10 +25,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from export import contract, tflite
+from export import signatures, tflite
 from export.formats import MOMENTUM
-from export.lowering import builtin_gradients
-from zoo.models.tape import TapeModel
+from export.tflite_gradients import builtin_gradients
+from zoo.models.base import TapeModel
 
 #: What the file is for, in the model card.
 PURPOSE = "learning on the device"
@@ -118,7 +118,7 @@ class _Device(tf.Module):
         }
 
     def _infer(self, image):
-        return {"probabilities": contract.reference(self._model, image)}
+        return {"probabilities": signatures.reference(self._model, image)}
 
     def _train(self, image, label, learning_rate):
         with builtin_gradients():

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from export import contract
+from export import signatures
 from zoo import artifact, files
-from zoo.data.spec import Split
+from zoo.data.dataset import Split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +113,7 @@ def compare(
     error = float(np.abs(outputs - reference).max())
     if not np.isfinite(outputs).all():
         error = float("1e38")  # JSON has no infinity
-    if not contract.is_classifier(data):
+    if not signatures.is_classifier(data):
         return {"max_abs_error": error}
     chosen, expected = outputs.argmax(axis=1), reference.argmax(axis=1)
     accuracy = float((chosen == labels).mean())
@@ -133,18 +133,18 @@ def _bound_problems(
     measured: Mapping[str, float],
     data: Mapping[str, Any],
 ) -> list[str]:
-    bounds = BOUNDS if contract.is_classifier(data) else REGRESSION_BOUNDS
+    bounds = BOUNDS if signatures.is_classifier(data) else REGRESSION_BOUNDS
     bound = bounds[name]
     problems = []
     if not np.isfinite(outputs).all():
         problems.append("outputs that are not finite")
     limits = {"max_abs_error": bound.max_abs_error}
-    if bound.accuracy_drop is not None and contract.is_classifier(data):
+    if bound.accuracy_drop is not None and signatures.is_classifier(data):
         limits["accuracy_drop"] = max(bound.accuracy_drop, 100 / len(outputs) + 1e-6)
     for key, limit in limits.items():
         if limit is not None and measured[key] > limit:
             problems.append(f"{key} is {measured[key]:.3g}, allowed {limit:.3g}")
-    if bound.same_top1 and contract.is_classifier(data):
+    if bound.same_top1 and signatures.is_classifier(data):
         rows = np.arange(len(outputs))
         chosen, best = outputs.argmax(axis=1), reference.max(axis=1)
         wrong = best - reference[rows, chosen] > bound.max_abs_error
@@ -157,9 +157,9 @@ def _contract_problems(
     name: str, loaded: artifact.Artifact, data: Mapping[str, Any]
 ) -> list[str]:
     """Checks names, dtypes, shapes, quantization and operations in the file."""
-    input_name, output_name = contract.names(data)
+    input_name, output_name = signatures.names(data)
     tflite = loaded.format == "tflite"
-    classifier = contract.is_classifier(data)
+    classifier = signatures.is_classifier(data)
     batch = 1 if tflite else None
     integer = name == "int8"
     input_dtype = "uint8" if classifier and (integer or not tflite) else "float32"

@@ -17,7 +17,7 @@ import numpy as np
 
 from export.formats import check_node
 from zoo import files
-from zoo.data.spec import Split
+from zoo.data.dataset import Split
 from zoo.errors import RunError
 
 PAGE = pathlib.Path(__file__).parent / "page"

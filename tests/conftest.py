@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from zoo import runtime
+from zoo import startup
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -21,14 +21,14 @@ def pytest_configure(config):
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Two logical devices, for the tests of tf.distribute; before anything runs.
-    with runtime.quiet_stderr():
+    with startup.quiet_stderr():
         import tensorflow as tf
 
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * 2
         )
-    runtime.start()
+    startup.start()
 
 
 @pytest.fixture(autouse=True)

@@ -95,8 +95,9 @@ def started_as(command, environ, tmp_path):
     assert program == "train.py"
     code = (
         "import json, sys, train\n"
-        "from zoo import cli, cluster\n"
-        "cli.parse_flags(sys.argv, '')\n"
+        "from zoo import console\n"
+        "from zoo.training import cluster\n"
+        "console.parse_flags(sys.argv, '')\n"
         "config = train.config_from_flags()\n"
         "config.check()\n"
         "assert cluster.several(config.strategy)\n"

@@ -26,8 +26,8 @@ from zoo.registry import (
 )
 
 if TYPE_CHECKING:
-    from zoo.data.spec import Dataset
-    from zoo.models.tape import TapeModel
+    from zoo.data.dataset import Dataset
+    from zoo.models.base import TapeModel
 
 __all__ = [
     "create_model",
@@ -46,17 +46,17 @@ def load_dataset(name: str, *, data_dir: str | None = None, **options: Any) -> D
     Args:
         name: a TFDS name, ``digits``, ``linear_regression`` or a directory.
         data_dir: where TFDS keeps prepared datasets; None for TFDS's default.
-        **options: of ``zoo.data.sources.load``, as ``image_size=(32, 32)``.
+        **options: of ``zoo.data.load.load``, as ``image_size=(32, 32)``.
 
     Raises:
         UserError: an unknown name, or files that are not a dataset.
         RunError: it can be neither found nor downloaded.
     """
-    from zoo.data import sources
+    from zoo.data import load
 
-    sources.check_name(name, data_dir)
-    choice = sources.resolve(name, default=name, data_dir=data_dir)
-    return sources.load(choice.used, data_dir=data_dir, **options)
+    load.check_name(name, data_dir)
+    choice = load.resolve(name, default=name, data_dir=data_dir)
+    return load.load(choice.used, data_dir=data_dir, **options)
 
 
 def load_run(

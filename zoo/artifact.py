@@ -13,7 +13,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from zoo import runtime
+from zoo import startup
 from zoo.errors import UserError
 
 #: The signature that every artifact has, but for the file that keeps learning.
@@ -122,7 +122,7 @@ def _load_saved_model(path: pathlib.Path) -> Artifact:
     import tensorflow as tf
 
     try:
-        with runtime.quiet_stderr():
+        with startup.quiet_stderr():
             loaded = tf.saved_model.load(str(path))
         serve = loaded.signatures[SIGNATURE]
         (spec,) = serve.structured_input_signature[1].values()
@@ -156,7 +156,7 @@ def _load_tflite(path: pathlib.Path, threads: int, workers: int) -> Artifact:
     try:
         content = path.read_bytes()
         operations, dtypes = _inspect(content)
-        with runtime.quiet_stderr():
+        with startup.quiet_stderr():
             runners = [_Runner(content, threads) for _ in range(workers)]
     except Exception as error:
         # The flatbuffer's reader and the runtime raise what they please.

@@ -7,8 +7,8 @@ import inspect
 import io
 
 from zoo import registry, results
+from zoo.console import align
 from zoo.recipe import Recipe
-from zoo.report import align
 
 # The examples that parameters are counted for.
 IMAGES = {"input_shape": (28, 28, 1), "num_classes": 10}

@@ -12,13 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import files, registry, runtime
-from zoo.data import images, memory, pipeline, sources
+from zoo import files, registry, startup
+from zoo.data import decode, load, memory, pipeline
+from zoo.data.dataset import Dataset, Split
 from zoo.data.prepare import read_only
-from zoo.data.spec import Dataset, Split
 from zoo.errors import UserError
-from zoo.models.tape import TapeModel
-from zoo.rundir import RunDir, finished_run
+from zoo.models.base import TapeModel
+from zoo.training.rundir import RunDir, finished_run
 
 if TYPE_CHECKING:
     from zoo.artifact import Artifact
@@ -91,12 +91,12 @@ def read_image(path: str | os.PathLike[str], input_shape: Sequence[int]) -> np.n
         UserError: the file is missing or is not such an image.
     """
     try:
-        content = images.read_bytes(path)
+        content = decode.read_bytes(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     try:
-        with runtime.quiet_stderr():
-            return images.decode(tf.constant(content), *input_shape).numpy()
+        with startup.quiet_stderr():
+            return decode.decode(tf.constant(content), *input_shape).numpy()
     except tf.errors.OpError:
         raise UserError(f"{path} is not a PNG, JPEG, BMP or GIF image.") from None
 
@@ -115,7 +115,7 @@ def run_dataset(run: RunDir) -> Dataset:
         raise UserError(f"The data directory {data_dir} of {run.path} is gone.")
     named_by_the_run = contextlib.nullcontext() if data_dir is None else read_only()
     with named_by_the_run:
-        dataset = sources.load(
+        dataset = load.load(
             config["dataset_used"],
             data_dir=data_dir,
             image_size=image_size and tuple(image_size),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from zoo import runtime
+from zoo import startup
 from zoo.errors import UserError
 
 SIGNATURES = ("infer", "train", "weights", "restore", "reset")
@@ -39,7 +39,7 @@ class Learner:
     def __init__(self, path: str | os.PathLike[str], *, threads: int = 1):
         self.path = pathlib.Path(path)
         try:
-            with runtime.quiet_stderr():
+            with startup.quiet_stderr():
                 self._interpreter = Interpreter(str(self.path), num_threads=threads)
                 self._run = {
                     name: self._interpreter.get_signature_runner(name)

@@ -15,12 +15,12 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from zoo import runtime
+from zoo import startup
 from zoo.errors import unknown
 from zoo.recipe import Recipe
 
 if TYPE_CHECKING:
-    from zoo.models.tape import TapeModel
+    from zoo.models.base import TapeModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +110,7 @@ def get_architecture(model: str) -> Architecture:
     """
     check_model(model)
     if model not in _ARCHITECTURES:
-        runtime.check_backend()
+        startup.check_backend()
         importlib.import_module(_declarations()[model].module)
     return _ARCHITECTURES[model]
 

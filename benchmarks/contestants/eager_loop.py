@@ -6,12 +6,12 @@ import itertools
 import time
 
 from benchmarks import data
-from zoo import runtime
+from zoo import startup
 
 
 def prepare(steps: str, batch_size: str):
     """Returns a function that trains ``steps`` steps and answers with the seconds."""
-    runtime.start()
+    startup.start()
     import tensorflow as tf
 
     train = data.mnist().train

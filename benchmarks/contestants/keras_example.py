@@ -13,13 +13,13 @@ from __future__ import annotations
 import time
 
 from benchmarks import data
-from zoo import runtime
+from zoo import startup
 
 GOAL = 0.99
 
 
 def main() -> None:
-    runtime.start()
+    startup.start()
     import keras
     from keras import layers
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from benchmarks import data
-from zoo import runtime
+from zoo import startup
 
 
 def prepare(model_name: str, steps: str, batch_size: str):
     """Returns a function that trains ``steps`` steps and answers with the seconds."""
-    runtime.start()
+    startup.start()
     import keras
     import tensorflow as tf
     from keras import layers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from zoo import runtime
+from zoo import startup
 
 # Multiplications and additions of one measurement, at least.
 _WORK = 1e11
@@ -16,7 +16,7 @@ def prepare(rows: str, inner: str, columns: str):
     A matrix (rows, inner) goes through a layer's weights (inner, columns) and, as its
     gradient does, back through their transpose; again and again.
     """
-    runtime.start()
+    startup.start()
     import tensorflow as tf
 
     shape = (int(rows), int(inner), int(columns))

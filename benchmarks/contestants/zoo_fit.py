@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from benchmarks import data
-from zoo import runtime
+from zoo import startup
 
 _NEVER = 10**9  # steps between backups
 
@@ -35,7 +35,7 @@ class Training:
         plain: bool = False,
         **overrides: Any,
     ):
-        runtime.start()
+        startup.start()
         import keras
         import tensorflow as tf
 
@@ -69,10 +69,10 @@ class Training:
 
     def keeper(self, directory: pathlib.Path, backup_steps: int | None = None) -> Any:
         """Returns the callback that train.py adds, at the beginning."""
-        from zoo.callbacks import Bookkeeper
-        from zoo.distribute import Placement
-        from zoo.interrupts import Stop
-        from zoo.rundir import RunDir
+        from zoo.training.callbacks import Bookkeeper
+        from zoo.training.distribute import Placement
+        from zoo.training.rundir import RunDir
+        from zoo.training.signals import Stop
 
         keeper = Bookkeeper(
             RunDir(directory),
@@ -98,8 +98,8 @@ class Training:
 
     def tensorboard(self, directory: pathlib.Path, *, histograms: bool) -> Any:
         """Returns the callback that train.py adds for TensorBoard."""
-        from zoo.rundir import RunDir
-        from zoo.tensorboard import TensorBoard
+        from zoo.training.rundir import RunDir
+        from zoo.training.tensorboard import TensorBoard
 
         return TensorBoard(
             RunDir(directory),

@@ -21,9 +21,9 @@ def prepare(model_name: str, variant: str):
     """
     training = Training(model_name, deterministic=variant == "deterministic")
     if variant == "watched":
-        from zoo.models.watch import Watch  # once Keras is there
+        from zoo.models.guard import NonFiniteGuard
 
-        training.model.watch = Watch()
+        training.model.guard = NonFiniteGuard()
     if variant not in ("backups", "tensorboard", "histograms"):
         return training.epoch
     directory = tempfile.TemporaryDirectory()

@@ -9,8 +9,8 @@ import pytest
 
 import zoo
 from benchmarks import accuracy
-from zoo import training
-from zoo.config import Config
+from zoo.training import trainer
+from zoo.training.config import Config
 
 KEY = ("linear", "default", "digits")
 
@@ -28,7 +28,7 @@ def run(tmp_path, data_dir, monkeypatch):
         run_dir=str(directory.path),
         tensorboard=False,
     )
-    training.run(config)
+    trainer.train(config)
     return directory
 
 

@@ -17,9 +17,9 @@ from ai_edge_litert.interpreter import Interpreter
 import export
 import zoo
 from tests.conftest import ROOT
-from zoo import training
-from zoo.config import Config
-from zoo.data import images
+from zoo.data import decode
+from zoo.training import trainer
+from zoo.training.config import Config
 
 TFLITE = ("float32", "float16", "dynamic", "int8", "int16x8")
 
@@ -39,7 +39,7 @@ def runs(tmp_path_factory, data_dir):
                 data_dir=str(data_dir),
                 run_dir=str(path),
             )
-            outcome = training.run(config)
+            outcome = trainer.train(config)
             export.export_run(path, dataset=outcome.dataset)
             made[name] = path
         return made[name]
@@ -105,7 +105,7 @@ def test_encoded_images_of_any_size_are_served(runs, digits):
         tf.io.encode_png(rgb).numpy(),
     ]
     answer = loaded.signatures["serve_bytes"](image_bytes=tf.constant(encoded))
-    decoded = np.stack([images.decode(tf.constant(e), 28, 28, 1) for e in encoded])
+    decoded = np.stack([decode.decode(tf.constant(e), 28, 28, 1) for e in encoded])
     np.testing.assert_array_equal(decoded[0], small)
     np.testing.assert_array_equal(decoded[2], digits.test.x[2])
     expected = loaded.signatures["serving_default"](image=tf.constant(decoded))
@@ -286,7 +286,7 @@ def test_linear_regression_gets_what_applies(tmp_path, data_dir, capsys):
         data_dir=str(data_dir),
         run_dir=str(tmp_path / "run"),
     )
-    outcome = training.run(config)
+    outcome = trainer.train(config)
     content = export.export_run(outcome.run_dir)
     names = [record["name"] for record in content["artifacts"]]
     assert names == ["saved_model", "float32", "float16", "dynamic"]

@@ -14,17 +14,17 @@ import tensorflow as tf
 import export
 import zoo
 from export import exporter, saved_model, tflite, verify
-from zoo import training
-from zoo.config import Config
-from zoo.data.spec import Split
+from zoo.data.dataset import Split
 from zoo.errors import RunError, UserError
+from zoo.training import trainer
+from zoo.training.config import Config
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, data_dir):
     """A finished run of the mlp, exported once."""
     path = tmp_path_factory.mktemp("faults") / "mlp"
-    outcome = training.run(
+    outcome = trainer.train(
         Config(
             model="mlp",
             dataset="digits",
@@ -72,7 +72,7 @@ def test_weights_left_out_are_caught(check_caught, monkeypatch):
 
 
 def test_swapped_channels_are_caught(check_caught, monkeypatch):
-    reference = exporter.contract.reference
+    reference = exporter.signatures.reference
 
     def swapped(model, x):
         # Rows for columns: what a wrong layout does to a gray image.
@@ -142,7 +142,7 @@ def test_calibration_on_noise_is_caught(check_caught, monkeypatch):
 
 
 def test_an_operation_that_is_not_built_in_is_named(check_caught, monkeypatch):
-    reference = tflite.contract.reference
+    reference = tflite.signatures.reference
 
     def with_flex(model, x):
         return tf.math.igamma(tf.ones((1, 10)), reference(model, x))

@@ -16,11 +16,17 @@ from ai_edge_litert.interpreter import Interpreter
 
 import export
 import zoo
-from export import formats, learning, lowering, tflite, tflite_trainable
-from zoo import training
-from zoo.config import Config
+from export import (
+    formats,
+    tflite,
+    tflite_gradients,
+    tflite_trainable,
+    verify_training,
+)
 from zoo.errors import RunError, UserError
 from zoo.learner import Learner
+from zoo.training import trainer
+from zoo.training.config import Config
 
 BATCH = 4
 SHAPE = (12, 12, 1)
@@ -244,7 +250,7 @@ def check_gradients(function, inputs):
 
     @tf.function(autograph=False)
     def ours():
-        with lowering.builtin_gradients():
+        with tflite_gradients.builtin_gradients():
             return tf.gradients(function(*inputs), inputs, upstream)
 
     graph = ours.get_concrete_function().graph
@@ -269,7 +275,7 @@ def check_gradients(function, inputs):
 def test_what_has_no_gradient_is_named(function, message):
     @tf.function(autograph=False)
     def ours(x):
-        with lowering.builtin_gradients():
+        with tflite_gradients.builtin_gradients():
             return tf.gradients(function(x), x)
 
     with pytest.raises(RunError, match=message) as caught:
@@ -288,7 +294,7 @@ def outcome(tmp_path_factory, data_dir, digits):
         data_dir=str(data_dir),
         run_dir=str(run_dir),
     )
-    outcome = training.run(config)
+    outcome = trainer.train(config)
     export.export_run(
         run_dir, ["saved_model", "tflite_trainable"], dataset=outcome.dataset
     )
@@ -477,7 +483,7 @@ def test_a_regression_is_refused(tmp_path, data_dir):
         data_dir=str(data_dir),
         run_dir=str(tmp_path / "run"),
     )
-    training.run(config)
+    trainer.train(config)
     with pytest.raises(
         UserError, match="classifiers .*Received: .*, a regression. Leave"
     ):
@@ -500,8 +506,8 @@ def test_faults_are_caught_and_nothing_is_replaced(run, outcome, monkeypatch):
 
     monkeypatch.setattr(tflite_trainable, "MOMENTUM", 0.8)
     check("model_trainable.tflite: .*max_weight_error is .*, allowed 0.0001")
-    monkeypatch.setattr(learning, "MAX_SIZE", 0.5)
-    monkeypatch.setattr(learning, "GRAPH_BYTES", 0)
+    monkeypatch.setattr(verify_training, "MAX_SIZE", 0.5)
+    monkeypatch.setattr(verify_training, "GRAPH_BYTES", 0)
     check("it has .* bytes, allowed")
     restore = tflite_trainable._Device._restore
     monkeypatch.setattr(
@@ -511,5 +517,5 @@ def test_faults_are_caught_and_nothing_is_replaced(run, outcome, monkeypatch):
     )
     check("max_restored_error is .*, allowed 1e-06")
     sign = tf.sign
-    monkeypatch.setattr(lowering.tf, "sign", lambda x: 1.02 * sign(x))
+    monkeypatch.setattr(tflite_gradients.tf, "sign", lambda x: 1.02 * sign(x))
     check("max_(loss|weight)_error is")

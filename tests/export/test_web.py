@@ -23,9 +23,9 @@ from PIL import Image
 import export
 from export import formats, serve, web
 from tests.conftest import ROOT
-from zoo import training
-from zoo.config import Config
 from zoo.errors import RunError, UserError
+from zoo.training import trainer
+from zoo.training.config import Config
 
 MODULES = ROOT / "export" / "page" / "node_modules"
 VISIT = pathlib.Path(__file__).parent / "browser" / "visit.mjs"
@@ -57,7 +57,7 @@ def in_browser(test):
 
 def trained(path, data_dir, **options):
     config = Config(data_dir=str(data_dir), run_dir=str(path), **options)
-    outcome = training.run(config)
+    outcome = trainer.train(config)
     export.export_run(path, ["tflite", "web"], dataset=outcome.dataset)
     return outcome
 
@@ -142,7 +142,7 @@ def examples_of(folder):
 @needs_litert
 def test_the_folder_is_whole_and_the_other_formats_stay(tmp_path, data_dir):
     run = tmp_path / "run"
-    outcome = training.run(
+    outcome = trainer.train(
         Config(
             model="linear",
             dataset="digits",
@@ -238,7 +238,7 @@ def test_a_regression_has_no_page(tmp_path, data_dir, monkeypatch):
         data_dir=str(data_dir),
         run_dir=str(run),
     )
-    training.run(config)
+    trainer.train(config)
     with pytest.raises(UserError, match=r"web is a page for classifiers of images\."):
         export.export_run(run, ["web"])
 

@@ -59,20 +59,20 @@ def train(case: str, run_dir: pathlib.Path, data_dir: str) -> int:
         return child, reader
     status = 1
     try:
-        from zoo import training
-        from zoo.config import Config
+        from zoo.training import trainer
+        from zoo.training.config import Config
 
-        batch_end = training.Bookkeeper.on_train_batch_end
+        batch_end = trainer.Bookkeeper.on_train_batch_end
 
         def tell(self, batch, logs=None):
             os.write(writer, b"x")
-            training.Bookkeeper.on_train_batch_end = batch_end
+            trainer.Bookkeeper.on_train_batch_end = batch_end
             batch_end(self, batch, logs)
 
-        training.Bookkeeper.on_train_batch_end = tell
+        trainer.Bookkeeper.on_train_batch_end = tell
         config = {"model": case, "dataset": "digits"} | CASES[case]
         with contextlib.redirect_stdout(io.StringIO()):
-            training.run(
+            trainer.train(
                 Config(
                     **config,
                     data_dir=data_dir,
@@ -170,26 +170,26 @@ def _result(run_dir: pathlib.Path) -> dict[str, Any]:
 
 def signal_at(step: int) -> None:
     """Makes trainings of this process receive SIGTERM after a step, once."""
-    from zoo import training
+    from zoo.training import trainer
 
-    whole = training.Bookkeeper.on_train_batch_end
+    whole = trainer.Bookkeeper.on_train_batch_end
 
     def interrupt(self, batch, logs=None):
         if self.step + 1 >= step:
-            training.Bookkeeper.on_train_batch_end = whole
+            trainer.Bookkeeper.on_train_batch_end = whole
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0)  # where Python calls its handler
         whole(self, batch, logs)
 
-    training.Bookkeeper.on_train_batch_end = interrupt
+    trainer.Bookkeeper.on_train_batch_end = interrupt
 
 
 def every_optimizer(directory: pathlib.Path, data_dir: str) -> dict[str, list[str]]:
     """Interrupts and resumes a training with each optimizer, in this process."""
-    from zoo import training
-    from zoo.config import Config
     from zoo.errors import Interrupted
     from zoo.recipe import OPTIMIZERS
+    from zoo.training import trainer
+    from zoo.training.config import Config
 
     found = {}
     for step, optimizer in enumerate(OPTIMIZERS, start=8):
@@ -206,7 +206,7 @@ def every_optimizer(directory: pathlib.Path, data_dir: str) -> dict[str, list[st
             if run_dir == runs[1] and not run_dir.exists():
                 signal_at(step)
             with contextlib.suppress(Interrupted):
-                training.run(
+                trainer.train(
                     Config(
                         **config,
                         data_dir=data_dir,
@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--data_dir", required=True)
     options = parser.parse_args()
     # Imported before the forks, started after them.
-    from zoo import registry, training  # noqa: F401
+    from zoo import registry
 
     registry.import_all()
     if options.case == "optimizers":

@@ -24,12 +24,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from zoo import backup, cli, evaluation
-from zoo.config import Config, parse_image_size
-from zoo.data import idx, image_tree, sources
+from zoo import console, evaluation
+from zoo.data import idx, load
 from zoo.errors import UserError, ZooError
 from zoo.evaluation import _shape_and_classes
-from zoo.rundir import RunDir, differences
+from zoo.training import checkpoint
+from zoo.training.config import Config, parse_image_size
+from zoo.training.rundir import RunDir, differences
 
 CASES = int(os.environ.get("SOAK_CASES", "2400"))
 
@@ -70,7 +71,7 @@ def one_line_or_right(memory: int | None = None):
     try:
         yield
     except ZooError as error:
-        # Which cli.main prints on one line, whatever was received.
+        # Which console.main prints on one line, whatever was received.
         assert 10 < len(str(error)) < 2000
     finally:
         peak = tracemalloc.get_traced_memory()[1]
@@ -193,7 +194,7 @@ def test_image_trees(entries):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         with one_line_or_right(memory=24 << 20):
-            tree = image_tree.scan(directory)
+            tree = folder.scan(directory)
             if tree is not None:
                 contents = tree.read((4, 4))
                 assert contents.train.x.shape[1:3] == (4, 4)
@@ -232,7 +233,7 @@ def test_flags(arguments):
 
     train.FLAGS.unparse_flags()
     with one_line_or_right():
-        cli.parse_flags(["train.py", *arguments], "")
+        console.parse_flags(["train.py", *arguments], "")
         if train.FLAGS.is_parsed():
             config = train.config_from_flags()
             config.check()
@@ -270,9 +271,9 @@ def edited(draw, original):
 
 
 def checked(name, *, data_dir, image_size, num_examples, seed, memory_limit):
-    """Loads nothing, but looks at what it is given as ``sources.load`` does."""
-    sources._check_image_size(image_size)
-    sources.check_name(name, data_dir)
+    """Loads nothing, but looks at what it is given as ``load.load`` does."""
+    load._check_image_size(image_size)
+    load.check_name(name, data_dir)
     assert all(isinstance(n, int) for n in (num_examples, seed, memory_limit))
     return SimpleNamespace(spec=SimpleNamespace(fingerprint="digits/1.0.0"))
 
@@ -287,7 +288,7 @@ def test_configs_edited_by_hand(text):
             shape, names = _shape_and_classes(run)
             assert len(shape) in (1, 3)
             assert all(isinstance(name, str) for name in names)
-        with one_line_or_right(), mock.patch.object(sources, "load", checked):
+        with one_line_or_right(), mock.patch.object(load, "load", checked):
             evaluation.run_dataset(run)
         with one_line_or_right():
             run.claim(IDENTITY, overwrite=False)
@@ -305,18 +306,18 @@ RESULT = {
 @cases
 @given(edited(RESULT))
 def test_results_edited_by_hand(text):
-    from zoo import report
+    from zoo.training import summary
 
     with place() as directory:
         run = RunDir(directory)
         run.result.write_text(text)
         with one_line_or_right():
-            report.summary(run.read_result(), directory, done_before=True).encode()
+            summary.summary(run.read_result(), directory, done_before=True).encode()
 
 
-STATE = backup.State(
+STATE = checkpoint.State(
     [np.arange(6, dtype=np.float32).reshape(2, 3), np.array(4, np.int64)],
-    backup.Progress(4, [{"epoch": 1, "loss": 0.25}], 1.5),
+    checkpoint.Progress(4, [{"epoch": 1, "loss": 0.25}], 1.5),
 )
 
 
@@ -324,7 +325,7 @@ STATE = backup.State(
 @given(st.data())
 def test_backups_edited_by_hand(data):
     with place() as directory, contextlib.redirect_stderr(io.StringIO()) as said:
-        backup.save(directory, STATE)
+        checkpoint.save(directory, STATE)
         for path in sorted(directory.iterdir()):
             before = path.read_bytes()
             path.write_bytes(data.draw(content(st.just(before))))
@@ -337,7 +338,7 @@ def test_backups_edited_by_hand(data):
             forge(manifest, data.draw(JSON | st.just(progress.get("progress"))))
             untouched = False
         with one_line_or_right(memory=8 << 20):
-            state = backup.load_newest(directory, STATE.arrays)
+            state = checkpoint.load_newest(directory, STATE.arrays)
             assert state.progress == STATE.progress or not untouched
             for ours, theirs in zip(state.arrays, STATE.arrays, strict=True):
                 np.testing.assert_array_equal(ours, theirs)
@@ -348,7 +349,7 @@ def forge(manifest: Path, progress: object) -> None:
     """Gives a manifest another progress, with a checksum that is right."""
     values = b"".join(array.tobytes() for array in STATE.arrays)
     with contextlib.suppress(ValueError):  # no JSON, as NaN
-        digest = backup._digest(progress)
+        digest = checkpoint._digest(progress)
         digest.update(values)
         content = {"sha256": digest.hexdigest(), "progress": progress}
         manifest.write_text(json.dumps(content))

@@ -14,7 +14,7 @@ NEW_MODEL = '''
 
 import keras
 
-from zoo.models.tape import TapeModel
+from zoo.models.base import TapeModel
 from zoo.recipe import Recipe
 from zoo.registry import register
 
@@ -89,7 +89,7 @@ def test_the_tests_themselves_run_on_a_supported_python():
 @pytest.mark.parametrize(
     "first",
     [
-        "from zoo.models.tape import TapeModel",
+        "from zoo.models.base import TapeModel",
         "from zoo.models.convnet import ConvNet",
         "import keras, zoo",
         "import zoo, keras",

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from zoo.data import memory
-from zoo.data.spec import Contents, Split
+from zoo.data.dataset import Contents, Split
 from zoo.errors import UserError
 
 _NAME = re.compile(

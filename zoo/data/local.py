@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from zoo.data import idx, image_tree
+from zoo.data import folder, idx
 from zoo.errors import UserError
 
 
@@ -23,7 +23,7 @@ class LocalSource:
     """
 
     path: Path
-    files: idx.IdxFiles | image_tree.ImageTree
+    files: idx.IdxFiles | folder.ImageTree
     digest: str
 
     @property
@@ -74,7 +74,7 @@ def open_directory(path: str | os.PathLike[str]) -> LocalSource:
         UserError: neither of the two layouts, or one of them with a mistake.
     """
     directory = check_directory(path)
-    files = idx.find(directory) or image_tree.scan(directory)
+    files = idx.find(directory) or folder.scan(directory)
     if files is None:
         raise UserError(
             f"{path} holds no dataset: expected four IDX files "

@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.data import augment
-from zoo.data.disk import DiskImages
+from zoo.data.cache import DiskImages
+from zoo.data.dataset import Split
 from zoo.data.draws import Rows
-from zoo.data.spec import Split
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 
@@ -84,7 +84,7 @@ def make_plan(recipe: Recipe, num_examples: int) -> Plan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Share:
+class Shard:
     """Which rows of each batch are served: those of some of its replicas.
 
     Attributes:
@@ -182,7 +182,7 @@ class TrainingBatches:
         recipe: how to shuffle and augment them.
         seed: of the run.
         op_determinism: TensorFlow's op determinism is on.
-        share: which rows of the batches; one after the other where several replicas
+        shard: which rows of the batches; one after the other where several replicas
             are served.
 
     Attributes:
@@ -197,22 +197,22 @@ class TrainingBatches:
         *,
         seed: int,
         op_determinism: bool = False,
-        share: Share = Share(),
+        shard: Shard = Shard(),
     ):
-        share.check(plan)
-        self._share = share
+        shard.check(plan)
+        self._shard = shard
         self._first_step = tf.Variable(0, dtype=tf.int64, trainable=False)
         read, y = reader(split.x), tf.constant(split.y)
 
         def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            step = self._first_step + index // share.replicas
-            which = share.first + index % share.replicas
+            step = self._first_step + index // shard.replicas
+            which = shard.first + index % shard.replicas
             indices = batch_indices(
                 step,
                 plan,
                 seed=seed,
                 shuffled=recipe.order == "shuffled",
-                part=(which, share.of),
+                part=(which, shard.of),
             )
             images = read(indices)
             if recipe.augment:
@@ -220,7 +220,7 @@ class TrainingBatches:
                     images,
                     recipe.augment,
                     tf.stack([tf.constant(seed, tf.int64), step]),
-                    _rows(images, which, share),
+                    _rows(images, which, shard),
                 )
             return images, tf.gather(y, indices)
 
@@ -229,12 +229,12 @@ class TrainingBatches:
         call = (
             {} if op_determinism else {"num_parallel_calls": 1, "deterministic": True}
         )
-        elements = plan.steps_per_epoch * share.replicas
+        elements = plan.steps_per_epoch * shard.replicas
         self.dataset = tf.data.Dataset.range(elements).map(batch, **call).prefetch(2)
 
     def take(self, steps: int) -> tf.data.Dataset:
         """Returns the first batches of an epoch, for so many steps."""
-        return self.dataset.take(steps * self._share.replicas)
+        return self.dataset.take(steps * self._shard.replicas)
 
     def start_at(self, step: int) -> None:
         """Makes ``step`` the first one of the next iterator."""
@@ -255,9 +255,9 @@ def reader(x: np.ndarray | DiskImages) -> Callable[[tf.Tensor], tf.Tensor]:
     return read
 
 
-def _rows(images: tf.Tensor, which: tf.Tensor, share: Share) -> Rows:
+def _rows(images: tf.Tensor, which: tf.Tensor, shard: Shard) -> Rows:
     size = tf.shape(images)[0]
-    return tf.cast(which, tf.int32) * size, size * share.of
+    return tf.cast(which, tf.int32) * size, size * shard.of
 
 
 def evaluation_batches(

@@ -15,8 +15,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from zoo import files
-from zoo.data import disk, images, memory, names, prepare
-from zoo.data.spec import Contents, Dataset, DataSpec, Split
+from zoo.data import cache, decode, memory, names, prepare
+from zoo.data.dataset import Contents, Dataset, DataSpec, Split
 from zoo.errors import RunError, UserError
 
 _ABOUT = "about.json"
@@ -107,7 +107,7 @@ def write_streamed(directory: Path, contents: Contents) -> None:
     splits = {"train": contents.train, "test": contents.test}
     for name, split in splits.items():
         path, size = directory / f"{name}.bin", math.prod(split.x.shape)
-        disk.write(path, _in_batches(split), size)
+        cache.write(path, _in_batches(split), size)
     shapes = [split.x.shape for split in splits.values()]
     about = {"shapes": shapes, "classes": contents.class_names}
     files.write_json(directory / _ABOUT, about)
@@ -149,7 +149,9 @@ def read_streamed(
         raise RunError(
             f"{about} is damaged. Delete {directory}, and it is written anew."
         ) from error
-    splits = [disk.read(path, shape) for path, shape in zip(paths, shapes, strict=True)]
+    splits = [
+        cache.read(path, shape) for path, shape in zip(paths, shapes, strict=True)
+    ]
     on_disk = _stay_on_disk(shapes, memory_limit, name)
     train, test = (
         split if stays else Split(split.x[:], split.y)
@@ -307,12 +309,12 @@ def _decoded(
     name = f"{'x'.join(map(str, shape))}-{role}.bin"
     images = Path(builder.data_dir) / "decoded" / name
     count = builder.info.splits[split].num_examples
-    if not images.exists():
+    if not decode.exists():
         with prepare.lock(Path(builder.data_dir_root), builder.name):
-            if not images.exists():
+            if not decode.exists():
                 batches = _batches(builder, split, keys, shape, resized)
-                disk.write(images, batches, count * math.prod(shape))
-    return disk.read(images, (count, *shape))
+                cache.write(images, batches, count * math.prod(shape))
+    return cache.read(images, (count, *shape))
 
 
 def _batches(
@@ -330,7 +332,7 @@ def _batches(
         if wide:
             image = tf.cast(image // 256, tf.uint8)
         if resized:
-            image = images.resize(images.to_channels(image, shape[2]), *shape[:2])
+            image = decode.resize(decode.to_channels(image, shape[2]), *shape[:2])
         return image, example[label_key]
 
     size = _batch_size(shape)

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from zoo.models.tape import TapeModel
+from zoo.models.base import TapeModel
 from zoo.recipe import Recipe
 from zoo.registry import register
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from zoo.errors import UserError
 from zoo.models import losses, optimizers
-from zoo.models.tape import TapeModel
+from zoo.models.base import TapeModel
 from zoo.recipe import Recipe
 
 _INITIAL_SCALE = 2.0**10

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from zoo.models.tape import TapeModel
+from zoo.models.base import TapeModel
 from zoo.recipe import Recipe, initializer
 from zoo.registry import register
 

@@ -22,7 +22,7 @@ from zoo.plots.canvas import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from zoo.models.tape import TapeModel
+    from zoo.models.base import TapeModel
 
 MOST_COUNTS = 20  # classes whose counts are written into the matrix
 MISTAKES = 25

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo import files, report
-from zoo.data.spec import Dataset
+from zoo import console, files
+from zoo.data.dataset import Dataset
 from zoo.plots import canvas, classification, regression, typeface
 from zoo.plots.curves import curves, read_metrics
 from zoo.plots.sizes import sizes
-from zoo.rundir import RunDir, finished_run
+from zoo.training.rundir import RunDir, finished_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from zoo.models.tape import TapeModel
+    from zoo.models.base import TapeModel
 
 #: File names, in the order of the model card, and what they show.
 TITLES = {
@@ -64,7 +64,7 @@ def draw_run(
     except Exception as error:
         # Fonts, damaged weights, a full disk: whatever matplotlib and Keras raise.
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        report.warn(f"Not all pictures of {run.path} could be drawn: {said}.")
+        console.warn(f"Not all pictures of {run.path} could be drawn: {said}.")
     return [path for name in TITLES if (path := run.plots / f"{name}.png").exists()]
 
 
@@ -122,7 +122,7 @@ def _draw_missing(
 
 def _warn_of_letters(run: RunDir, classes: Sequence[str]) -> None:
     if lacking := typeface.without_font(classes):
-        report.warn(
+        console.warn(
             f"{len(lacking)} of {len(classes)} class names, as {lacking[0]!r}, have "
             "letters that no font here has: pictures show their numbers. Install one "
             f"(apt-get install fonts-noto-cjk), delete {run.plots} and export again."

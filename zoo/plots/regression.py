@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo.data.spec import Dataset
+from zoo.data.dataset import Dataset
 from zoo.plots.canvas import (
     BLACK,
     BLUE,

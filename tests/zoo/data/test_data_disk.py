@@ -14,11 +14,12 @@ from PIL import Image
 
 import export
 import zoo
-from zoo import evaluation, training
-from zoo.config import Config, parse_memory_limit
-from zoo.data import disk, memory, pipeline
+from zoo import evaluation
+from zoo.data import cache, memory, pipeline
 from zoo.errors import RunError, UserError
 from zoo.recipe import Recipe
+from zoo.training import trainer
+from zoo.training.config import Config, parse_memory_limit
 
 LIMIT = 1_000_000  # the 360 test images of digits fit, thrice; the others do not
 
@@ -37,7 +38,7 @@ def batches(split, start):
 
 
 def test_what_does_not_fit_stays_on_disk_and_is_the_same(large, digits):
-    assert isinstance(large.train.x, disk.DiskImages)
+    assert isinstance(large.train.x, cache.DiskImages)
     assert isinstance(large.test.x, np.ndarray)
     assert large.spec == digits.spec
     assert large.train.x.shape == digits.train.x.shape
@@ -58,7 +59,7 @@ def test_the_batch_of_a_step_does_not_depend_on_where_data_are(start, large, dig
 def test_a_training_from_disk_is_one_from_memory(tmp_path, data_dir):
     def train(name, **fields):
         overrides = {"epochs": 2, "batch_size": 64}
-        return training.run(
+        return trainer.train(
             Config(
                 model="linear",
                 dataset="digits",
@@ -70,7 +71,7 @@ def test_a_training_from_disk_is_one_from_memory(tmp_path, data_dir):
         )
 
     one, other = train("memory"), train("disk", memory_limit=LIMIT)
-    assert isinstance(other.dataset.train.x, disk.DiskImages)
+    assert isinstance(other.dataset.train.x, cache.DiskImages)
     assert one.result["test"] == pytest.approx(other.result["test"], rel=1e-5)
     for a, b in zip(
         zoo.load_run(one.run_dir).get_weights(),
@@ -91,7 +92,7 @@ def test_a_file_that_was_cut_is_named(large, tmp_path):
     path = tmp_path / "cut.bin"
     path.write_bytes(large.train.x.path.read_bytes()[:-1])
     with pytest.raises(RunError, match=r"cut.bin is damaged: it has .* Delete it"):
-        disk.DiskImages(path, large.train.x.shape, np.zeros(1437))
+        cache.DiskImages(path, large.train.x.shape, np.zeros(1437))
 
 
 def test_a_bit_that_flipped_is_named(large, tmp_path):
@@ -101,7 +102,7 @@ def test_a_bit_that_flipped_is_named(large, tmp_path):
     path.write_bytes(content)
     labels = large.train.x.path.with_suffix(".npy")
     path.with_suffix(".npy").write_bytes(labels.read_bytes())
-    split = disk.read(path, large.train.x.shape)
+    split = cache.read(path, large.train.x.shape)
     np.testing.assert_array_equal(split.x[:7], large.train.x[:7])
     with pytest.raises(RunError, match=r"flipped.bin .* checksum of image 7 differs"):
         split.x[5:9]
@@ -116,7 +117,7 @@ def test_parts_are_those_of_an_array(large, digits):
 
 
 def test_a_run_on_disk_is_exported_and_evaluated(tmp_path, data_dir):
-    run = training.run(
+    run = trainer.train(
         Config(
             model="linear",
             dataset="digits",
@@ -126,7 +127,7 @@ def test_a_run_on_disk_is_exported_and_evaluated(tmp_path, data_dir):
             memory_limit=1000,
         )
     )
-    assert isinstance(run.dataset.test.x, disk.DiskImages)
+    assert isinstance(run.dataset.test.x, cache.DiskImages)
     formats = ("tflite", "tflite_trainable")
     export.export_run(run.run_dir, formats, dataset=run.dataset)
     found = evaluation.evaluate(str(run.run_dir), None)
@@ -170,7 +171,7 @@ def test_a_directory_larger_than_the_limit_is_decoded_as_a_stream(
     WRITERS[layout](source, pixels, labels)
     for _ in range(2):  # writes it, and finds it
         data = zoo.load_dataset(str(source), data_dir=str(root), memory_limit=2000)
-        assert isinstance(data.train.x, disk.DiskImages)
+        assert isinstance(data.train.x, cache.DiskImages)
         np.testing.assert_array_equal(data.train.x[:], pixels[:20])
         np.testing.assert_array_equal(data.test.x[:], pixels[20:])
         np.testing.assert_array_equal(data.train.y, labels[:20])
@@ -183,14 +184,14 @@ def test_a_directory_larger_than_the_limit_is_decoded_as_a_stream(
 
 PREPARES = """
 import resource, sys
-from zoo import runtime
-runtime.start()
-from zoo.data import sources
+from zoo import startup
+startup.start()
+from zoo.data import load
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-sources.load(sys.argv[2], data_dir=sys.argv[3])
+load.load(sys.argv[2], data_dir=sys.argv[3])
 before = peak()
-data = sources.load(sys.argv[1], data_dir=sys.argv[3], memory_limit=50_000_000)
+data = load.load(sys.argv[1], data_dir=sys.argv[3], memory_limit=50_000_000)
 assert data.train.x[len(data.train.y) - 1].shape == (1000, 1000, 1)
 print(peak() - before)
 """
@@ -221,17 +222,17 @@ def test_a_directory_is_prepared_within_the_limit(tmp_path, command):
 
 CUT = """
 import os, sys
-from zoo.data import sources
-load, split = sources.load, sys.argv.pop()
+from zoo.data import load
+whole, split = load.load, sys.argv.pop()
 def cut(*args, **kwargs):
-    data = load(*args, **kwargs)
+    data = whole(*args, **kwargs)
     x = getattr(data, split).x
     os.truncate(x.path, 100_000)
     return data
-sources.load = cut
+load.load = cut
 import train
-from zoo import cli
-cli.main(train.main)
+from zoo import console
+console.main(train.main)
 """
 
 
@@ -257,14 +258,14 @@ def test_labels_that_are_damaged_are_named(large, tmp_path):
     for content in (b"", b"not labels", b"\x93NUMPY\x01\x00v\x00{"):
         path.with_suffix(".npy").write_bytes(content)
         with pytest.raises(RunError, match=r"train.npy is damaged. Delete it and"):
-            disk.read(path, large.train.x.shape)
+            cache.read(path, large.train.x.shape)
 
 
 def test_a_full_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):
-    usage = disk.shutil.disk_usage(tmp_path)._replace(free=10**9)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: usage)
+    usage = cache.shutil.disk_usage(tmp_path)._replace(free=10**9)
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(RunError, match=r"Needed there: 2.0 GB. Free: 1.0 GB"):
-        disk.write(tmp_path / "x.bin", [], 2 * 10**9)
+        cache.write(tmp_path / "x.bin", [], 2 * 10**9)
     assert list(tmp_path.iterdir()) == []
 
 

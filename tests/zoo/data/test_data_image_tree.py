@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.data import image_tree, local
+from zoo.data import folder, local
 from zoo.errors import UserError
 
 
@@ -36,7 +36,7 @@ def class_tree(root: Path, names=("cat", "dog"), count=10) -> Path:
 
 
 def test_train_and_test_folders(tmp_path):
-    tree = image_tree.scan(split_tree(tmp_path, 6, 5, 3))
+    tree = folder.scan(split_tree(tmp_path, 6, 5, 3))
     contents = tree.read()
 
     assert contents.class_names == ("cat", "dog")
@@ -50,13 +50,13 @@ def test_train_and_test_folders(tmp_path):
 
 def test_gray_trees_have_one_channel_and_one_color_makes_three(tmp_path):
     split_tree(tmp_path, 6, 5)
-    contents = image_tree.scan(tmp_path).read()
+    contents = folder.scan(tmp_path).read()
     assert contents.train.x.shape == (3, 6, 5, 1)
     np.testing.assert_array_equal(contents.train.x[0, ..., 0], pixels(0, 6, 5))
 
     for colored in ("test/dog/c.png", "train/dog/d.png"):
         path = save(tmp_path / colored, pixels(5, 6, 5, 3))
-        contents = image_tree.scan(tmp_path).read()
+        contents = folder.scan(tmp_path).read()
         assert contents.train.x.shape[1:] == contents.test.x.shape[1:] == (6, 5, 3)
         np.testing.assert_array_equal(contents.train.x[0, ..., 2], pixels(0, 6, 5))
         path.unlink()
@@ -66,20 +66,20 @@ def test_gray_kept_as_rgb_is_gray(tmp_path):
     split_tree(tmp_path, 6, 5)
     array = np.repeat(pixels(0, 6, 5)[..., np.newaxis], 3, axis=-1)
     save(tmp_path / "train/cat/1.png", array)
-    assert image_tree.scan(tmp_path).read().train.x.shape == (3, 6, 5, 1)
+    assert folder.scan(tmp_path).read().train.x.shape == (3, 6, 5, 1)
 
 
 def test_sizes_follow_the_first_image_or_the_given_size(tmp_path):
     split_tree(tmp_path, 6, 5)
     save(tmp_path / "train/dog/a.bmp", np.full((20, 40), 77, np.uint8))
-    tree = image_tree.scan(tmp_path)
+    tree = folder.scan(tmp_path)
     assert tree.read().train.x.shape == (3, 6, 5, 1)
     assert (tree.read().train.x[2] == 77).all()
     assert tree.read((8, 9)).test.x.shape == (1, 8, 9, 1)
 
 
 def test_split_is_stratified_fixed_and_complete(tmp_path):
-    tree = image_tree.scan(class_tree(tmp_path, count=11))
+    tree = folder.scan(class_tree(tmp_path, count=11))
     train, test = dict(tree.train), dict(tree.test)
 
     assert len(train) == 18 and len(test) == 4
@@ -91,10 +91,10 @@ def test_split_is_stratified_fixed_and_complete(tmp_path):
 
 def test_split_does_not_depend_on_the_order_of_the_file_system(tmp_path, monkeypatch):
     class_tree(tmp_path)
-    expected = image_tree.scan(tmp_path)
+    expected = folder.scan(tmp_path)
     iterdir = Path.iterdir
     monkeypatch.setattr(Path, "iterdir", lambda path: sorted(iterdir(path))[::-1])
-    assert image_tree.scan(tmp_path) == expected
+    assert folder.scan(tmp_path) == expected
 
 
 def test_names_sort_naturally_and_hidden_ones_are_ignored(tmp_path):
@@ -104,20 +104,20 @@ def test_names_sort_naturally_and_hidden_ones_are_ignored(tmp_path):
     (tmp_path / "1/.hidden.png").write_bytes(b"x")
     (tmp_path / "1/notes.txt").write_text("x")
     (tmp_path / "README.md").write_text("x")
-    tree = image_tree.scan(tmp_path)
+    tree = folder.scan(tmp_path)
     assert tree.class_names == ("1", "9", "10")
     assert len(tree.paths()) == 6
 
 
 def test_classes_named_train_and_bus(tmp_path):
     class_tree(tmp_path, ["bus", "train"])
-    assert image_tree.scan(tmp_path).class_names == ("bus", "train")
+    assert folder.scan(tmp_path).class_names == ("bus", "train")
 
 
 def test_other_folders_beside_train_and_test_are_ignored(tmp_path):
     split_tree(tmp_path, 6, 5)
     (tmp_path / "notes").mkdir()
-    assert image_tree.scan(tmp_path).class_names == ("cat", "dog")
+    assert folder.scan(tmp_path).class_names == ("cat", "dog")
 
 
 def broken(root: Path, case: str) -> str:
@@ -193,7 +193,7 @@ def palette_bmp(path: Path) -> None:
     ],
 )
 def test_bad_image_is_named(tmp_path, name, write, match):
-    tree = image_tree.scan(split_tree(tmp_path, 6, 5))
+    tree = folder.scan(split_tree(tmp_path, 6, 5))
     path = tmp_path / name
     write(path)
     if match is None:  # A palette of grays in order is no palette.
@@ -238,7 +238,7 @@ def test_unreadable_directory(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"Cannot read .*Permission denied"):
         local.check_directory(tmp_path)
     with pytest.raises(UserError, match=r"Cannot read .*Permission denied"):
-        image_tree.scan(tmp_path)
+        folder.scan(tmp_path)
 
 
 def test_digest_follows_the_files(tmp_path):

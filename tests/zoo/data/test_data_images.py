@@ -1,4 +1,4 @@
-"""Pixels of zoo.data.images against Pillow's."""
+"""Pixels of zoo.data.decode against Pillow's."""
 
 import io
 
@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from zoo.data import images
+from zoo.data import decode
 
 _RNG = np.random.default_rng(0)
 COLOR = Image.fromarray(_RNG.integers(0, 256, (9, 7, 3), dtype=np.uint8))
@@ -47,7 +47,7 @@ def test_decode_agrees_with_pillow(case, channels, mode):
     image, kind = CASES[case]
     expected = np.asarray(image.convert("RGB").convert(mode)).reshape(9, 7, channels)
 
-    actual = images.decode(tf.constant(encode(image, kind)), 9, 7, channels)
+    actual = decode.decode(tf.constant(encode(image, kind)), 9, 7, channels)
 
     assert actual.dtype == tf.uint8
     # Pillow's luma is in integers, which may round to the neighbor.
@@ -61,9 +61,9 @@ def test_gray_is_exact_in_both_channel_counts(case):
     data = tf.constant(encode(image, kind))
     expected = np.asarray(GRAY)
 
-    np.testing.assert_array_equal(images.decode(data, 9, 7, 1)[..., 0], expected)
+    np.testing.assert_array_equal(decode.decode(data, 9, 7, 1)[..., 0], expected)
     for channel in range(3):
-        decoded = images.decode(data, 9, 7, 3)[..., channel]
+        decoded = decode.decode(data, 9, 7, 3)[..., channel]
         np.testing.assert_array_equal(decoded, expected)
 
 
@@ -72,7 +72,7 @@ def test_decode_jpeg():
     data = encode(image, "JPEG", quality=95)
     expected = np.asarray(Image.open(io.BytesIO(data))).astype(int)
 
-    actual = images.decode(tf.constant(data), 40, 60, 3).numpy().astype(int)
+    actual = decode.decode(tf.constant(data), 40, 60, 3).numpy().astype(int)
 
     assert np.abs(actual - expected).mean() < 2
 
@@ -81,7 +81,7 @@ def test_16_bit_png_keeps_the_upper_byte():
     pixels = _RNG.integers(0, 65536, (9, 7)).astype(np.uint16)
     data = encode(Image.fromarray(pixels), "PNG")
 
-    actual = images.decode(tf.constant(data), 9, 7, 1)[..., 0]
+    actual = decode.decode(tf.constant(data), 9, 7, 1)[..., 0]
 
     np.testing.assert_array_equal(actual, pixels >> 8)
 
@@ -90,7 +90,7 @@ def test_animated_gif_gives_the_first_frame():
     frames = [Image.fromarray(np.full((9, 7), v, np.uint8)) for v in (10, 200)]
     data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
 
-    assert images.decode(tf.constant(data), 9, 7, 1).numpy().max() == 10
+    assert decode.decode(tf.constant(data), 9, 7, 1).numpy().max() == 10
 
 
 @pytest.mark.parametrize("size", [(20, 30), (90, 120)])
@@ -99,7 +99,7 @@ def test_resize_agrees_with_pillow(size):
     height, width = size
     expected = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
 
-    actual = images.decode(tf.constant(encode(image, "PNG")), height, width, 3)
+    actual = decode.decode(tf.constant(encode(image, "PNG")), height, width, 3)
 
     assert actual.shape == (height, width, 3)
     assert np.abs(actual.numpy().astype(int) - expected).max() <= 1
@@ -107,15 +107,15 @@ def test_resize_agrees_with_pillow(size):
 
 def test_resize_rounds():
     image = tf.constant([[[0], [255]]], tf.uint8)
-    assert images.resize(image, 1, 1).numpy().item() == 128  # Not 127: 127.5 rounds.
+    assert decode.resize(image, 1, 1).numpy().item() == 128  # Not 127: 127.5 rounds.
 
 
 def test_same_in_a_graph_in_tf_data_and_in_map_fn(tmp_path):
     data = [encode(smooth(30, 20), "PNG"), encode(GRAY, "PNG"), encode(COLOR, "BMP")]
-    eager = np.stack([images.decode(tf.constant(d), 12, 10, 3) for d in data])
+    eager = np.stack([decode.decode(tf.constant(d), 12, 10, 3) for d in data])
 
     mapped = tf.data.Dataset.from_tensor_slices(data).map(
-        lambda d: images.decode(d, 12, 10, 3)
+        lambda d: decode.decode(d, 12, 10, 3)
     )
     assert mapped.element_spec.shape == (12, 10, 3)
     np.testing.assert_array_equal(np.stack(list(mapped.as_numpy_iterator())), eager)
@@ -123,7 +123,7 @@ def test_same_in_a_graph_in_tf_data_and_in_map_fn(tmp_path):
     module = tf.Module()
     module.decode = tf.function(
         lambda batch: tf.map_fn(
-            lambda d: images.decode(d, 12, 10, 3), batch, fn_output_signature=tf.uint8
+            lambda d: decode.decode(d, 12, 10, 3), batch, fn_output_signature=tf.uint8
         ),
         input_signature=[tf.TensorSpec((None,), tf.string)],
     )
@@ -135,4 +135,4 @@ def test_same_in_a_graph_in_tf_data_and_in_map_fn(tmp_path):
 @pytest.mark.parametrize("data", [b"", b"hello", encode(COLOR, "PNG")[:60]])
 def test_what_is_no_image_is_refused(data):
     with pytest.raises(tf.errors.InvalidArgumentError):
-        images.decode(tf.constant(data), 9, 7, 3)
+        decode.decode(tf.constant(data), 9, 7, 3)

@@ -5,7 +5,7 @@ import pytest
 
 from tests.zoo.data.test_data_idx import arrays, write
 from tests.zoo.data.test_data_image_tree import split_tree
-from zoo.data import idx, image_tree, memory, sources
+from zoo.data import folder, idx, load, memory
 from zoo.errors import RunError
 
 
@@ -29,7 +29,7 @@ def test_idx_files(little, tmp_path):
 
 
 def test_image_trees(little, tmp_path):
-    fails(image_tree.scan(split_tree(tmp_path, 6, 5)).read, "3x6x5x3 and 1x6x5x3")
+    fails(folder.scan(split_tree(tmp_path, 6, 5)).read, "3x6x5x3 and 1x6x5x3")
 
 
 def test_prepared_data_whatever_their_size_on_disk(data_dir, digits):
@@ -40,7 +40,7 @@ def test_prepared_data_whatever_their_size_on_disk(data_dir, digits):
     with pytest.raises(
         RunError, match=r"Needed: 90.4 GB for 1437x4096x4096x1 and 360x"
     ):
-        sources.load("digits", data_dir=str(data_dir), image_size=(4096, 4096))
+        load.load("digits", data_dir=str(data_dir), image_size=(4096, 4096))
     assert psutil.Process().memory_info().rss - before < 200e6
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.data import names, sources
+from zoo.data import load, names
 from zoo.errors import UserError
 
 
@@ -23,7 +23,7 @@ def data_dir(tmp_path):
     ],
 )
 def test_known_names(name, data_dir):
-    sources.check_name(name, data_dir)
+    load.check_name(name, data_dir)
     assert not Path(data_dir).exists()
 
 
@@ -51,9 +51,9 @@ def test_known_names(name, data_dir):
 )
 def test_unknown_names(name, said, data_dir):
     for action in (
-        lambda: sources.check_name(name, data_dir),
-        lambda: sources.resolve(name, default="mnist", data_dir=data_dir),
-        lambda: sources.load(name, data_dir=data_dir),
+        lambda: load.check_name(name, data_dir),
+        lambda: load.resolve(name, default="mnist", data_dir=data_dir),
+        lambda: load.load(name, data_dir=data_dir),
     ):
         with pytest.raises(UserError) as caught:
             action()

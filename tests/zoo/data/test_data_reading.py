@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from zoo.data import sources
+from zoo.data import load
 from zoo.data.builders.arrays import ContentsBuilder, ContentsConfig
-from zoo.data.disk import DiskImages
-from zoo.data.spec import Contents, Split
+from zoo.data.cache import DiskImages
+from zoo.data.dataset import Contents, Split
 from zoo.errors import RunError, UserError
 
 
@@ -54,8 +54,8 @@ def fake(data_dir: str, name: str, splits: dict[str, int], shape=(6, 5, 3)) -> N
 def test_prepared_folder_and_its_splits(data_dir, splits, train, test):
     fake(data_dir, "someones_own", splits)
     name = "someones_own/only"
-    choice = sources.resolve(name, default="mnist", data_dir=data_dir)
-    dataset = sources.load(choice, data_dir=data_dir)
+    choice = load.resolve(name, default="mnist", data_dir=data_dir)
+    dataset = load.load(choice, data_dir=data_dir)
     assert dataset.train.x[:, 0, 0, 0].tolist() == list(train)
     assert dataset.test.x[:, 0, 0, 0].tolist() == list(test)
     assert dataset.spec.fingerprint == "someones_own/only/1.0.0"
@@ -71,7 +71,7 @@ def test_no_pixels_in_the_log():
 def test_no_train_split(data_dir):
     fake(data_dir, "someones_own", {"test": 3})
     with pytest.raises(UserError, match=r"no split named train. Its splits: test"):
-        sources.load("someones_own/only", data_dir=data_dir)
+        load.load("someones_own/only", data_dir=data_dir)
 
 
 def test_images_of_many_sizes(data_dir):
@@ -97,20 +97,20 @@ def test_images_of_many_sizes(data_dir):
 
     Sizes(data_dir=data_dir).download_and_prepare()
     first = next(iter(tfds.load("sizes", split="train", data_dir=data_dir)))
-    dataset = sources.load("sizes", data_dir=data_dir)
+    dataset = load.load("sizes", data_dir=data_dir)
     assert dataset.spec.input_shape == first["image"].shape
     assert (dataset.spec.num_train, dataset.spec.num_test) == (8, 2)
     values = np.concatenate([dataset.train.x, dataset.test.x])
     assert (values == values[:, :1, :1, :1]).all()
     assert sorted(values[:, 0, 0, 0]) == [10 * i for i in range(10)]
-    resized = sources.load("sizes", data_dir=data_dir, image_size=(3, 9))
+    resized = load.load("sizes", data_dir=data_dir, image_size=(3, 9))
     assert resized.train.x.shape == (8, 3, 9, 3)
 
 
 def test_both_parts_of_one_split_are_read_from_disk(data_dir):
     fake(data_dir, "halves", {"train": 10})
     kept, read = (
-        sources.load("halves/only", data_dir=data_dir, memory_limit=limit)
+        load.load("halves/only", data_dir=data_dir, memory_limit=limit)
         for limit in (None, 10)
     )
     for part in ("train", "test"):
@@ -121,23 +121,23 @@ def test_both_parts_of_one_split_are_read_from_disk(data_dir):
 
 
 def test_damaged_records(data_dir):
-    sources.load("digits", data_dir=data_dir)
+    load.load("digits", data_dir=data_dir)
     path = next(Path(data_dir).glob("digits/*/digits-train*"))
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 255
     for damaged in (bytes(data), bytes(data[:-7]), bytes(data[: len(data) // 2])):
         path.write_bytes(damaged)
         with pytest.raises(RunError, match=r"'digits' in .* are damaged") as caught:
-            sources.load("digits", data_dir=data_dir)
+            load.load("digits", data_dir=data_dir)
         assert "\n" not in str(caught.value)
         assert f"{path}: " in str(caught.value)
     path.unlink()
     with pytest.raises(RunError, match="damaged"):
-        sources.load("digits", data_dir=data_dir)
+        load.load("digits", data_dir=data_dir)
 
 
 def test_a_damaged_image_in_a_record_that_is_whole(data_dir):
-    sources.load("digits", data_dir=data_dir)
+    load.load("digits", data_dir=data_dir)
     path = next(Path(data_dir).glob("digits/*/digits-train*"))
     records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
     records[700] = records[700].replace(b"IDAT", b"XXXX")
@@ -145,6 +145,6 @@ def test_a_damaged_image_in_a_record_that_is_whole(data_dir):
         for record in records:
             writer.write(record)
     with pytest.raises(RunError, match=r"'digits' in .* are damaged") as caught:
-        sources.load("digits", data_dir=data_dir)
+        load.load("digits", data_dir=data_dir)
     assert f"{path}: " in str(caught.value)
     assert "\n" not in str(caught.value)

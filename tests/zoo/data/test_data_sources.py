@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from zoo.data import image_tree, sources
+from zoo.data import folder, load
 from zoo.errors import RunError, UserError
 
 ROOT = Path(__file__).parents[3]
@@ -77,7 +77,7 @@ def run_python(code: str, *args: str) -> subprocess.CompletedProcess:
 
 
 def test_digits_are_scikit_learns(data_dir):
-    dataset = sources.load("digits", data_dir=data_dir)
+    dataset = load.load("digits", data_dir=data_dir)
 
     pixels, labels = load_digits(return_X_y=True)
     parts = train_test_split(
@@ -106,18 +106,18 @@ def test_digits_are_scikit_learns(data_dir):
 
 
 def test_image_size_resizes(data_dir):
-    dataset = sources.load("digits", data_dir=data_dir, image_size=(14, 20))
-    plain = sources.load("digits", data_dir=data_dir)
+    dataset = load.load("digits", data_dir=data_dir, image_size=(14, 20))
+    plain = load.load("digits", data_dir=data_dir)
     assert dataset.spec.input_shape == (14, 20, 1) == dataset.train.x.shape[1:]
     assert abs(dataset.train.x.mean() - plain.train.x.mean()) < 1
     for size in ((0, 5), (-1, 5)):
         with pytest.raises(UserError, match="image_size"):
-            sources.load("digits", data_dir=data_dir, image_size=size)
+            load.load("digits", data_dir=data_dir, image_size=size)
 
 
 def test_linear_regression_is_the_line_and_the_streams_differ(data_dir):
     def load(num_examples, seed):
-        return sources.load(
+        return load.load(
             "linear_regression",
             data_dir=data_dir,
             num_examples=num_examples,
@@ -147,7 +147,7 @@ def test_linear_regression_is_the_line_and_the_streams_differ(data_dir):
 
 def test_idx_directory_in_file_order_and_anew_when_changed(tmp_path, data_dir):
     directory = idx_directory(tmp_path / "my idx")
-    dataset = sources.load(str(directory), data_dir=data_dir)
+    dataset = load.load(str(directory), data_dir=data_dir)
     raw = (directory / "train-images-idx3-ubyte").read_bytes()[16:]
     expected = np.frombuffer(raw, np.uint8).reshape(20, 7, 6, 1)
     np.testing.assert_array_equal(dataset.train.x, expected)
@@ -157,43 +157,43 @@ def test_idx_directory_in_file_order_and_anew_when_changed(tmp_path, data_dir):
     path = directory / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:16] + bytes(20 * 7 * 6))
     os.utime(path, ns=(1, 1))
-    changed = sources.load(str(directory), data_dir=data_dir)
+    changed = load.load(str(directory), data_dir=data_dir)
     assert not changed.train.x.any()
     assert changed.spec.fingerprint != dataset.spec.fingerprint
 
-    resized = sources.load(str(directory), data_dir=data_dir, image_size=(3, 4))
+    resized = load.load(str(directory), data_dir=data_dir, image_size=(3, 4))
     assert resized.spec.input_shape == (3, 4, 1)
     assert len(list(Path(data_dir, "local_idx").iterdir())) == 2
 
 
 def test_image_tree_through_tfds(tmp_path, data_dir):
     directory = tree(tmp_path / "tree", shape=(6, 5, 3))
-    expected = image_tree.scan(directory).read()
-    dataset = sources.load(str(directory), data_dir=data_dir)
+    expected = folder.scan(directory).read()
+    dataset = load.load(str(directory), data_dir=data_dir)
     np.testing.assert_array_equal(dataset.train.x, expected.train.x)
     np.testing.assert_array_equal(dataset.test.y, expected.test.y)
     assert dataset.spec.class_names == ("class0", "class1")
     assert dataset.spec.num_test == 2
 
-    resized = sources.load(str(directory), data_dir=data_dir, image_size=(4, 4))
+    resized = load.load(str(directory), data_dir=data_dir, image_size=(4, 4))
     assert resized.train.x.shape == (8, 4, 4, 3)
     assert resized.spec.fingerprint != dataset.spec.fingerprint
 
 
 def test_prepared_once(tmp_path, data_dir, monkeypatch):
     directory = str(tree(tmp_path / "tree"))
-    first = sources.load(directory, data_dir=data_dir)
-    digits = sources.load("digits", data_dir=data_dir)
+    first = load.load(directory, data_dir=data_dir)
+    digits = load.load("digits", data_dir=data_dir)
 
     def refuse(*args, **kwargs):
         raise AssertionError("prepared twice")
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", refuse)
-    monkeypatch.setattr(image_tree.ImageTree, "read", refuse)
+    monkeypatch.setattr(folder.ImageTree, "read", refuse)
     monkeypatch.setattr("zoo.data.prepare.lock", refuse)  # Works on read-only data.
-    again = sources.load(directory, data_dir=data_dir)
+    again = load.load(directory, data_dir=data_dir)
     np.testing.assert_array_equal(first.train.x, again.train.x)
-    again = sources.load("digits", data_dir=data_dir)
+    again = load.load("digits", data_dir=data_dir)
     np.testing.assert_array_equal(digits.test.x, again.test.x)
 
 
@@ -210,20 +210,20 @@ def test_bad_directories_write_nothing(tmp_path, data_dir):
         (tmp_path / "missing", "does not exist"),
     ):
         with pytest.raises(UserError, match=match) as caught:
-            sources.resolve(str(directory), default="mnist", data_dir=data_dir)
-            sources.load(str(directory), data_dir=data_dir)
+            load.resolve(str(directory), default="mnist", data_dir=data_dir)
+            load.load(str(directory), data_dir=data_dir)
         one_line(caught)
     assert not Path(data_dir).exists()
 
 
 def test_resolve_checks_idx_files_at_once(tmp_path, data_dir):
     directory = idx_directory(tmp_path / "idx")
-    choice = sources.resolve(str(directory), default="mnist", data_dir=data_dir)
-    assert choice == sources.Choice(str(directory), str(directory), "idx")
+    choice = load.resolve(str(directory), default="mnist", data_dir=data_dir)
+    assert choice == load.Choice(str(directory), str(directory), "idx")
     with (directory / "train-labels-idx1-ubyte").open("ab") as file:
         file.write(b"x")
     with pytest.raises(UserError, match="bytes after"):
-        sources.resolve(str(directory), default="mnist", data_dir=data_dir)
+        load.resolve(str(directory), default="mnist", data_dir=data_dir)
     assert not Path(data_dir).exists()
 
 
@@ -231,11 +231,11 @@ def test_names_are_checked_without_tensorflow(tmp_path):
     idx_directory(tmp_path / "idx")
     code = (
         "import sys, time; start = time.time()\n"
-        "from zoo.data import sources\n"
+        "from zoo.data import load\n"
         "for name in ('digits', 'emnist/letters', sys.argv[1]):\n"
-        "    sources.check_name(name, sys.argv[2])\n"
-        "    sources.resolve('digits', default='mnist', data_dir=sys.argv[2])\n"
-        "    sources.resolve(sys.argv[1], default='mnist', data_dir=sys.argv[2])\n"
+        "    load.check_name(name, sys.argv[2])\n"
+        "    load.resolve('digits', default='mnist', data_dir=sys.argv[2])\n"
+        "    load.resolve(sys.argv[1], default='mnist', data_dir=sys.argv[2])\n"
         "print('tensorflow' in sys.modules, time.time() - start)"
     )
     result = run_python(code, str(tmp_path / "idx"), str(tmp_path / "tfds"))
@@ -248,11 +248,11 @@ def test_names_are_checked_without_tensorflow(tmp_path):
 
 
 def test_default_mnist_gives_way_to_digits(data_dir, offline):
-    choice = sources.resolve(None, default="mnist", data_dir=data_dir)
+    choice = load.resolve(None, default="mnist", data_dir=data_dir)
     assert (choice.requested, choice.used) == ("mnist", "digits")
     assert "storage.googleapis.com does not answer" in choice.reason
-    line = sources.resolve(None, default="linear_regression", data_dir=data_dir)
-    assert line == sources.Choice(*["linear_regression"] * 3)
+    line = load.resolve(None, default="linear_regression", data_dir=data_dir)
+    assert line == load.Choice(*["linear_regression"] * 3)
     assert not Path(data_dir).exists()
 
 
@@ -260,8 +260,8 @@ def test_default_mnist_gives_way_to_digits(data_dir, offline):
 def test_asked_for_by_name_fails_soon(name, data_dir, offline):
     start = time.monotonic()
     for action in (
-        lambda: sources.resolve(name, default="mnist", data_dir=data_dir),
-        lambda: sources.load(name, data_dir=data_dir),
+        lambda: load.resolve(name, default="mnist", data_dir=data_dir),
+        lambda: load.load(name, data_dir=data_dir),
     ):
         with pytest.raises(RunError) as caught:
             action()
@@ -278,10 +278,10 @@ def test_data_dir_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("x")
     for data_dir in (str(tmp_path / "file"), str(tmp_path / "file/sub")):
         with pytest.raises(UserError, match="Cannot write to the data directory"):
-            sources.load("digits", data_dir=data_dir)
+            load.load("digits", data_dir=data_dir)
     for data_dir in ("gs://bucket/x", ""):
         with pytest.raises(UserError, match="must be a local directory"):
-            sources.check_name("digits", data_dir)
+            load.check_name("digits", data_dir)
 
 
 def test_failure_while_preparing_is_one_line(data_dir, monkeypatch):
@@ -290,7 +290,7 @@ def test_failure_while_preparing_is_one_line(data_dir, monkeypatch):
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", full)
     with pytest.raises(RunError, match="no space is left") as caught:
-        sources.load("digits", data_dir=data_dir)
+        load.load("digits", data_dir=data_dir)
     one_line(caught)
 
 
@@ -304,16 +304,16 @@ def test_interrupt_passes_and_leaves_nothing_half(data_dir, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Digits, "_generate_examples", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            sources.load("digits", data_dir=data_dir)
+            load.load("digits", data_dir=data_dir)
     assert not list(Path(data_dir).glob("digits/*"))
-    assert sources.load("digits", data_dir=data_dir).spec.num_train == 1437
+    assert load.load("digits", data_dir=data_dir).spec.num_train == 1437
 
 
 def test_several_processes_prepare_at_once(data_dir):
     code = (
         "import sys\n"
-        "from zoo.data import sources\n"
-        "dataset = sources.load('digits', data_dir=sys.argv[1])\n"
+        "from zoo.data import load\n"
+        "dataset = load.load('digits', data_dir=sys.argv[1])\n"
         "print(int(dataset.train.x.sum()), dataset.spec.num_test)"
     )
     processes = [
@@ -338,9 +338,9 @@ def test_several_processes_prepare_at_once(data_dir):
 
 @pytest.mark.skipif(not MNIST.is_dir(), reason=f"no MNIST in {MNIST}")
 def test_mnist_from_its_files(tmp_path, data_dir):
-    sources.load(str(MNIST), data_dir=data_dir)
+    load.load(str(MNIST), data_dir=data_dir)
     start = time.monotonic()
-    dataset = sources.load(str(MNIST), data_dir=data_dir)
+    dataset = load.load(str(MNIST), data_dir=data_dir)
     seconds = time.monotonic() - start
 
     def raw(name: str, offset: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.data import pipeline
-from zoo.data.spec import Split
+from zoo.data.dataset import Split
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 
@@ -125,10 +125,10 @@ def test_a_batch_larger_than_the_split_is_refused():
         pipeline.make_plan(recipe(batch_size=51), SIZE)
 
 
-def served(share, **fields):
+def served(shard, **fields):
     settings = recipe(steps_per_epoch=9, augment={"rotate": 20.0}, **fields)
     plan = pipeline.make_plan(settings, SIZE)
-    batches = pipeline.TrainingBatches(SPLIT, plan, settings, seed=0, share=share)
+    batches = pipeline.TrainingBatches(SPLIT, plan, settings, seed=0, shard=shard)
     batches.start_at(5)
     return list(batches.take(8).as_numpy_iterator())
 
@@ -136,10 +136,10 @@ def served(share, **fields):
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("fields", [{}, {"batch_size": 12, "remainder": "keep"}])
 def test_replicas_serve_the_rows_of_the_same_batches(replicas, fields):
-    whole = served(pipeline.Share(), **fields)
+    whole = served(pipeline.Shard(), **fields)
     assert len({len(y) for _, y in whole}) == 1 + bool(fields)
     parts = [
-        served(pipeline.Share(first, replicas, of=2), **fields)
+        served(pipeline.Shard(first, replicas, of=2), **fields)
         for first in range(0, 2, replicas)
     ]
     # A worker's elements are those of its replicas, one after the other.
@@ -171,4 +171,4 @@ def test_replicas_serve_the_rows_of_the_same_batches(replicas, fields):
 def test_uneven_parts_are_refused_with_the_sizes_that_fit(fields, replicas, message):
     plan = pipeline.make_plan(recipe(**fields), SIZE)
     with pytest.raises(UserError, match=message):
-        pipeline.Share(0, 1, replicas).check(plan)
+        pipeline.Shard(0, 1, replicas).check(plan)

@@ -14,10 +14,10 @@ from PIL import Image
 import export
 import zoo
 from tests.conftest import ROOT
-from zoo import training
-from zoo.config import Config
 from zoo.plots import curves, draw
-from zoo.rundir import RunDir
+from zoo.training import trainer
+from zoo.training.config import Config
+from zoo.training.rundir import RunDir
 
 CLASSIFIER = ("curves", "confusion", "mistakes", "first_layer", "reliability")
 
@@ -27,7 +27,7 @@ def runs(tmp_path_factory, data_dir):
     """A short run of a linear classifier, and one of a linear regression."""
     made = {}
     for dataset in ("digits", "linear_regression"):
-        made[dataset] = training.run(
+        made[dataset] = trainer.train(
             Config(
                 model="linear",
                 dataset=dataset,
@@ -131,7 +131,7 @@ def test_a_run_whose_names_have_no_font_says_what_to_install(tmp_path, data_dir,
         for i in range(10):
             image = rng.integers(0, 256, (8, 8), dtype=np.uint8)
             Image.fromarray(image).save(tmp_path / "images" / name / f"{i}.png")
-    outcome = training.run(
+    outcome = trainer.train(
         Config(
             model="linear",
             dataset=str(tmp_path / "images"),

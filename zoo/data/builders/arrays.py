@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from zoo.data.spec import Contents, Split
+from zoo.data.dataset import Contents, Split
 
 
 @dataclasses.dataclass(eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from zoo.data.builders.arrays import generate
-from zoo.data.spec import Split
+from zoo.data.dataset import Split
 
 NUM_TEST = 360
 

@@ -1,0 +1,36 @@
+"""Imports run one way: train.py -> export -> zoo.training -> zoo.models, zoo.data."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.conftest import ROOT
+
+FORBIDDEN = {
+    "zoo": ("export", "train", "benchmarks", "tests"),
+    "zoo/data": ("zoo.models", "zoo.training", "zoo.plots"),
+    "zoo/models": ("zoo.data", "zoo.training", "zoo.plots"),
+    "zoo/training": ("zoo.plots", "zoo.cli"),
+    "export": ("train", "benchmarks", "tests"),
+}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("folder", FORBIDDEN)
+def test_imports_run_one_way(folder):
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in (ROOT / folder).rglob("*.py")
+        for name in imported(path)
+        if f"{name}.".startswith(tuple(f"{each}." for each in FORBIDDEN[folder]))
+    ]
+    assert not wrong

@@ -1,0 +1,158 @@
+"""TapeModel.train_step against the step of stock Keras."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import zoo
+from tests.zoo.models.test_models import RECIPES, examples, size_for
+from zoo.training import distribute
+
+
+def stock(model):
+    """The same layers, weights, loss and optimizer, trained by stock Keras."""
+    shape = model.get_build_config()["input_shape"]
+    inputs = keras.Input(shape[1:], batch_size=shape[0])
+    twin = keras.Model(inputs, model.call(inputs, training=True))
+    # The layers are shared on purpose: the caller restores the weights between.
+    twin.compile(
+        optimizer=type(model.optimizer).from_config(model.optimizer.get_config()),
+        loss=model.loss,
+        metrics=[] if model.num_classes is None else ["accuracy"],
+        jit_compile=False,
+    )
+    assert type(twin).train_step is not type(model).train_step
+    return twin
+
+
+def steps(model, batches, **options):
+    """Trains on the batches; returns the logs of each and the final weights."""
+    logs = [model.train_on_batch(x, y, return_dict=True, **options) for x, y in batches]
+    return logs, model.get_weights()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("name", "recipe"), RECIPES)
+def test_a_step_equals_the_stock_step(name, recipe, weighted):
+    input_shape, num_classes = size_for(name, recipe)
+    model = zoo.create_model(
+        name, input_shape=input_shape, num_classes=num_classes, recipe=recipe
+    )
+    twin = stock(model)
+    batches = [examples(input_shape, num_classes)] * 3
+    weights = np.linspace(0.1, 2, 32, dtype="float32") if weighted else None
+    # With the seeds of dropout, which are no weights.
+    start = [variable.numpy() for variable in model.variables]
+
+    def restart():
+        for variable, value in zip(model.variables, start, strict=True):
+            variable.assign(value)
+
+    ours, our_weights = steps(model, batches, sample_weight=weights)
+    restart()
+    theirs, their_weights = steps(twin, batches, sample_weight=weights)
+    for our, their in zip(ours, theirs, strict=True):
+        assert our == pytest.approx(their, rel=1e-6)
+        assert our["loss"] > 0
+    for a, b in zip(our_weights, their_weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    if weighted:
+        restart()
+        _, unweighted = steps(model, batches)
+        assert not np.allclose(unweighted[0], our_weights[0], rtol=1e-5)
+
+
+def test_regularization_losses_are_learned_from():
+    def train(regularizer):
+        keras.utils.set_random_seed(3)
+        model = zoo.create_model("linear", input_shape=(12, 12, 1), num_classes=10)
+        model.dense.kernel_regularizer = regularizer
+        model.dense.kernel.regularizer = regularizer
+        model.set_weights([w + 1 for w in model.get_weights()])
+        logs, _ = steps(model, [examples((12, 12, 1), 10)])
+        return logs[0]["loss"]
+
+    kernel = 144 * 10  # all ones
+    assert train(keras.regularizers.L2(0.01)) - train(None) == pytest.approx(
+        0.01 * kernel, rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_learns_as_float32_does(precision):
+    def train(policy):
+        keras.utils.set_random_seed(3)
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(policy)
+        try:
+            model = zoo.create_model(
+                "mlp",
+                input_shape=(12, 12, 1),
+                num_classes=10,
+                recipe=zoo.get_recipe("mlp").override(
+                    optimizer="sgd", learning_rate=0.1, weight_decay=0.0
+                ),
+                report_gradient_norm=True,
+            )
+        finally:
+            keras.config.set_dtype_policy(before)
+        start = model.get_weights()
+        logs, end = steps(model, [examples((12, 12, 1), 10)] * 5)
+        return logs, [b - a for a, b in zip(start, end, strict=True)]
+
+    reference_logs, reference = train("float32")
+    logs, moved = train(precision)
+    for ours, theirs in zip(moved, reference, strict=True):
+        difference = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+        assert difference < 0.1  # 32768 times too small without scale_loss
+    assert logs[-1]["loss"] == pytest.approx(reference_logs[-1]["loss"], rel=0.02)
+    assert logs[-1]["gradient_norm"] == pytest.approx(
+        reference_logs[-1]["gradient_norm"], rel=0.05
+    )
+
+
+def test_two_replicas_report_the_loss_of_one():
+    x, y = examples((12, 12, 1), 10, size=64)
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+
+    def train():
+        keras.utils.set_random_seed(3)
+        model = zoo.create_model(
+            "mlp",
+            input_shape=(12, 12, 1),
+            num_classes=10,
+            report_gradient_norm=True,
+        )
+        return model.fit(data, epochs=2, verbose=0).history, model.get_weights()
+
+    one, one_weights = train()
+    with distribute.place("mirrored").scope():
+        two, two_weights = train()
+    assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
+    assert one["accuracy"] == pytest.approx(two["accuracy"])
+    assert one["gradient_norm"] == pytest.approx(two["gradient_norm"], rel=1e-3)
+    for a, b in zip(one_weights, two_weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_the_gradient_norm_is_that_of_plain_tensors():
+    model = zoo.create_model(
+        "convnet",
+        input_shape=(12, 12, 1),
+        num_classes=10,
+        report_gradient_norm=True,
+    )
+    x, y = examples((12, 12, 1), 10)
+    with tf.GradientTape() as tape:
+        logits = model(x)
+        loss = tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
+        )
+    gradients = tape.gradient(loss, model.trainable_variables)
+    expected = np.sqrt(sum(np.sum(np.square(g)) for g in gradients))
+    logs = model.train_on_batch(x, y, return_dict=True)
+    assert logs["gradient_norm"] == pytest.approx(expected, rel=1e-4)
+    assert "gradient_norm" not in model.evaluate(x, y, verbose=0, return_dict=True)

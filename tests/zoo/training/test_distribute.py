@@ -1,0 +1,343 @@
+"""Several workers, several devices: the same training as on one."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import zoo
+from tests.zoo.training import workers
+from zoo.errors import RunError, UserError
+from zoo.models import build, guard
+from zoo.training import distribute, trainer
+from zoo.training.config import Config
+
+# What best and fast change about default are numbers.
+RECIPES = [
+    (model, recipe)
+    for model in zoo.list_models()
+    for recipe in zoo.list_recipes(model)
+    if recipe not in ("best", "fast")
+]
+# Normalized by its batches, it makes rounding grow: to 2e-4 of the weights in 50 steps
+# of float32. That nothing but rounding differs, a test in float64 says.
+UNSTEADY = "allconv"
+# 480 examples: batches of 42, and of 18 at the end of a pass where it is kept.
+NUM_TRAIN, BATCH, STEPS = 480, 42, 50
+
+
+def write_idx(path, array):
+    header = bytes([0, 0, 8, array.ndim])
+    header += b"".join(n.to_bytes(4, "big") for n in array.shape)
+    path.write_bytes(header + array.tobytes())
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory, digits):
+    """A directory of IDX files: digits of 12x12 pixels."""
+    path = tmp_path_factory.mktemp("images")
+    for split, name, size in (("train", "train", NUM_TRAIN), ("test", "t10k", 61)):
+        data = getattr(digits, split)
+        pixels = np.ascontiguousarray(data.x[:size, 2:26:2, 2:26:2, 0])
+        write_idx(path / f"{name}-images-idx3-ubyte", pixels)
+        write_idx(path / f"{name}-labels-idx1-ubyte", data.y[:size].astype("uint8"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def case(images, data_dir):
+    """Makes the fields of a Config that trains 50 steps."""
+
+    def make(model, recipe, run_dir, **fields):
+        settings = zoo.get_recipe(model, recipe)
+        regression = settings.task == "regression"
+        # Draws of dropout belong to a device.
+        without = {key: 0.0 for key in ("dropout",) if key in settings.model}
+        return {
+            "model": model,
+            "recipe": recipe,
+            "overrides": {
+                "model": settings.model | without,
+                "epochs": 2,
+                "batch_size": BATCH,
+                "steps_per_epoch": STEPS // 2,
+                "steps_per_execution": 10,  # 10, 10 and 5
+            },
+            "dataset": "linear_regression" if regression else str(images),
+            "data_dir": str(data_dir),
+            "run_dir": str(run_dir),
+            "progress": "none",
+            **fields,
+        }
+
+    return make
+
+
+class Run:
+    """What a training left: the weights of each of its workers, and its result."""
+
+    def __init__(self, weights, result):
+        self.weights, self.result = weights, result
+
+
+def read_run(directory, name, count):
+    weights = []
+    for index in range(count):
+        with np.load(directory / f"{name}-{index}.npz") as file:
+            weights.append([file[key] for key in sorted(file, key=int)])
+    return Run(weights, json.loads((directory / name / "result.json").read_text()))
+
+
+def train_together(count, directory, cases, *, unrepaired=False):
+    """Trains the cases with so many workers; they must end well, in silence."""
+    content = {"cases": list(cases.values()), "unrepaired": unrepaired}
+    path = directory / "cases.json"
+    path.write_text(json.dumps(content))
+    with workers.started(count, [workers.__file__, str(path)], directory) as processes:
+        for index, (code, out, err) in enumerate(workers.ended(processes, 480)):
+            assert (code, err) == (0, ""), err
+            assert out == "" or index == 0
+    return {name: read_run(directory, name, count) for name in cases}
+
+
+@pytest.fixture(scope="module")
+def alone(case, tmp_path_factory):
+    """Trains on one device, once for all tests."""
+    directory = tmp_path_factory.mktemp("alone")
+    done = {}
+
+    def train(model, recipe):
+        if (model, recipe) not in done:
+            fields = case(model, recipe, directory / f"{model}-{recipe}")
+            outcome = trainer.train(Config(**fields, strategy="one"))
+            weights = zoo.load_run(outcome.run_dir).get_weights()
+            done[model, recipe] = Run([weights], outcome.result)
+        return done[model, recipe]
+
+    return train
+
+
+def check_equal(run, reference, *, rounding=True):
+    """All workers to the last bit; one device within rounding, where it is small."""
+    for others in run.weights[1:]:
+        for a, b in zip(run.weights[0], others, strict=True):
+            np.testing.assert_array_equal(a, b)
+    if not rounding:
+        return
+    distance = np.sqrt(
+        sum(
+            np.square(a - b).sum()
+            for a, b in zip(run.weights[0], reference.weights[0], strict=True)
+        )
+    )
+    norm = np.sqrt(sum(np.square(w).sum() for w in reference.weights[0]))
+    assert distance / norm < 1e-4
+    for part in ("train", "test"):
+        assert run.result[part] == pytest.approx(reference.result[part], rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def two_workers(case, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("two")
+    cases = {
+        f"{model}-{recipe}": case(
+            model, recipe, directory / f"{model}-{recipe}", strategy="multi_worker"
+        )
+        for model, recipe in RECIPES
+    }
+    runs = train_together(2, directory, cases, unrepaired=True)
+    errors = [
+        json.loads((directory / f"errors-{index}.json").read_text()) for index in (0, 1)
+    ]
+    return runs, errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "recipe"), RECIPES)
+def test_two_workers_train_what_one_does(model, recipe, two_workers, alone):
+    run = two_workers[0][f"{model}-{recipe}"]
+    assert run.result["strategy"] == {
+        **{"name": "multi_worker", "replicas": 2, "workers": 2}
+    }
+    assert run.result["steps"] == STEPS
+    check_equal(run, alone(model, recipe), rounding=model != UNSTEADY)
+
+
+@pytest.mark.slow
+def test_three_workers_train_what_one_does(case, alone, tmp_path):
+    models = [(model, "default") for model in zoo.list_models()]
+    cases = {
+        f"{m}-{r}": case(m, r, tmp_path / f"{m}-{r}", strategy="auto")
+        for m, r in models
+    }
+    runs = train_together(3, tmp_path, cases)
+    for model, recipe in models:
+        run, one = runs[f"{model}-{recipe}"], alone(model, recipe)
+        check_equal(run, one, rounding=model != UNSTEADY)
+
+
+def test_two_workers_train_what_one_does_in_short(case, alone, tmp_path):
+    fields = case("linear", "default", tmp_path / "run", strategy="auto")
+    check_equal(
+        train_together(2, tmp_path, {"run": fields})["run"], alone("linear", "default")
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe"),
+    [
+        pytest.param(
+            *each, marks=() if each == ("mlp", "default") else pytest.mark.slow
+        )
+        for each in RECIPES
+    ],
+)
+def test_two_devices_train_what_one_does(model, recipe, case, alone, tmp_path):
+    fields = case(model, recipe, tmp_path / "run", strategy="mirrored")
+    outcome = trainer.train(Config(**fields))
+    assert outcome.result["strategy"]["replicas"] == 2
+    weights = zoo.load_run(outcome.run_dir).get_weights()
+    run = Run([weights], outcome.result)
+    check_equal(run, alone(model, recipe), rounding=model != UNSTEADY)
+
+
+@pytest.mark.parametrize("model", zoo.list_models())
+def test_nothing_but_rounding_differs(model):
+    draw = np.random.default_rng(0)
+    x = draw.integers(0, 256, (32 * 20, 12, 12, 1)).astype(np.uint8)
+    y = draw.integers(0, 10, len(x))
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+    placements = [distribute.place(name) for name in ("one", "mirrored")]
+
+    def train(placement):
+        keras.utils.set_random_seed(3)
+        with placement.scope():
+            made = zoo.create_model(model, input_shape=(12, 12, 1), num_classes=10)
+        made.fit(batches, shuffle=False, verbose=0)
+        return np.concatenate([weights.ravel() for weights in made.get_weights()])
+
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        one, two = map(train, placements)
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+    assert two.dtype == np.float64
+    assert np.linalg.norm(two - one) < 1e-12 * np.linalg.norm(one)
+
+
+@pytest.mark.slow
+def test_keras_still_needs_the_repair(two_workers):
+    for errors in two_workers[1]:
+        assert errors["None"] == ""
+        for left_out in ("repair_symbolic_build", "repair_train_function"):
+            assert errors[left_out], (
+                f"fit works without {left_out} (keras issue 20585): remove it from "
+                "zoo/distribute.py"
+            )
+
+
+STOCK_LOOP = """
+import keras, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", steps_per_execution=2, jit_compile=False)
+data = tf.data.Dataset.from_tensors((tf.zeros((8, 4)), tf.zeros((8, 1)))).repeat(4)
+model.fit(data, verbose=0, shuffle=False)
+"""
+
+
+@pytest.mark.slow
+def test_keras_still_cannot_loop_over_steps_under_a_strategy(command):
+    # In a process of its own: what fails in the middle of a step fails ever after.
+    done = command("-c", STOCK_LOOP)
+    assert "You must feed a value for placeholder tensor" in done.stderr, (
+        "Keras loops over steps: take its train function, not ours, where one of "
+        "several devices reports"
+    )
+
+
+def test_uneven_parts_are_refused(case, tmp_path):
+    fields = case("mlp", "default", tmp_path / "run", strategy="mirrored")
+    fields["overrides"] = {"batch_size": 41}
+    with pytest.raises(UserError, match="a batch of 41. Pass --batch_size=38 or 40 or"):
+        trainer.train(Config(**fields))
+    assert not (tmp_path / "run").exists()
+
+
+def test_xla_for_several_devices_is_refused(case, tmp_path):
+    fields = case("mlp", "default", tmp_path / "run", strategy="mirrored")
+    with pytest.raises(UserError, match="--strategy=mirrored with 2 replicas"):
+        trainer.train(Config(**fields, jit_compile="true"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_tpu_that_is_not_there_is_explained(case, tmp_path):
+    with pytest.raises(UserError, match="There is no TPU"):
+        trainer.train(Config(**case("mlp", "default", tmp_path / "r", strategy="tpu")))
+
+
+@pytest.mark.parametrize(
+    "precision", [pytest.param("float32", marks=pytest.mark.slow), "mixed_float16"]
+)
+def test_a_loss_that_is_not_finite_stops_two_devices_where_it_stops_one(
+    precision, case, tmp_path
+):
+    def message(strategy):
+        fields = case("mlp", "default", tmp_path / strategy, strategy=strategy)
+        fields["overrides"] |= {"optimizer": "sgd", "learning_rate": 1e30}
+        with pytest.raises(RunError, match="Not finite at step") as caught:
+            trainer.train(Config(**fields, precision=precision))
+        return str(caught.value).replace(str(tmp_path / strategy), "")
+
+    assert message("mirrored") == message("one")
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_one_device_sees_that_is_not_finite_all_of_them_see(which, bad):
+    strategy = distribute.place("mirrored").strategy
+
+    def results(losses, gradients):
+        def step():
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            loss = tf.gather(tf.constant(losses, tf.float32), replica)
+            gradient = tf.gather(tf.constant(gradients, tf.float32), [replica])
+            mean, (first, second) = guard.shared(loss, [gradient, None])
+            assert second is None
+            return tf.stack([mean, first[0]])
+
+        done = strategy.run(tf.function(step))
+        return np.stack(strategy.experimental_local_results(done)).T
+
+    value = [1.0, 1.0]
+    value[which] = bad
+    mean, gradient = results(value, [0.5, 0.75])
+    assert not np.isfinite(mean).any()
+    np.testing.assert_allclose(gradient, [0.5, 0.75])
+    mean, gradient = results([1.0, 2.0], value)
+    np.testing.assert_allclose(mean, 1.5)
+    assert not np.isfinite(gradient).any()
+
+
+@pytest.mark.parametrize(
+    "strategy", [pytest.param("one", marks=pytest.mark.slow), "mirrored"]
+)
+def test_gradients_that_only_the_loss_scale_overflows_are_skipped(
+    strategy, case, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(build, "_INITIAL_SCALE", 2.0**30)
+    fields = case("mlp", "default", tmp_path / "run", strategy=strategy)
+    outcome = trainer.train(Config(**fields, precision="mixed_float16"))
+    made = zoo.load_run(outcome.run_dir).optimizer.iterations
+    assert 20 < int(made) < STEPS  # the first ones halve the scale
+    assert outcome.result["test"]["accuracy"] > 0.3

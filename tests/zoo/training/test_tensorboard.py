@@ -1,0 +1,223 @@
+"""What TensorBoard's own reader finds in R/tensorboard."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.plugin_event_accumulator import (
+    EventAccumulator,
+)
+from tensorboard.plugins.hparams import plugin_data_pb2
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+import zoo.training.tensorboard
+from zoo.errors import UserError
+from zoo.plots import curves, draw
+from zoo.training import config as configs
+from zoo.training import trainer
+from zoo.training.config import Config
+
+OVERRIDES = {"epochs": 4, "batch_size": 16, "steps_per_execution": 10}
+
+
+def read(directory):
+    accumulator = EventAccumulator(str(directory), size_guidance={"tensors": 0})
+    accumulator.Reload()
+    return {
+        tag: [(event.step, event.tensor_proto) for event in accumulator.Tensors(tag)]
+        for tag in accumulator.Tags()["tensors"]
+    }
+
+
+def numbers(events):
+    return [(step, float(tf.make_ndarray(tensor))) for step, tensor in events]
+
+
+def make(path, data_dir, **fields):
+    defaults = {
+        "model": "linear",
+        "dataset": "digits",
+        "overrides": OVERRIDES,
+        "data_dir": str(data_dir),
+        "run_dir": str(path),
+    }
+    return Config(**defaults | fields)
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory, data_dir):
+    """A run with everything that can be asked for, and its pictures."""
+    path = tmp_path_factory.mktemp("tensorboard") / "run"
+    config = make(
+        *(path, data_dir),
+        gradient_norm=True,
+        histograms=True,
+        profile_steps=(95, 115),
+        overrides=OVERRIDES | {"augment": {"shift": 0.05, "rotate": 5.0}},
+    )
+    outcome = trainer.train(config)
+    pictures = draw.draw_run(path, dataset=outcome.dataset)
+    zoo.training.tensorboard.add_pictures(path, pictures)
+    return outcome
+
+
+def test_scalars_are_those_of_metrics_csv(outcome):
+    rows = curves.read_metrics(outcome.run_dir / "metrics.csv")
+    for split, prefix in (("train", ""), ("test", "val_")):
+        found = read(outcome.run_dir / "tensorboard" / split)
+        for name in ("loss", "accuracy"):
+            steps, values = zip(*numbers(found[name]), strict=True)
+            assert steps == (1, 2, 3, 4)
+            np.testing.assert_allclose(values, [row[prefix + name] for row in rows])
+    norms = numbers(read(outcome.run_dir / "tensorboard" / "train")["gradient_norm"])
+    np.testing.assert_allclose(
+        [value for _, value in norms], [row["gradient_norm"] for row in rows]
+    )
+
+
+def test_the_learning_rate_is_that_of_its_steps(outcome):
+    settings = json.loads((outcome.run_dir / "config.json").read_text())
+    recipe = settings["identity"]["settings"]
+    assert recipe["schedule"] == "cosine"
+    found = read(outcome.run_dir / "tensorboard" / "train")["learning_rate"]
+    total = outcome.result["steps"]
+    assert [step for step, _ in found] == [*range(1, total + 1)]
+    warmup = round(recipe["warmup"] * total)
+    for step, rate in numbers(found):
+        done = step - 1  # steps before this one
+        if done < warmup:
+            expected = done / warmup
+        else:
+            expected = (1 + math.cos(math.pi * (done - warmup) / (total - warmup))) / 2
+        assert rate == pytest.approx(recipe["learning_rate"] * expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("warmup", [None, 30])
+def test_many_rates_at_once_are_those_of_keras(warmup):
+    target = 0.3 if warmup else None
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.1, 100, alpha=0.05, warmup_target=target, warmup_steps=warmup or 0
+    )
+    steps = np.arange(0, 150, 7)
+    rates = [float(schedule(int(step))) for step in steps]
+    np.testing.assert_allclose(
+        zoo.training.tensorboard.cosine(schedule, steps), rates, atol=1e-6
+    )
+
+
+def test_a_resumed_run_counts_on(tmp_path, data_dir, outcome):
+    from zoo.errors import Interrupted
+    from zoo.training.callbacks import Bookkeeper
+
+    class Stopping(Bookkeeper):
+        def _is_due(self, **options):
+            if self.step >= 250:
+                self._asked = 15
+            return super()._is_due(**options) or self.step >= 250
+
+    config = make(tmp_path / "run", data_dir, gradient_norm=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "Bookkeeper", Stopping)
+        with pytest.raises(Interrupted):
+            trainer.train(config)
+    trainer.train(config)
+    whole, resumed = (
+        numbers(read(path / "tensorboard" / "train")["learning_rate"])
+        for path in (outcome.run_dir, tmp_path / "run")
+    )
+    assert dict(resumed) == pytest.approx(dict(whole))
+
+
+def test_histograms_pictures_and_hyperparameters(outcome):
+    directory = outcome.run_dir / "tensorboard"
+    trained = read(directory / "train")
+    histograms = [events for tag, events in trained.items() if "dense" in tag]
+    assert len(histograms) == 2
+    for events in histograms:
+        assert [step for step, _ in events] == [1, 2, 3, 4]
+    weights = zoo.load_run(outcome.run_dir).trainable_weights
+    for variable in weights:
+        (_, last), *_ = reversed(trained[variable.path])
+        buckets = tf.make_ndarray(last)  # left edge, right edge, count
+        assert buckets[:, 2].sum() == variable.numpy().size
+        assert buckets[0, 0] == pytest.approx(variable.numpy().min())
+        assert buckets[-1, 1] == pytest.approx(variable.numpy().max())
+    found = read(directory)
+    for name in ("curves", "confusion", "mistakes"):
+        ((_, tensor),) = found[name]
+        width, _, png, *_ = tf.make_ndarray(tensor)
+        assert int(width) == 800
+        assert tf.io.decode_png(png).shape[1] == 800
+    accumulator = EventAccumulator(str(directory))
+    accumulator.Reload()
+    contents = accumulator.summary_metadata["_hparams_/session_start_info"]
+    data = plugin_data_pb2.HParamsPluginData.FromString(contents.plugin_data.content)
+    hparams = data.session_start_info.hparams
+    assert hparams["model"].string_value == "linear"
+    assert hparams["batch_size"].number_value == 16
+    assert hparams["schedule"].string_value == "cosine"
+    assert hparams["augment"].string_value == "shift=0.05,rotate=5.0"
+    assert hparams["dataset"].string_value == "digits"
+
+
+def test_the_steps_asked_for_are_profiled(outcome):
+    found = [*outcome.run_dir.glob("tensorboard/train/plugins/profile/*/*.xplane.pb")]
+    assert len(found) == 1
+    profile = xplane_pb2.XSpace.FromString(found[0].read_bytes())
+    (host,) = (plane for plane in profile.planes if plane.name == "/host:CPU")
+    marks = {
+        stat.int64_value: event.duration_ps
+        for line in host.lines
+        for event in line.events
+        if host.event_metadata[event.metadata_id].name == "train"
+        for stat in event.stats
+        if host.stat_metadata[stat.metadata_id].name == "step_num"
+    }
+    # The calls, of ten steps each, that run 95 to 115; each lasts while it is run.
+    assert [*marks] == [90, 100, 110]
+    assert min(marks.values()) > 5e8
+
+
+def test_nothing_is_written_unless_asked(tmp_path, data_dir):
+    outcome = trainer.train(make(tmp_path / "run", data_dir, tensorboard=False))
+    assert not (outcome.run_dir / "tensorboard").exists()
+
+
+def test_what_cannot_be_written_costs_a_warning_and_no_run(
+    tmp_path, data_dir, monkeypatch, capfd
+):
+    def fail(*_):
+        raise OSError("No space\nleft")
+
+    monkeypatch.setattr(zoo.training.tensorboard.TensorBoard, "_write", fail)
+    outcome = trainer.train(make(tmp_path / "run", data_dir))
+    (line,) = [
+        line for line in capfd.readouterr().err.splitlines() if "TensorBoard:" in line
+    ]
+    assert line.startswith("WARNING: ")
+    assert line.endswith("gets no more for TensorBoard: OSError: No space left.")
+    assert outcome.result["steps"] > 0
+
+
+def test_steps_that_do_not_come_are_not_profiled(tmp_path, data_dir):
+    config = make(tmp_path / "run", data_dir, profile_steps=(357, 360))
+    with pytest.raises(UserError, match=r"a step of the training, 1 to 356\. Rec"):
+        trainer.train(config)
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.parametrize("text", ["10", "20,10", "0,5", "a,b", "1,2,3", ""])
+def test_profile_steps_that_are_none(text):
+    with pytest.raises(UserError, match=r"--profile_steps must be .* Received: "):
+        configs.parse_profile_steps(text)
+
+
+def test_histograms_are_for_tensorboard(tmp_path, data_dir):
+    config = make(tmp_path / "run", data_dir, tensorboard=False, histograms=True)
+    with pytest.raises(UserError, match="are for TensorBoard"):
+        config.check()

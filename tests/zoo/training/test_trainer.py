@@ -1,0 +1,236 @@
+"""Whole runs on small data: what they write, and how they go on."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+import zoo
+from zoo.errors import RunError, UserError
+from zoo.training import summary, trainer
+from zoo.training.config import Config
+from zoo.training.rundir import RunDir
+
+OVERRIDES = {"epochs": 3, "batch_size": 64}
+
+
+@pytest.fixture
+def config(tmp_path, data_dir):
+    def make(model="mlp", **fields):
+        defaults = {
+            "model": model,
+            "dataset": "digits",
+            "overrides": OVERRIDES,
+            "data_dir": str(data_dir),
+            "run_dir": str(tmp_path / "run"),
+        }
+        return Config(**defaults | fields)
+
+    return make
+
+
+@pytest.mark.parametrize("model", zoo.list_models())
+def test_a_run_leaves_what_it_should(model, config, digits, capfd):
+    outcome = trainer.train(config(model))
+    result = json.loads((outcome.run_dir / "result.json").read_text())
+    assert result == outcome.result
+    names = {path.name for path in outcome.run_dir.iterdir()}
+    assert names == {
+        *("config.json", "metrics.csv", "model.keras", "result.json", ".lock"),
+        "tensorboard",
+    }
+    loaded = keras.models.load_model(outcome.run_dir / "model.keras")
+    right = loaded(digits.test.x).numpy().argmax(axis=1) == digits.test.y
+    assert result["test"]["accuracy"] == pytest.approx(right.mean())
+    assert result["num_test_examples"] == 360
+    assert result["num_train_examples"] == 1437
+    assert result["num_params"] == loaded.count_params()
+    assert result["dataset"] == result["dataset_requested"] == "digits"
+    assert set(result["versions"]) == {
+        *("tensorflow", "keras", "tensorflow_datasets", "python")
+    }
+    rows = list(csv.DictReader((outcome.run_dir / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert int(rows[-1]["step"]) == result["steps"]
+    assert all(row["val_loss"] for row in rows)
+    assert float(rows[-1]["loss"]) == result["train"]["loss"]
+    assert float(rows[-1]["val_accuracy"]) == pytest.approx(result["test"]["accuracy"])
+    # Not a terminal: nothing on the screen.
+    assert capfd.readouterr().out == ""
+
+
+def test_linear_regression_is_compared_with_least_squares(config):
+    outcome = trainer.train(config("linear", dataset=None, overrides={}))
+    result = outcome.result
+    data = zoo.load_dataset("linear_regression", data_dir=config().data_dir)
+    weight, bias = np.polyfit(data.train.x[:, 0], data.train.y[:, 0], 1)
+    assert result["least_squares"]["weight"] == pytest.approx(weight, abs=1e-4)
+    assert result["least_squares"]["bias"] == pytest.approx(bias, abs=1e-4)
+    assert result["learned"]["weight"] == pytest.approx(weight, abs=0.01)
+    assert result["learned"]["bias"] == pytest.approx(bias, abs=0.01)
+    text = summary.summary(result, outcome.run_dir)
+    assert f"{result['learned']['weight']:.4f}" in text
+    assert "3.0000  2.0000" in text
+
+
+def test_the_linear_tutorial_ends_near_its_own_end(config):
+    result = trainer.train(
+        config("linear", dataset=None, overrides={}, recipe="tutorial")
+    ).result
+    assert result["steps"] == 200
+    data = zoo.load_dataset("linear_regression", data_dir=config().data_dir).train
+    weight, bias = 5.0, 10.0
+    for _ in range(200):
+        error = data.x.astype(float) * weight + bias - data.y
+        weight, bias = (
+            weight - 0.01 * 2 * (error * data.x).mean(),
+            bias - 0.01 * 2 * error.mean(),
+        )
+    assert result["learned"]["weight"] == pytest.approx(weight, abs=1e-4)
+    assert result["learned"]["bias"] == pytest.approx(bias, abs=1e-4)
+    # The tutorial's own end; its noise and ours leave 0.03 in each.
+    assert weight == pytest.approx(3.02, abs=0.13)
+    assert bias == pytest.approx(2.17, abs=0.13)
+
+
+def test_a_finished_run_is_left_alone_and_another_one_refused(config):
+    first = trainer.train(config())
+    before = (first.run_dir / "model.keras").stat().st_mtime_ns
+    again = trainer.train(config())
+    assert again.done_before
+    assert again.result == first.result
+    assert (first.run_dir / "model.keras").stat().st_mtime_ns == before
+    with pytest.raises(UserError, match=r"seed: 0 -> 1\).*--overwrite"):
+        trainer.train(config(seed=1))
+    replaced = trainer.train(config(seed=1, overwrite=True))
+    assert not replaced.done_before
+    assert replaced.result["seed"] == 1
+
+
+def test_an_interrupted_run_goes_on_to_the_same_end(config, tmp_path, monkeypatch):
+    config = functools.partial(config, backup_steps=1)
+    whole = trainer.train(config(run_dir=str(tmp_path / "whole")))
+    start_at = trainer.pipeline.TrainingBatches.start_at
+    starts = []
+
+    def record(self, step):
+        starts.append(step)
+        start_at(self, step)
+
+    monkeypatch.setattr(trainer.pipeline.TrainingBatches, "start_at", record)
+    epoch_begin = trainer.Bookkeeper.on_epoch_begin
+
+    def interrupt(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        epoch_begin(self, epoch, logs)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trainer.Bookkeeper, "on_epoch_begin", interrupt)
+        trainer.train(config())
+    assert (tmp_path / "run" / "backup").is_dir()
+    assert not (tmp_path / "run" / "result.json").exists()
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert starts == [0, 22]
+    resumed = trainer.train(config())
+    assert starts == [0, 22, 44]
+    assert resumed.result["train_seconds"] > float(rows[-1]["seconds"])
+    assert not (tmp_path / "run" / "backup").exists()
+    for a, b in zip(
+        zoo.load_run(whole.run_dir).get_weights(),
+        zoo.load_run(resumed.run_dir).get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert resumed.result["train"]["loss"] == pytest.approx(
+        whole.result["train"]["loss"], rel=1e-4
+    )
+
+
+def test_evaluation_is_as_rare_as_asked_for_and_ends_with_the_last(config):
+    outcome = trainer.train(config(eval_every=2))
+    rows = list(csv.DictReader((outcome.run_dir / "metrics.csv").open()))
+    assert [bool(row["val_loss"]) for row in rows] == [False, True, True]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Pieces of two photographs as a tree of images, like cifar10's in size."""
+    root = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    for name, image in zip(
+        ("china", "flower"), load_sample_images().images, strict=True
+    ):
+        # Trained on what is left in the picture, tested on what is right.
+        for split, number, columns in (
+            ("train", 300, (0, 360)),
+            ("test", 60, (400, 600)),
+        ):
+            directory = root / split / name
+            directory.mkdir(parents=True)
+            for i in range(number):
+                y, x = rng.integers(0, 380), rng.integers(*columns)
+                piece = Image.fromarray(image[y : y + 32, x : x + 32])
+                piece.save(directory / f"{i}.png")
+    return root
+
+
+@pytest.mark.parametrize("model", ["allconv", "convnet"])
+def test_photographs_are_learned_with_flips_and_colors(model, photographs, config):
+    changes = {"flip": 0.5, "crop": 0.2, "brightness": 0.1, "contrast": 0.2}
+    recipe = zoo.get_recipe(model)
+    outcome = trainer.train(
+        config(
+            model,
+            dataset=str(photographs),
+            overrides={
+                **{"epochs": 10, "batch_size": 40},
+                "augment": {**recipe.augment, **changes, "saturation": 0.3},
+            },
+        )
+    )
+    assert outcome.dataset.spec.input_shape == (32, 32, 3)
+    assert outcome.result["test"]["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"overrides": {"batch_size": 2000}}, "batch of 2000, 1437 examples"),
+        ({"model": "convnet", "dataset": "linear_regression"}, "convnet' takes images"),
+        ({"model": "linear", "recipe": "tutorial"}, "is for regression"),
+        ({"overrides": {"momentum": 0.5}}, "--momentum belongs to"),
+    ],
+)
+def test_what_cannot_be_trained_writes_nothing(config, fields, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        trainer.train(config(**fields))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_file_that_is_damaged_is_explained(config):
+    outcome = trainer.train(config(overrides={**OVERRIDES, "epochs": 1}))
+    path = outcome.run_dir / "model.keras"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"model.keras cannot be loaded"):
+        zoo.load_run(outcome.run_dir)
+
+
+def test_a_busy_default_directory_is_refused_before_data_are_read(
+    config, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trainer.sources, "load", lambda *_, **__: pytest.fail("read"))
+    busy = RunDir("runs/mlp-digits")
+    with (
+        busy.locked(),
+        pytest.raises(RunError, match="process is working in runs/mlp-digits"),
+    ):
+        trainer.train(config(run_dir=None))

@@ -1,0 +1,118 @@
+"""A worker that is killed: the others stop, and all together go on."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import numpy as np
+import pytest
+
+import zoo
+from tests.conftest import ROOT
+from tests.zoo.training import workers
+
+pytestmark = pytest.mark.slow
+
+FLAGS = [
+    *("--model=mlp", "--dataset=digits", "--epochs=5", "--batch_size=64"),
+    *("--backup_steps=5", "--deterministic", "--export=none", "--run_dir=run"),
+]
+
+
+@pytest.fixture
+def started(tmp_path, data_dir, digits):
+    del digits  # is prepared now
+
+    def start(run_dir="run", flags=FLAGS):
+        arguments = [str(ROOT / "train.py"), *flags, f"--data_dir={data_dir}"]
+        return workers.started(2, [*arguments, f"--run_dir={run_dir}"], tmp_path)
+
+    return start
+
+
+def wait_for_backup(run_dir, processes, after=0, timeout=120):
+    """Returns the step of a backup that is newer than ``after``."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        assert all(process.poll() is None for process in processes)
+        found = [int(p.stem.split("-")[1]) for p in run_dir.glob("backup/step-*.json")]
+        if found and max(found) > after:
+            return max(found)
+        time.sleep(0.05)
+    raise AssertionError("no backup was written")
+
+
+def test_workers_that_are_killed_or_stopped_lose_nothing(started, tmp_path):
+    with started("whole") as processes:
+        for code, _, err in workers.ended(processes, 200):
+            assert (code, err) == (0, "")
+    step = 0
+    for victim in (1, 0):  # a worker, then the chief
+        with started() as processes:
+            step = wait_for_backup(tmp_path / "run", processes, after=step + 20)
+            processes[victim].kill()
+            began = time.monotonic()
+            ends = workers.ended(processes, 60)
+            assert time.monotonic() - began < 60
+        assert ends[victim][0] == -signal.SIGKILL
+        code, _, err = ends[1 - victim]
+        assert code == 1
+        assert len(err.splitlines()) == 1, err
+        assert err.startswith(f"Error: Worker {1 - victim} of 2 stops, because another")
+        assert "same command" in err
+    with started() as processes:
+        step = wait_for_backup(tmp_path / "run", processes, after=step)
+        processes[1].send_signal(signal.SIGTERM)
+        for code, _, err in workers.ended(processes, 60):
+            assert code == 143
+            assert "Stopped by SIGTERM after step" in err
+    with started() as processes:
+        (code, out, err), other = workers.ended(processes, 200)
+    assert (code, err) == (0, "")
+    assert "Resuming run after step" in out
+    assert other == (0, "", "")
+    for a, b in zip(
+        zoo.load_run(tmp_path / "whole").get_weights(),
+        zoo.load_run(tmp_path / "run").get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_loss_that_is_not_finite_ends_all_of_them(started, tmp_path):
+    flags = [*FLAGS, "--optimizer=sgd", "--learning_rate=1e30"]
+    with started("run", flags) as processes:
+        for code, out, err in workers.ended(processes, 120):
+            assert (code, out.startswith("Not")) == (1, False)
+            assert err.startswith("Error: Not finite at step 2 of 110: "), err
+            assert len(err.splitlines()) == 1
+
+
+def test_a_worker_that_waits_for_others_can_be_stopped(tmp_path, data_dir):
+    flags = [*FLAGS, f"--data_dir={data_dir}", "--dataset=digits"]
+    with workers.started(2, [str(ROOT / "train.py"), *flags], tmp_path) as processes:
+        processes[1].kill()
+        waiting = processes[0]
+        assert waiting.stdout.readline().startswith("Waiting for 2 workers")
+        time.sleep(1)  # it prints before it waits
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(timeout=20) == -signal.SIGINT  # 130 in a shell
+
+
+def test_workers_that_differ_are_refused(tmp_path, data_dir, digits):
+    del digits
+    flags = [*FLAGS, f"--data_dir={data_dir}"]
+    code = (
+        "import os, runpy, sys, json\n"
+        "seed = json.loads(os.environ['TF_CONFIG'])['task']['index']\n"
+        f"sys.argv = ['train.py', *{flags!r}, f'--seed={{seed}}']\n"
+        f"runpy.run_path({str(ROOT / 'train.py')!r}, run_name='__main__')\n"
+    )
+    with workers.started(2, ["-c", code], tmp_path) as processes:
+        ends = workers.ended(processes, 120)
+    # Whoever learns of it first may end before the other one has.
+    explained = [err for code, _, err in ends if code == 2]
+    assert explained and all("The workers differ in what" in err for err in explained)
+    assert all("stops" in err for code, _, err in ends if code != 2)
+    assert not (tmp_path / "run" / "config.json").exists()

@@ -1,0 +1,134 @@
+"""Starts several workers of one training, and is one of them.
+
+As a program: trains the cases of a JSON file one after the other and leaves the
+weights and the results of each beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns ports of 127.0.0.1 that nobody listens at."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@contextlib.contextmanager
+def started(
+    count: int, arguments: Sequence[str], directory: pathlib.Path
+) -> Iterator[list[subprocess.Popen]]:
+    """Starts ``python *arguments`` ``count`` times; ends what is left at the end."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    processes = []
+    try:
+        for index in range(count):
+            task = {"type": "worker", "index": index}
+            config = {"cluster": {"worker": addresses}, "task": task}
+            env = {**os.environ, "PYTHONPATH": str(ROOT)}
+            env.pop("TF_CPP_MIN_LOG_LEVEL", None)  # which the tests themselves set
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, *arguments],
+                    cwd=directory,
+                    env=env | {"TF_CONFIG": json.dumps(config)},
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def ended(
+    processes: Sequence[subprocess.Popen], timeout: float
+) -> list[tuple[int, str, str]]:
+    """Waits for the ends; returns exit code, output and errors of each."""
+    end = time.monotonic() + timeout
+    results = []
+    for process in processes:
+        out, err = process.communicate(timeout=max(0.1, end - time.monotonic()))
+        results.append((process.returncode, out, err))
+    return results
+
+
+def _worker(path: pathlib.Path) -> None:
+    import numpy as np
+
+    from zoo import startup
+    from zoo.training import cluster
+
+    content = json.loads(path.read_text())
+    startup.start(alone=False)
+    # Many models in one process are as many tracings, which it takes for a mistake.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    from zoo.training import distribute, trainer
+    from zoo.training.config import Config
+
+    index = cluster.find().index
+    fit = trainer._fit
+
+    def recorded(job, model, copy):
+        result = fit(job, model, copy)
+        arrays = {str(i): w for i, w in enumerate(copy.get_weights())}
+        np.savez(path.parent / f"{job.directory.path.name}-{index}.npz", **arrays)
+        return result
+
+    trainer._fit = recorded
+    for fields in content["cases"]:
+        trainer.train(Config(**fields))
+    if content["unrepaired"]:
+        errors = _errors_without_repairs(distribute)
+        (path.parent / f"errors-{index}.json").write_text(json.dumps(errors))
+
+
+def _errors_without_repairs(distribute) -> dict[str, str]:
+    """Returns what fit says without each half of the repair, and without none."""
+    import numpy as np
+    import tensorflow as tf
+
+    import zoo
+
+    placement = distribute.place("multi_worker")
+    data = tf.data.Dataset.from_tensor_slices(
+        (np.zeros((16, 12, 12, 1), "uint8"), np.zeros(16, "int32"))
+    ).batch(8)
+    errors = {}
+    for left_out in ("repair_symbolic_build", "repair_train_function", None):
+        with placement.scope():
+            model = zoo.create_model("linear", input_shape=(12, 12, 1), num_classes=10)
+        for repair in (
+            distribute.repair_symbolic_build,
+            distribute.repair_train_function,
+        ):
+            if repair.__name__ != left_out:
+                repair(model)
+        try:
+            model.fit(placement.distribute(data), verbose=0, shuffle=False)
+            errors[str(left_out)] = ""
+        except Exception as error:
+            errors[str(left_out)] = f"{type(error).__name__}: {error}"
+    return errors
+
+
+if __name__ == "__main__":
+    _worker(pathlib.Path(sys.argv[1]))

@@ -1,0 +1,150 @@
+"""TapeModel: a tf.keras.Model whose train_step is written with GradientTape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from zoo.errors import UserError
+from zoo.models.guard import NonFiniteGuard, shared
+
+
+class TapeModel(keras.Model):
+    """Base of every architecture: raw values in, logits or predictions out.
+
+    The training step is that of stock Keras, written out: sample weights,
+    regularization losses, loss scaling for mixed precision, the loss that is
+    reported under a tf.distribute strategy, and the compiled metrics.
+
+    Args:
+        num_classes: number of classes; None for regression with one output.
+        scale: factor on the raw input. Default: 1/255 for classes, 1 for numbers.
+        offset: added after scaling.
+        report_gradient_norm: report the global norm of the gradients as a metric.
+        **kwargs: of ``keras.Model``, as ``name``.
+    """
+
+    #: Ranks of one example that the architecture can take: 3 for images.
+    example_ranks: tuple[int, ...] = (3,)
+    #: What it is trained on when no dataset is asked for.
+    default_dataset: str = "mnist"
+    #: Looks for losses and gradients that are not finite; None for nobody.
+    guard: NonFiniteGuard | None = None
+
+    def __init__(
+        self,
+        num_classes: int | None,
+        *,
+        scale: float | None = None,
+        offset: float = 0.0,
+        report_gradient_norm: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if scale is None:
+            scale = 1.0 if num_classes is None else 1.0 / 255.0
+        self.num_classes = num_classes
+        self.scale = scale
+        self.offset = offset
+        self.report_gradient_norm = report_gradient_norm
+        self.rescale = keras.layers.Rescaling(scale, offset, name="rescale")
+        if report_gradient_norm:
+            self.gradient_norm = keras.metrics.Mean(name="gradient_norm")
+
+    @classmethod
+    def check_input(
+        cls, name: str, input_shape: tuple[int, ...], num_classes: int | None
+    ) -> None:
+        """Raises UserError unless the architecture takes such examples."""
+        counts = [*input_shape, 2 if num_classes is None else num_classes]
+        if not all(isinstance(n, int) and n >= 1 for n in counts):
+            raise UserError(
+                "Sizes of examples and the number of classes must be whole numbers, 1 "
+                f"or more. Received: input_shape={tuple(input_shape)}, "
+                f"num_classes={num_classes}."
+            )
+        if len(input_shape) not in cls.example_ranks or (
+            num_classes is None and 1 not in cls.example_ranks
+        ):
+            raise UserError(
+                f"Model {name!r} takes images (height, width, channels) with classes. "
+                f"Received: examples of shape {tuple(input_shape)}, "
+                f"{num_classes or 'no'} classes. Choose another --model or --dataset."
+            )
+
+    @property
+    def num_outputs(self) -> int:
+        """Width of the last layer: the classes, or 1 for regression."""
+        return 1 if self.num_classes is None else self.num_classes
+
+    @property
+    def parameter_names(self) -> list[str]:
+        """Names of the trainable weights for other runtimes, as ``hidden1_kernel``."""
+        return [
+            weight.path.removeprefix(f"{self.name}/").replace("/", "_")
+            for weight in self.trainable_weights
+        ]
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the weights for inputs of this shape, batch included."""
+        # Keras's own build() of a subclass makes no weights and only warns.
+        self.compute_output_spec(keras.KerasTensor(input_shape))
+        self.built = True
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Learns from one batch: x, (x, y) or (x, y, sample_weight)."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self._compute_loss(
+                x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True
+            )
+            reported = unscale_for_replicas(loss)
+            loss = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(loss, self.trainable_weights)
+        reported, gradients = shared(reported, gradients)
+        if self.guard is not None:
+            reported = self.guard.report(reported, gradients, self.optimizer)
+        self._loss_tracker.update_state(reported, sample_weight=tf.shape(x)[0])
+        if self.report_gradient_norm:
+            norm = self._gradient_norm(gradients)
+            # Of a step that is skipped to halve the loss scale there is none.
+            counts = tf.math.is_finite(norm) | (self.optimizer.scale_loss(1.0) <= 1.0)
+            self.gradient_norm.update_state(tf.where(counts, norm, 0.0), counts)
+        self.optimizer.apply(gradients, self.trainable_weights)
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Evaluates one batch, as stock Keras does."""
+        logs = super().test_step(data)
+        logs.pop("gradient_norm", None)  # there are no gradients here
+        return logs
+
+    def line(self) -> tuple[float, float]:
+        """Returns weight and bias of a regression: y = weight * x + bias."""
+        at_zero, at_one = self(tf.constant([[0.0], [1.0]])).numpy()[:, 0].tolist()
+        return at_one - at_zero, at_zero
+
+    def _gradient_norm(self, gradients: list[tf.Tensor]) -> tf.Tensor:
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            replica = tf.distribute.get_replica_context()
+            gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        # scale_loss is linear: what it makes of 1 is the factor to take out.
+        return tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            "name": self.name,
+            "num_classes": self.num_classes,
+            "scale": self.scale,
+            "offset": self.offset,
+            "report_gradient_norm": self.report_gradient_norm,
+        }
+
+
+def unscale_for_replicas(loss: tf.Tensor) -> tf.Tensor:
+    """Undoes the division by the replicas, for the loss that is reported."""
+    return loss * tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype)

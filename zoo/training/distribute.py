@@ -1,0 +1,315 @@
+"""On which devices a training runs: tf.distribute, and what Keras 3 lacks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+import weakref
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.errors import RunError, UserError
+from zoo.training import cluster, signals
+
+# What TensorFlow raises in the others when a worker is gone.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """The devices of a training.
+
+    Attributes:
+        name: of the strategy, as ``--strategy`` takes it.
+        strategy: None for one device.
+        workers: number of processes.
+        index: which of them this one is; the chief is 0.
+        add: adds up int64 vectors of all workers.
+    """
+
+    name: str
+    strategy: tf.distribute.Strategy | None = None
+    workers: int = 1
+    index: int = 0
+    add: Callable[[tf.Tensor], tf.Tensor] | None = None
+
+    @property
+    def replicas(self) -> int:
+        """Number of devices that share a batch."""
+        return self.strategy.num_replicas_in_sync if self.strategy else 1
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the run directory."""
+        return self.index == 0
+
+    @property
+    def rows(self) -> tuple[int, int, int]:
+        """First replica of this process, number of its replicas, number of all."""
+        here = self.replicas // self.workers
+        return self.index * here, here, self.replicas
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what config.json and result.json record."""
+        return {"name": self.name, "replicas": self.replicas, "workers": self.workers}
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        """Returns the scope to make variables in."""
+        return self.strategy.scope() if self.strategy else contextlib.nullcontext()
+
+    def distribute(self, dataset: tf.data.Dataset) -> Any:
+        """Returns what fit takes: each element of ``dataset`` is one replica's."""
+        if self.strategy is None:
+            return dataset
+        distributed = self.strategy.distribute_datasets_from_function(lambda _: dataset)
+        # TensorFlow 2.21 counts elements here, and Keras takes that for steps: beyond
+        # the last one it would run those parts of a step that need no data.
+        distributed._cardinality //= self.rows[1]
+        return distributed
+
+    def total(self, values: Sequence[int]) -> list[int]:
+        """Adds up whole numbers over all workers; waits for all of them."""
+        if self.workers == 1:
+            return list(values)
+        return self.add(tf.constant(values, tf.int64)).numpy().tolist()
+
+    def reader(
+        self, variables: Sequence[keras.Variable]
+    ) -> Callable[[], list[np.ndarray]]:
+        """Returns a function that reads them, to be called by all workers at once.
+
+        Metrics are summed over all replicas.
+        """
+        if self.strategy is None:
+            return lambda: [variable.value.numpy() for variable in variables]
+        # Compiled: each sum that is not costs tens of milliseconds.
+        with self.strategy.scope():
+            compiled = tf.function(
+                lambda: [v.value.read_value() for v in variables]
+            ).get_concrete_function()
+
+        def read() -> list[np.ndarray]:
+            with self.strategy.scope():
+                return [value.numpy() for value in compiled()]
+
+        return read
+
+    def wait(self) -> None:
+        """Waits for all workers."""
+        self.total([0])
+
+    def check_same(self, what: str, value: str) -> None:
+        """Raises UserError unless all workers came with the same text."""
+        mine = zlib.crc32(value.encode())
+        if self.total([mine])[0] != mine * self.workers:
+            raise UserError(
+                f"The workers differ in {what}. Received in worker {self.index}: "
+                f"{value[:200]}. Start all workers with the same command, with a run "
+                "directory and data that all of them see."
+            )
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Makes a worker that is gone one line for the others.
+
+        Raises:
+            RunError: another worker stopped.
+        """
+        try:
+            yield
+        except _LOST as error:
+            if self.workers == 1:
+                raise
+            text = ((error.message or str(error)).strip().splitlines() or [""])[-1]
+            raise RunError(
+                f"Worker {self.index} of {self.workers} stops, because another one has "
+                "stopped or cannot be reached; its own message says why "
+                f"({type(error).__name__}: {text[:160]}). Start all "
+                "workers again with the same command to go on from the last backup."
+            ) from error
+
+
+@functools.cache
+def place(name: str) -> Placement:
+    """Chooses the devices. Several workers meet here, before anything else runs.
+
+    A process has one strategy of each kind, since TensorFlow 2.21 begins to number the
+    collectives anew for each, and takes two of one number for the same.
+
+    Args:
+        name: ``auto``, ``one``, ``mirrored``, ``multi_worker`` or ``tpu``.
+
+    Raises:
+        UserError: no such devices here.
+        RunError: the other workers do not come.
+    """
+    if cluster.several(name):
+        return _multi_worker(cluster.find())
+    gpus = tf.config.list_logical_devices("GPU")
+    tpus = tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME")
+    if name == "tpu" or (name == "auto" and tpus):
+        return _tpu(name)
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
+        strategy = tf.distribute.MirroredStrategy(devices)
+        return Placement("mirrored", _even(strategy))
+    return Placement("one")
+
+
+def _tpu(asked: str) -> Placement:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return Placement("tpu", tf.distribute.TPUStrategy(resolver))
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0][:200]
+        raise UserError(
+            f"There is no TPU that TensorFlow can use ({reason}). Received: "
+            f"--strategy={asked}, TPU_NAME={os.environ.get('TPU_NAME', '')}. Choose "
+            "--strategy=one or mirrored, or set TPU_NAME to one that is there."
+        ) from error
+
+
+def _multi_worker(found: cluster.Cluster) -> Placement:
+    count = len(found.workers)
+    if found.index == 0:  # TensorFlow waits for an hour and says nothing
+        print(f"Waiting for {count} workers: {', '.join(found.workers)}.", flush=True)
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(found.workers)}),
+        task_type="worker",
+        task_id=found.index,
+        rpc_layer="grpc",
+    )
+    try:
+        with signals.ending():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except (RuntimeError, tf.errors.OpError) as error:
+        reason = (str(error).strip().splitlines() or [""])[0][:200]
+        raise RunError(
+            f"Worker {found.index} of {count} cannot join the others at "
+            f"{', '.join(found.workers)}: {reason}"
+        ) from error
+    add = _make_add(strategy, count)
+    return Placement("multi_worker", _even(strategy), count, found.index, add)
+
+
+def _even(strategy: tf.distribute.Strategy) -> tf.distribute.Strategy:
+    # All replicas have the same number of steps: nobody has to be asked at each.
+    strategy.extended.experimental_enable_get_next_as_optional = False
+    return strategy
+
+
+def _make_add(
+    strategy: tf.distribute.Strategy, workers: int
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    here = strategy.num_replicas_in_sync // workers
+
+    def add_in_replica(values: tf.Tensor) -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        # Once per worker, whatever the number of its replicas.
+        first = tf.equal(context.replica_id_in_sync_group % here, 0)
+        return context.all_reduce("SUM", tf.where(first, values, 0))
+
+    @tf.function
+    def add(values: tf.Tensor) -> tf.Tensor:
+        results = strategy.run(add_in_replica, args=(values,))
+        return strategy.experimental_local_results(results)[0]
+
+    return add
+
+
+def jit_compile(asked: str, placement: Placement) -> bool:
+    """Returns whether to compile with XLA, as ``--jit_compile`` asks.
+
+    Raises:
+        UserError: several devices share a step, which XLA cannot compile (TensorFlow
+            2.21: "Trying to access resource ... located in device").
+    """
+    shared = placement.strategy is not None and placement.name != "tpu"
+    if asked == "auto":
+        return bool(tf.config.list_physical_devices("GPU")) and not shared
+    if asked == "true" and shared:
+        raise UserError(
+            "XLA compiles steps of one device alone. Received: --jit_compile=true, "
+            f"--strategy={placement.name} with {placement.replicas} replicas. Pass "
+            "--jit_compile=auto or --strategy=one."
+        )
+    return asked == "true"
+
+
+def repair(model: keras.Model) -> None:
+    """Makes ``fit`` of a model made under a strategy work.
+
+    Keras 3.0 to 3.15 fails there in three places (keras issue 20585, and a loop), and
+    tests say when it no longer does.
+    """
+    repair_symbolic_build(model)
+    repair_train_function(model)
+
+
+def repair_symbolic_build(model: keras.Model) -> None:
+    """Makes the first batch that Keras looks at that of one replica.
+
+    Keras reduces a tuple of PerReplica values (line 731 of the file below), which
+    MultiWorkerMirroredStrategy defines for one value only.
+    """
+    strategy = model.distribute_strategy
+    build = model._maybe_symbolic_build
+
+    def first(value: Any) -> Any:
+        return strategy.experimental_local_results(value)[0]
+
+    def maybe_symbolic_build(iterator: Any = None, data_batch: Any = None) -> None:
+        for _, _, batches in iterator or ():
+            data_batch = tf.nest.map_structure(first, next(batches))
+            break
+        build(data_batch=data_batch)
+
+    model._maybe_symbolic_build = maybe_symbolic_build
+
+
+def repair_train_function(model: keras.Model) -> None:
+    """Runs the steps of one call from Python in a plain loop, and reduces metrics.
+
+    Two lines of keras/src/backend/tensorflow/trainer.py (3.15.1) fail. 841 takes the
+    mean of metrics over axis 0, which scalars do not have, under
+    MultiWorkerMirroredStrategy. 182 puts a step into a ``tf.cond`` in a loop, under any
+    strategy: "You must feed a value for placeholder tensor".
+    """
+    strategy = model.distribute_strategy
+    # Steps that are left of an iterator, of which each epoch has one.
+    left = weakref.WeakKeyDictionary()
+
+    @tf.function(reduce_retracing=True)
+    def step(data: Any) -> dict[str, Any]:
+        return strategy.run(model.train_step, args=(data,))
+
+    @tf.function(reduce_retracing=True)
+    def steps(iterator: Any, count: tf.Tensor) -> dict[str, tf.Tensor]:
+        for _ in tf.range(count - 1):
+            step(next(iterator))
+        logs = step(next(iterator))
+        return {name: strategy.reduce("MEAN", logs[name], None) for name in logs}
+
+    def train(iterator: Any) -> dict[str, tf.Tensor]:
+        rest = left.get(iterator, iterator._cardinality)
+        count = min(model.steps_per_execution, rest)
+        left[iterator] = rest - count
+        return steps(iterator, tf.constant(count))
+
+    model.train_function = train
