@@ -17,8 +17,6 @@ import statistics
 import zipfile
 from collections.abc import Sequence
 
-from absl import flags
-
 import zoo
 from benchmarks import document
 from benchmarks.comparison import run_python
@@ -32,9 +30,9 @@ SEEDS = (0, 1, 2)
 RECIPES = ("default", "best", "fast")
 DATASETS = ("mnist", "digits")
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("only", None, "Model to train; default: all.")
-flags.DEFINE_bool("collect", False, "Train nothing: read what there is.")
+FLAGS = console.Flags()
+FLAGS.string("only", None, "Model to train; default: all.")
+FLAGS.boolean("collect", False, "Train nothing: read what there is.")
 
 
 def combinations(only: str | None) -> list[tuple[str, str, str]]:
@@ -161,7 +159,7 @@ def files_table(rows: Sequence[results.Result]) -> str:
 
 def main(argv: list[str]) -> None:
     """Trains, collects and writes."""
-    if rest := console.parse_flags(argv, __doc__):
+    if rest := console.parse_flags(argv, __doc__, FLAGS):
         raise UserError(f"Only flags are taken. Received: {' '.join(rest)}.")
     startup.start()
     if FLAGS.only:

@@ -240,7 +240,7 @@ def plot(results: dict[str, Any], path: pathlib.Path) -> None:
 
 def main(argv: list[str]) -> None:
     """Measures the runs that are named and rewrites results, plot and BUILD.md."""
-    runs = console.parse_flags(argv, __doc__)
+    runs = console.parse_flags(argv, __doc__, console.Flags())
     if not runs:
         raise UserError("Name finished runs on MNIST, as runs/mlp-mnist.")
     for run in runs:

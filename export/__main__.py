@@ -9,8 +9,6 @@ python -m export --run_dir=runs/convnet-mnist --formats=tflite_trainable \\
 
 from __future__ import annotations
 
-from absl import flags
-
 from export.formats import (
     DEFAULT_FORMATS,
     DEVICE_OPTIMIZERS,
@@ -23,26 +21,33 @@ from zoo import console, startup
 from zoo.errors import UserError
 from zoo.training.rundir import finished_run
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("run_dir", None, "The finished run to export.")
-flags.DEFINE_string(
-    "formats", ",".join(DEFAULT_FORMATS), f"Comma-separated: {', '.join(FORMATS)}."
+FLAGS = console.Flags()
+FLAGS.string("run_dir", None, "The finished run to export.")
+FLAGS.string(
+    "formats",
+    ",".join(DEFAULT_FORMATS),
+    f"Comma-separated: {', '.join(FORMATS)}.",
+    flag_values=FLAGS,
 )
 
-flags.DEFINE_integer(
-    "train_batch", None, "Examples of a step of tflite_trainable. Unset: 16."
+FLAGS.integer(
+    "train_batch",
+    None,
+    "Examples of a step of tflite_trainable. Unset: 16.",
+    flag_values=FLAGS,
 )
-flags.DEFINE_string(
+FLAGS.string(
     "device_optimizer",
     None,
     f"Of tflite_trainable: {' or '.join(DEVICE_OPTIMIZERS)}. Unset: "
     f"{DEVICE_OPTIMIZERS[0]}.",
+    flag_values=FLAGS,
 )
 
 
 def main(argv: list[str]) -> None:
     """Parses the flags and calls the export."""
-    if extra := console.parse_flags(argv, __doc__):
+    if extra := console.parse_flags(argv, __doc__, FLAGS):
         raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
     if FLAGS.run_dir is None:
         raise UserError("--run_dir is missing: the finished run to export.")

@@ -13,12 +13,12 @@ import os
 import pathlib
 import sys
 
-from absl import flags
-
 from zoo import console
 from zoo.errors import UserError
 
-FLAGS = flags.FLAGS
+FLAGS = console.Flags()
+FLAGS.string("run_dir", None, "The run whose export/web is served.")
+FLAGS.integer("port", 8000, "Where to listen; 0 for any that is free.")
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -71,7 +71,7 @@ def server(directory: pathlib.Path, port: int = 0) -> http.server.ThreadingHTTPS
 
 def main(argv: list[str]) -> None:
     """Serves until Ctrl-C."""
-    if extra := console.parse_flags(argv, __doc__):
+    if extra := console.parse_flags(argv, __doc__, FLAGS):
         raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
     if FLAGS.run_dir is None:
         raise UserError("--run_dir is missing: the run whose page is served.")
@@ -88,7 +88,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    # Here, since train.py, which may be imported beside, has a --run_dir too.
-    flags.DEFINE_string("run_dir", None, "The run whose export/web is served.")
-    flags.DEFINE_integer("port", 8000, "Where to listen; 0 for any that is free.")
     console.main(main)

@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 import yaml
 
+import train
 import zoo
 from benchmarks import __main__ as bench
 from benchmarks import accuracy, document, personalize
+from export import __main__ as export_command
+from export import serve
 from export.formats import FORMATS
 from tests.conftest import ROOT
-from zoo import results
+from zoo import cli, results
 from zoo.errors import UserError
 
 README = (ROOT / "README.md").read_text()
@@ -46,15 +49,10 @@ def test_paths_and_modules_that_are_named_exist():
 
 
 def test_every_flag_that_is_named_exists():
-    source = (ROOT / "train.py").read_text()
-    flags = set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", source))
-    booleans = re.findall(r"DEFINE_boolean\(\s*\"(\w+)\"", source)
-    flags |= {f"no{name}" for name in booleans}
-    for module in ("zoo", "export"):
-        source = (ROOT / module / "__main__.py").read_text()
-        flags |= set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", source))
-    served = (ROOT / "export" / "serve.py").read_text()
-    flags |= set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", served))
+    flags = set()
+    for command in (train, cli, export_command, serve):
+        for name in command.FLAGS:
+            flags |= {name, f"no{name}"} if command.FLAGS[name].boolean else {name}
     others = (
         r"tensorflow_model_server.*\n.*|#SBATCH.*|srun --\S+|`--gpus-per-task.*?`"
         r"|python -m benchmarks[^`\n]*"
@@ -97,7 +95,7 @@ def started_as(command, environ, tmp_path):
         "import json, sys, train\n"
         "from zoo import console\n"
         "from zoo.training import cluster\n"
-        "console.parse_flags(sys.argv, '')\n"
+        "console.parse_flags(sys.argv, '', train.FLAGS)\n"
         "config = train.config_from_flags()\n"
         "config.check()\n"
         "assert cluster.several(config.strategy)\n"

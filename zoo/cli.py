@@ -15,28 +15,31 @@ from __future__ import annotations
 
 import pathlib
 
-from absl import flags
-
 from zoo import console, registry, startup
 from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe, parse_augment
 from zoo.training.rundir import finished_run
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("artifact", None, "A SavedModel's directory or a .tflite file.")
-flags.DEFINE_string("run_dir", None, "The finished run to use.")
-flags.DEFINE_string("model", None, "augment: whose recipe.")
-flags.DEFINE_string("recipe", "default", "augment: one of the architecture's recipes.")
-flags.DEFINE_string("augment", None, "augment: instead of the recipe's, as flip=0.5.")
-flags.DEFINE_string("dataset", "digits", "augment: whose images, as for train.py.")
-flags.DEFINE_string("data_dir", None, "augment: where TFDS keeps prepared datasets.")
-flags.DEFINE_string("output", None, "augment: the PNG file to write.")
-flags.DEFINE_integer("seed", 0, "augment: of the run, 0 or more.", lower_bound=0)
+FLAGS = console.Flags()
+FLAGS.string("artifact", None, "A SavedModel's directory or a .tflite file.")
+FLAGS.string("run_dir", None, "The finished run to use.")
+FLAGS.string("model", None, "augment: whose recipe.")
+FLAGS.string(
+    "recipe",
+    "default",
+    "augment: one of the architecture's recipes.",
+    flag_values=FLAGS,
+)
+FLAGS.string("augment", None, "augment: instead of the recipe's, as flip=0.5.")
+FLAGS.string("dataset", "digits", "augment: whose images, as for train.py.")
+FLAGS.string("data_dir", None, "augment: where TFDS keeps prepared datasets.")
+FLAGS.string("output", None, "augment: the PNG file to write.")
+FLAGS.integer("seed", 0, "augment: of the run, 0 or more.", lower_bound=0)
 
 
 def main(argv: list[str]) -> None:
     """Parses the command and calls it."""
-    command, *arguments = console.parse_flags(argv, __doc__) or ["list"]
+    command, *arguments = console.parse_flags(argv, __doc__, FLAGS) or ["list"]
     if command not in COMMANDS:
         raise unknown("command", command, COMMANDS)
     COMMANDS[command](arguments)

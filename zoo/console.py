@@ -33,10 +33,46 @@ def main(command: Callable[[list[str]], int | None]) -> None:
         sys.exit(141)
 
 
-def parse_flags(argv: Sequence[str], doc: str) -> list[str]:
+class Flags(flags.FlagValues):
+    """The absl flags of one command, apart from those of any command beside it.
+
+    FLAGS = Flags()
+    FLAGS.string("model", None, "Architecture to train.")
+    FLAGS.model
+    """
+
+    def string(self, name: str, default: str | None, help: str) -> None:
+        """Defines a flag that takes text."""
+        flags.DEFINE_string(name, default, help, flag_values=self)
+
+    def integer(self, name: str, default: int | None, help: str, **bounds: int) -> None:
+        """Defines a flag that takes a whole number, as ``lower_bound=0`` allows."""
+        flags.DEFINE_integer(name, default, help, flag_values=self, **bounds)
+
+    def float(self, name: str, default: float | None, help: str) -> None:
+        """Defines a flag that takes a number."""
+        flags.DEFINE_float(name, default, help, flag_values=self)
+
+    def boolean(self, name: str, default: bool | None, help: str) -> None:
+        """Defines a flag that is given as --name or --noname."""
+        flags.DEFINE_boolean(name, default, help, flag_values=self)
+
+    def enum(
+        self, name: str, default: str | None, values: Sequence[str], help: str
+    ) -> None:
+        """Defines a flag that takes one of some words."""
+        flags.DEFINE_enum(name, default, values, help, flag_values=self)
+
+
+def parse_flags(argv: Sequence[str], doc: str, values: Flags) -> list[str]:
     """Parses absl flags; --help prints ``doc`` and the flags, and exits with 0.
 
     absl's app.run would exit with 1 for --help and print a page for a mistyped flag.
+
+    Args:
+        argv: of the process, the program's name first.
+        doc: what --help says before it lists the flags.
+        values: the command's own flags, not those of another that is imported beside.
 
     Returns:
         The arguments that are not flags, without the program's name.
@@ -45,17 +81,21 @@ def parse_flags(argv: Sequence[str], doc: str) -> list[str]:
         UserError: an unknown flag or a value that it does not take.
     """
     if any(argument in ("--help", "-help", "-h", "--h") for argument in argv[1:]):
-        print(doc.strip(), "\n\nFlags:\n")
-        print(_flags_help())
+        print(f"{doc.strip()}\n\nFlags:\n")
+        print("\n".join(_flag_help(values[name]) for name in values))
         sys.exit(0)
     try:
-        return flags.FLAGS(list(argv))[1:]
+        return values(list(argv))[1:]
     except (flags.Error, ValueError) as error:  # ValueError: --noflag=value
         raise UserError(f"{error} (--help lists the flags)") from None
 
 
-def _flags_help() -> str:
-    return flags.FLAGS.module_help(sys.modules["__main__"].__name__) or ""
+def _flag_help(flag: flags.Flag) -> str:
+    name = f"[no]{flag.name}" if flag.boolean else flag.name
+    default = "" if flag.default is None else f" (default: {flag.default_as_str})"
+    return flags.text_wrap(
+        f"--{name}: {flag.help}{default}", 80, indent="    ", firstline_indent="  "
+    )
 
 
 def warn(message: str) -> None:

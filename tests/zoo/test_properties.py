@@ -233,7 +233,7 @@ def test_flags(arguments):
 
     train.FLAGS.unparse_flags()
     with one_line_or_right():
-        console.parse_flags(["train.py", *arguments], "")
+        console.parse_flags(["train.py", *arguments], "", train.FLAGS)
         if train.FLAGS.is_parsed():
             config = train.config_from_flags()
             config.check()
