@@ -19,12 +19,7 @@ from zoo.recipe import parse_augment
 from zoo.training import cluster, config, summary
 
 FLAGS = console.Flags()
-FLAGS.string(
-    "model",
-    None,
-    "Architecture to train; `python -m zoo` lists them.",
-    flag_values=FLAGS,
-)
+FLAGS.string("model", None, "Architecture to train; `python -m zoo` lists them.")
 FLAGS.string("recipe", "default", "One of the architecture's recipes.")
 FLAGS.string(
     "dataset",
@@ -32,15 +27,9 @@ FLAGS.string(
     "A TFDS image-classification name (mnist, emnist/letters, cifar10, ...), digits, "
     "linear_regression, or a directory with four IDX files or a tree of images. "
     "Unset: linear_regression for linear, mnist for the others.",
-    flag_values=FLAGS,
 )
 FLAGS.string("data_dir", None, "Where TFDS keeps prepared datasets.")
-FLAGS.string(
-    "image_size",
-    None,
-    "Resize images to SIZE or HEIGHTxWIDTH pixels.",
-    flag_values=FLAGS,
-)
+FLAGS.string("image_size", None, "Resize images to SIZE or HEIGHTxWIDTH pixels.")
 FLAGS.string("run_dir", None, "Run directory. Unset: runs/MODEL-DATASET.")
 FLAGS.boolean("overwrite", False, "Replace the run that is in --run_dir.")
 FLAGS.integer("seed", 0, "Seed of everything random: 0 to 2**31 - 1.")
@@ -54,10 +43,7 @@ FLAGS.float("weight_decay", None, "Decoupled weight decay, as in Keras.")
 FLAGS.string("schedule", None, "Learning rate over time: constant or cosine.")
 FLAGS.string("augment", None, "Image changes, as shift=0.1,flip=0.5; or none.")
 FLAGS.string(
-    "steps_per_execution",
-    "auto",
-    "Steps of a call from Python. auto: the recipe's.",
-    flag_values=FLAGS,
+    "steps_per_execution", "auto", "Steps of a call from Python. auto: the recipe's."
 )
 FLAGS.enum(
     "strategy",
@@ -65,38 +51,31 @@ FLAGS.enum(
     cluster.STRATEGIES,
     "Devices: one; mirrored: all of this machine; multi_worker: those of TF_CONFIG or "
     "Slurm; tpu. auto: what there is. --batch_size is that of all of them together.",
-    flag_values=FLAGS,
 )
 FLAGS.string(
     "memory_limit",
     "auto",
     "Bytes for the examples, as 8G; what needs more is read from disk while training. "
     "auto: half of what is available.",
-    flag_values=FLAGS,
 )
 FLAGS.enum(
     "precision",
     "float32",
     config.PRECISIONS,
     "What is computed with. Weights and exports are float32 with all of them.",
-    flag_values=FLAGS,
 )
 FLAGS.enum(
     "jit_compile",
     "auto",
     config.JIT_CHOICES,
     "Compile with XLA. auto: on an accelerator; on a CPU it is slower here.",
-    flag_values=FLAGS,
 )
 FLAGS.boolean("gradient_norm", False, "Report the gradients' global norm.")
 FLAGS.boolean("plots", True, "Draw pictures of the finished run.")
 FLAGS.boolean("tensorboard", True, "Write scalars for `make tensorboard`.")
 FLAGS.boolean("histograms", False, "Write histograms of the weights too.")
 FLAGS.string(
-    "profile_steps",
-    None,
-    "First and last step to profile for TensorBoard, as 10,20.",
-    flag_values=FLAGS,
+    "profile_steps", None, "First and last step to profile for TensorBoard, as 10,20."
 )
 FLAGS.integer("eval_every", 1, "Epochs between evaluations on the test split.")
 FLAGS.integer(
@@ -104,7 +83,6 @@ FLAGS.integer(
     None,
     "Steps between backups. Unset: about every 30 s and at the ends of epochs, as "
     "far as that costs less than 1/60 of the time.",
-    flag_values=FLAGS,
 )
 FLAGS.boolean(
     "deterministic",
@@ -112,21 +90,18 @@ FLAGS.boolean(
     "The same bits from every run on the same machine, also from one that was "
     "killed and resumed. Without it: the same batches, weights within rounding. Costs "
     "about a tenth of the speed with a small model, less with a large one.",
-    flag_values=FLAGS,
 )
 FLAGS.enum(
     "progress",
     "auto",
     config.PROGRESS_CHOICES,
     "What is shown while training. auto: bars on a terminal, nothing elsewhere.",
-    flag_values=FLAGS,
 )
 
 FLAGS.string(
     "export",
     ",".join(export.DEFAULT_FORMATS),
     f"What to export to, comma-separated: {', '.join(export.FORMATS)}; or none.",
-    flag_values=FLAGS,
 )
 
 # The flags that replace a field of the recipe.

@@ -24,24 +24,15 @@ from zoo.training.rundir import finished_run
 FLAGS = console.Flags()
 FLAGS.string("run_dir", None, "The finished run to export.")
 FLAGS.string(
-    "formats",
-    ",".join(DEFAULT_FORMATS),
-    f"Comma-separated: {', '.join(FORMATS)}.",
-    flag_values=FLAGS,
+    "formats", ",".join(DEFAULT_FORMATS), f"Comma-separated: {', '.join(FORMATS)}."
 )
 
-FLAGS.integer(
-    "train_batch",
-    None,
-    "Examples of a step of tflite_trainable. Unset: 16.",
-    flag_values=FLAGS,
-)
+FLAGS.integer("train_batch", None, "Examples of a step of tflite_trainable. Unset: 16.")
 FLAGS.string(
     "device_optimizer",
     None,
     f"Of tflite_trainable: {' or '.join(DEVICE_OPTIMIZERS)}. Unset: "
     f"{DEVICE_OPTIMIZERS[0]}.",
-    flag_values=FLAGS,
 )
 
 

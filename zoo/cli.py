@@ -24,12 +24,7 @@ FLAGS = console.Flags()
 FLAGS.string("artifact", None, "A SavedModel's directory or a .tflite file.")
 FLAGS.string("run_dir", None, "The finished run to use.")
 FLAGS.string("model", None, "augment: whose recipe.")
-FLAGS.string(
-    "recipe",
-    "default",
-    "augment: one of the architecture's recipes.",
-    flag_values=FLAGS,
-)
+FLAGS.string("recipe", "default", "augment: one of the architecture's recipes.")
 FLAGS.string("augment", None, "augment: instead of the recipe's, as flip=0.5.")
 FLAGS.string("dataset", "digits", "augment: whose images, as for train.py.")
 FLAGS.string("data_dir", None, "augment: where TFDS keeps prepared datasets.")
