@@ -41,6 +41,16 @@ def check_backend() -> None:
         )
 
 
+def cpus() -> int:
+    """Returns the number of CPUs that TensorFlow computes on."""
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    if threads.isdigit() and int(threads):
+        return int(threads)
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def start(*, alone: bool = True) -> None:
     """Imports TensorFlow and Keras; its warnings reach the screen, its chatter not.
 

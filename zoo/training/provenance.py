@@ -1,8 +1,7 @@
-"""Where a run comes from: the command, the versions, the commit, the CPUs."""
+"""Where a run comes from: the command, the versions, the commit."""
 
 from __future__ import annotations
 
-import os
 import pathlib
 import platform
 import shlex
@@ -18,16 +17,6 @@ def command() -> str:
     """Returns the command that this process runs, without the path of the program."""
     program, *arguments = sys.argv
     return shlex.join(["python", pathlib.Path(program).name, *arguments])
-
-
-def cpus() -> int:
-    """Returns the number of CPUs that TensorFlow computes on."""
-    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    if threads.isdigit() and int(threads):
-        return int(threads)
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import console, files, registry
+from zoo import console, files, registry, startup
 from zoo.data import cache, load, memory, pipeline
 from zoo.data.builders import linear_regression
 from zoo.data.dataset import Dataset
@@ -238,7 +238,7 @@ def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
         "test": tested,
         "train_seconds": round(keeper.seconds, 3),
         "examples_per_second": round(plan.examples_until(plan.steps) / keeper.seconds),
-        "cpus": provenance.cpus(),
+        "cpus": startup.cpus(),
         "versions": provenance.versions(),
     }
     if job.dataset.spec.task == "regression":
