@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
+import subprocess
 import sys
-import tempfile
+import threading
 from collections.abc import Iterator
 
+from zoo import noise
 from zoo.errors import UserError
 
-# What TensorFlow tells its own developers at every start. It is written to the
-# file descriptor before any log level is obeyed, so it is filtered there.
-_NOISE = re.compile(
-    rb"^(WARNING: All log messages before absl::InitializeLog|I\d{4} "
-    rb"|INFO: Created TensorFlow Lite XNNPACK delegate"
-    # Said on every machine that has no NVIDIA driver.
-    rb"|E\d{4} .*failed call to cuInit: .*\(303\)"
-    rb"|\s+\[\[\{\{node .*\}\}\]\]"
-    # An error that is raised, and told here a second time.
-    rb"|W\d{4} .*(Local rendezvous is aborting|OP_REQUIRES failed)"
-    # What the TFLite converter says of its own options, at every conversion.
-    rb"|W\d{4} .*(tf_tfl_flatbuffer_helpers|flatbuffer_export)\.cc"
-    rb"|fully_quantize: "
-    # Of the export's own gradients: they are in the graph, nobody asks for more.
-    rb"|WARNING:absl:Importing a function .* with ops with unsaved custom gradients"
-    rb"|\d{4}-\d\d-\d\d .*: I )"
-)
+# A child of this process that still holds the filtered stderr is not waited for longer.
+_SECONDS = 2
+
+_filtering = threading.Lock()
 
 
 def check_backend() -> None:
@@ -74,22 +62,44 @@ def start(*, alone: bool = True) -> None:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Holds back what is written to file descriptor 2; passes on all but noise."""
-    try:
-        sys.stderr.flush()
-        kept = os.dup(2)
-    except (AttributeError, OSError, ValueError):  # there is no stderr
+    """Filters noise out of what is written to file descriptor 2.
+
+    Everything else passes through at once, by a process of its own: nothing is lost
+    when this one is aborted in the block. A block inside another changes nothing.
+    """
+    if not _filtering.acquire(blocking=False):
         yield
         return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    try:
+        with contextlib.ExitStack() as stack:
+            # There is no stderr, or no process can be started: nothing is filtered.
+            with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):
+                stack.enter_context(_filtered_stderr())
+            yield
+    finally:
+        _filtering.release()
+
+
+@contextlib.contextmanager
+def _filtered_stderr() -> Iterator[None]:
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-IS", noise.__file__],
+            stdin=subprocess.PIPE,
+            stdout=2,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is not for the filter
+        )
+        with process.stdin as pipe:
+            os.dup2(pipe.fileno(), 2)
         try:
             yield
         finally:
             sys.stderr.flush()
             os.dup2(kept, 2)
-            os.close(kept)
-            held.seek(0)
-            for line in held:
-                if not _NOISE.match(line):
-                    os.write(2, line)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_SECONDS)
+    finally:
+        os.close(kept)
