@@ -1,14 +1,9 @@
-"""Lists the zoo, describes its models, and asks trained ones.
+"""Lists the zoo, describes its models, and uses trained ones.
 
-    python -m zoo                                       the models as a table
-    python -m zoo describe convnet                      layers, shapes, recipes
-    python -m zoo predict --run_dir=R a.png b.png       class and probability
-    python -m zoo evaluate --run_dir=R                  accuracy on the test split
-    python -m zoo augment --model=mlp --output=a.png    what augmentation does, drawn
+    python -m zoo COMMAND [ARGUMENTS] [FLAGS]
+    python -m zoo COMMAND --help
 
-predict and evaluate also take --artifact=R/export/tflite/model_int8.tflite, or any
-other exported file. augment also takes --recipe, --augment, --dataset,
---data_dir and --seed.
+Without a command the models are listed.
 """
 
 from __future__ import annotations
@@ -20,126 +15,163 @@ from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe, parse_augment
 from zoo.training.rundir import finished_run
 
-FLAGS = console.Flags()
-FLAGS.string("artifact", None, "A SavedModel's directory or a .tflite file.")
-FLAGS.string("run_dir", None, "The finished run to use.")
-FLAGS.string("model", None, "augment: whose recipe.")
-FLAGS.string("recipe", "default", "augment: one of the architecture's recipes.")
-FLAGS.string("augment", None, "augment: instead of the recipe's, as flip=0.5.")
-FLAGS.string("dataset", "digits", "augment: whose images, as for train.py.")
-FLAGS.string("data_dir", None, "augment: where TFDS keeps prepared datasets.")
-FLAGS.string("output", None, "augment: the PNG file to write.")
-FLAGS.integer("seed", 0, "augment: of the run, 0 or more.", lower_bound=0)
+NONE = console.Flags()
+
+AUGMENT = console.Flags()
+AUGMENT.string("model", None, "Whose recipe to draw; `python -m zoo` lists the models.")
+AUGMENT.string("recipe", "default", "One of the architecture's recipes.")
+AUGMENT.string("augment", None, "Draw these instead of the recipe's, such as flip=0.5.")
+AUGMENT.string("dataset", "digits", "Whose images to draw, as for train.py.")
+AUGMENT.string("data_dir", None, "Where TFDS keeps prepared datasets.")
+AUGMENT.string("output", None, "The PNG file to write.")
+AUGMENT.integer("seed", 0, "Seed of the run, 0 or more.", lower_bound=0)
+
+EVALUATE, PREDICT = console.Flags(), console.Flags()
+for _flags in (EVALUATE, PREDICT):
+    _flags.string("run_dir", None, "The finished run to use.")
+    _flags.string(
+        "artifact",
+        None,
+        "The exported file to use instead: a SavedModel's directory or a .tflite file, "
+        "such as R/export/tflite/model_int8.tflite.",
+    )
 
 
 def main(argv: list[str]) -> None:
-    """Parses the command and calls it."""
-    command, *arguments = console.parse_flags(argv, __doc__, FLAGS) or ["list"]
-    if command not in COMMANDS:
-        raise unknown("command", command, COMMANDS)
-    COMMANDS[command](arguments)
+    """Runs the command that the first argument names."""
+    name, *arguments = argv[1:] or ["list"]
+    if name in console.HELP:
+        lines = [
+            (n, command.__doc__.splitlines()[0]) for n, command in COMMANDS.items()
+        ]
+        print(f"{__doc__.strip()}\n\nCommands:\n")
+        print("\n".join(f"  {line}" for line in console.align(lines)))
+    elif name in COMMANDS:
+        COMMANDS[name]([name, *arguments])
+    else:
+        raise unknown("command", name, COMMANDS)
 
 
-def list_command(arguments: list[str]) -> None:
-    """Prints the architectures as a table."""
-    if arguments:
-        raise UserError(f"list takes no arguments. Received: {' '.join(arguments)}.")
+def list_command(argv: list[str]) -> None:
+    """Prints the architectures as a table.
+
+    python -m zoo list
+    """
+    if extra := console.parse_flags(argv, list_command.__doc__, NONE):
+        raise UserError(f"list takes no arguments. Received: {' '.join(extra)}.")
     startup.start()
     from zoo import catalog
 
     print(catalog.table())
 
 
-def describe_command(arguments: list[str]) -> None:
-    """Prints the layers, shapes and recipes of one architecture."""
-    if len(arguments) != 1:
+def describe(argv: list[str]) -> None:
+    """Prints the layers, shapes and recipes of one architecture.
+
+    python -m zoo describe convnet
+    """
+    names = console.parse_flags(argv, describe.__doc__, NONE)
+    if len(names) != 1:
         raise UserError(
-            f"describe takes one model. Received: {' '.join(arguments) or 'none'}. "
+            f"describe takes one model. Received: {' '.join(names) or 'none'}. "
             f"Known: {', '.join(registry.list_models())}."
         )
-    registry.check_model(arguments[0])
+    registry.check_model(names[0])
     startup.start()
     from zoo import catalog
 
-    print(catalog.description(arguments[0]))
+    print(catalog.description(names[0]))
 
 
-def predict_command(arguments: list[str]) -> None:
-    """Prints the class and probability of image files."""
-    if not (FLAGS.run_dir or FLAGS.artifact) or not arguments:
+def predict(argv: list[str]) -> None:
+    """Prints the class and its probability for image files.
+
+    python -m zoo predict --run_dir=R a.png b.png
+    """
+    paths = console.parse_flags(argv, predict.__doc__, PREDICT)
+    if not (PREDICT.run_dir or PREDICT.artifact) or not paths:
         raise UserError(
             "predict takes a run or an artifact, and image files: "
             "python -m zoo predict --run_dir=R a.png b.png"
         )
-    _check_run()
+    _check_run(PREDICT.run_dir)
     startup.start()
     from zoo import evaluation
 
     for path, name, probability in evaluation.predict_images(
-        FLAGS.run_dir, FLAGS.artifact, arguments
+        PREDICT.run_dir, PREDICT.artifact, paths
     ):
         print(f"{path}  {name}  {probability:.4f}")
 
 
-def evaluate_command(arguments: list[str]) -> None:
-    """Prints the accuracy of a run or of an artifact on the whole test split."""
-    if not (FLAGS.run_dir or FLAGS.artifact) or arguments:
+def evaluate(argv: list[str]) -> None:
+    """Prints the accuracy of a run or of an artifact on the whole test split.
+
+    python -m zoo evaluate --run_dir=R
+    """
+    extra = console.parse_flags(argv, evaluate.__doc__, EVALUATE)
+    if not (EVALUATE.run_dir or EVALUATE.artifact) or extra:
         raise UserError(
             "evaluate takes a run or an artifact: python -m zoo evaluate --run_dir=R. "
-            f"Received: {' '.join(arguments) or 'neither'}."
+            f"Received: {' '.join(extra) or 'neither'}."
         )
-    _check_run()
+    _check_run(EVALUATE.run_dir)
     startup.start()
     from zoo import evaluation
 
-    result = evaluation.evaluate(FLAGS.run_dir, FLAGS.artifact)
+    result = evaluation.evaluate(EVALUATE.run_dir, EVALUATE.artifact)
     for name, value in result.items():
         print(f"{name}  {value if name == 'examples' else round(value, 6)}")
 
 
-def augment_command(arguments: list[str]) -> None:
-    """Draws what the augmentation of a recipe does to a dataset."""
-    if not FLAGS.model or not FLAGS.output or arguments:
+def augment(argv: list[str]) -> None:
+    """Draws what the augmentation of a recipe does to a dataset.
+
+    python -m zoo augment --model=mlp --output=a.png
+    """
+    extra = console.parse_flags(argv, augment.__doc__, AUGMENT)
+    if not AUGMENT.model or not AUGMENT.output or extra:
         raise UserError(
             "augment takes --model and --output: "
             "python -m zoo augment --model=convnet --output=augmentations.png. "
-            f"Received: {' '.join(arguments) or 'not both'}."
+            f"Received: {' '.join(extra) or 'not both'}."
         )
-    registry.check_model(FLAGS.model)
-    registry.check_recipe(FLAGS.model, FLAGS.recipe)
-    strengths = parse_augment(FLAGS.augment)
-    Recipe(augment=strengths or {})
-    path = pathlib.Path(FLAGS.output)
+    registry.check_model(AUGMENT.model)
+    registry.check_recipe(AUGMENT.model, AUGMENT.recipe)
+    strengths = parse_augment(AUGMENT.augment)
+    Recipe(augment=strengths or {})  # checks them
+    path = pathlib.Path(AUGMENT.output)
     if path.suffix != ".png" or not path.parent.is_dir():
         raise UserError(
             "--output must end in .png, in a directory that exists. "
-            f"Received: {FLAGS.output}."
+            f"Received: {AUGMENT.output}."
         )
     startup.start()
-    from zoo.plots import augmentations
+    from zoo.plots.augmentations import save_augmentations
 
-    augmentations.write(
+    save_augmentations(
         path,
-        FLAGS.model,
-        FLAGS.recipe,
-        FLAGS.dataset,
+        AUGMENT.model,
+        AUGMENT.recipe,
+        AUGMENT.dataset,
         strengths=strengths,
-        data_dir=FLAGS.data_dir,
-        seed=FLAGS.seed,
+        data_dir=AUGMENT.data_dir,
+        seed=AUGMENT.seed,
     )
     print(path)
 
 
-def _check_run() -> None:
-    # Answered before TensorFlow is imported.
-    if FLAGS.run_dir:
-        finished_run(FLAGS.run_dir)
+def _check_run(run_dir: str | None) -> None:
+    """Explains a wrong run directory before TensorFlow is imported."""
+    if run_dir:
+        finished_run(run_dir)
 
 
+#: Each takes its name and what follows it, and parses flags of its own.
 COMMANDS = {
-    "augment": augment_command,
     "list": list_command,
-    "describe": describe_command,
-    "evaluate": evaluate_command,
-    "predict": predict_command,
+    "describe": describe,
+    "augment": augment,
+    "evaluate": evaluate,
+    "predict": predict,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 
@@ -9,14 +10,14 @@ from absl import flags
 
 from zoo.errors import Interrupted, UserError, ZooError
 
+HELP = ("--help", "-help", "--h", "-h")
+
 
 def main(command: Callable[[list[str]], int | None]) -> None:
     """Runs a command and exits: 0 done, 1 failed, 2 the user's mistake.
 
-    130 after Ctrl-C, 143 after SIGTERM.
-
-    An error of the zoo's own kind is one line on stderr. Anything else is a bug and
-    keeps its traceback.
+    The exit code is 130 after Ctrl-C and 143 after SIGTERM. A ``ZooError`` is one line
+    on stderr. Anything else is a bug and keeps its traceback.
     """
     try:
         sys.exit(command(sys.argv) or 0)
@@ -28,7 +29,7 @@ def main(command: Callable[[list[str]], int | None]) -> None:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # as in `... | head`
+    except BrokenPipeError:  # such as `... | head`
         sys.stderr.close()
         sys.exit(141)
 
@@ -43,10 +44,10 @@ class Flags(flags.FlagValues):
 
     def string(self, name: str, default: str | None, help: str) -> None:
         """Defines a flag that takes text."""
-        flags.DEFINE_string(name, default, help, flag_values=self)
+        flags.DEFINE_string(name, default, help, self)
 
     def integer(self, name: str, default: int | None, help: str, **bounds: int) -> None:
-        """Defines a flag that takes a whole number, as ``lower_bound=0`` allows."""
+        """Defines a flag that takes a whole number, within ``lower_bound=0``."""
         flags.DEFINE_integer(name, default, help, flag_values=self, **bounds)
 
     def float(self, name: str, default: float | None, help: str) -> None:
@@ -55,13 +56,13 @@ class Flags(flags.FlagValues):
 
     def boolean(self, name: str, default: bool | None, help: str) -> None:
         """Defines a flag that is given as --name or --noname."""
-        flags.DEFINE_boolean(name, default, help, flag_values=self)
+        flags.DEFINE_boolean(name, default, help, self)
 
     def enum(
         self, name: str, default: str | None, values: Sequence[str], help: str
     ) -> None:
         """Defines a flag that takes one of some words."""
-        flags.DEFINE_enum(name, default, values, help, flag_values=self)
+        flags.DEFINE_enum(name, default, values, help, self)
 
 
 def parse_flags(argv: Sequence[str], doc: str, values: Flags) -> list[str]:
@@ -70,19 +71,24 @@ def parse_flags(argv: Sequence[str], doc: str, values: Flags) -> list[str]:
     absl's app.run would exit with 1 for --help and print a page for a mistyped flag.
 
     Args:
-        argv: of the process, the program's name first.
+        argv: the command's name, its flags and its arguments.
         doc: what --help says before it lists the flags.
-        values: the command's own flags, not those of another that is imported beside.
+        values: the command's own flags.
 
     Returns:
-        The arguments that are not flags, without the program's name.
+        The arguments that are not flags, without the command's name.
 
     Raises:
         UserError: an unknown flag or a value that it does not take.
     """
-    if any(argument in ("--help", "-help", "-h", "--h") for argument in argv[1:]):
-        print(f"{doc.strip()}\n\nFlags:\n")
-        print("\n".join(_flag_help(values[name]) for name in values))
+    if any(argument in HELP for argument in argv[1:]):
+        print(inspect.cleandoc(doc))
+        if len(values):
+            print(
+                "\nFlags:\n",
+                *map(_flag_help, map(values.__getitem__, values)),
+                sep="\n",
+            )
         sys.exit(0)
     try:
         return values(list(argv))[1:]
@@ -105,8 +111,5 @@ def warn(message: str) -> None:
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
     """Returns the rows of a table as lines, columns padded to their widest cell."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -1,69 +1,84 @@
-"""What all pictures share: 800 pixels wide, colors for any color vision.
-
-Matplotlib is imported when something is drawn, and nothing is drawn while training.
-"""
+"""What all pictures share: 800 pixels wide, colors for any color vision."""
 
 from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from zoo import files
-from zoo.plots import typeface
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from zoo.plots import class_names
 
 #: Okabe and Ito's colors, which color-blind readers can tell apart.
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
-    *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"),
-)
-BLACK, GRAY = "#000000", "#767676"
+BLUE = "#0072B2"
+ORANGE = "#E69F00"
+GREEN = "#009E73"
+VERMILION = "#D55E00"
+PURPLE = "#CC79A7"
+SKY = "#56B4E9"
+BLACK = "#000000"
+GRAY = "#767676"
 SEQUENTIAL, DIVERGING = "cividis", "PuOr"
 INCHES, _DPI = 8, 100
 
 
-@contextlib.contextmanager
-def style(names: Sequence[str] = ()) -> Iterator[None]:
+def style(names: Sequence[str] = ()) -> contextlib.AbstractContextManager[None]:
     """Sets what all pictures share, and the fonts that ``names`` need."""
-    import matplotlib
-
-    settings = {
-        "font.family": typeface.families(names),
-        "font.size": 10,
-        "text.parse_math": False,  # a class may be named "$5 bill"
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 11,
-        "figure.constrained_layout.use": True,
-        "figure.constrained_layout.w_pad": 0.1,
-        "figure.constrained_layout.h_pad": 0.1,
-    }
-    with matplotlib.rc_context(settings):
-        yield
-
-
-def save(figure: Figure, path: pathlib.Path) -> None:
-    """Writes a PNG file whole."""
-    with files.replacing(path) as beside:
-        # Without the version, the same run gives the same bytes for longer.
-        figure.savefig(beside, dpi=_DPI, metadata={"Software": None})
+    return matplotlib.rc_context(
+        {
+            "font.family": class_names.find_fonts(names)[0],
+            "font.size": 10,
+            "text.parse_math": False,  # a class may be named "$5 bill"
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": 11,
+            "figure.constrained_layout.use": True,
+            "figure.constrained_layout.w_pad": 0.1,
+            "figure.constrained_layout.h_pad": 0.1,
+        }
+    )
 
 
 def new_figure(height: float) -> Figure:
     """Returns an empty figure of this height in inches."""
     # Not pyplot, which keeps every figure and may ask for a display.
-    from matplotlib.figure import Figure
-
     return Figure(figsize=(INCHES, height))
+
+
+def save(figure: Figure, path: pathlib.Path) -> None:
+    """Writes a PNG file whole."""
+    with files.replacing(path) as beside:
+        # Without matplotlib's version, which would change the bytes.
+        figure.savefig(beside, format="png", dpi=_DPI, metadata={"Software": None})
+
+
+def grid(figure: Figure, rows: int, columns: int) -> np.ndarray:
+    """Returns axes in reading order, for pictures that need no ticks."""
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for each in axes:
+        each.axis("off")
+    return axes
+
+
+def show_image(axes: Any, image: np.ndarray) -> None:
+    """Shows an image (height, width, 1 or 3), 0..255."""
+    pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    axes.imshow(
+        pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels,
+        "gray",
+        vmin=0,
+        vmax=255,
+    )
 
 
 def plain_log(axis: Any, major: Any) -> None:
     """Labels a logarithmic axis without powers, which would need math text."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(major)
     axis.set_minor_formatter(NullFormatter())

@@ -6,22 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from sklearn.calibration import calibration_curve
 
-from zoo.plots import typeface
-from zoo.plots.canvas import (
-    BLACK,
-    BLUE,
-    DIVERGING,
-    INCHES,
-    SEQUENTIAL,
-    SKY,
-    VERMILION,
-    new_figure,
-)
+from zoo.plots import canvas
+from zoo.plots.class_names import shorten
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from zoo.models.base import TapeModel
 
 MOST_COUNTS = 20  # classes whose counts are written into the matrix
@@ -29,44 +21,36 @@ MISTAKES = 25
 BINS = 15
 
 
-def count_confusion(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns int counts (classes, classes): true classes are rows.
-
-    Args:
-        outputs: probabilities (n, classes).
-        labels: true classes (n,).
-    """
-    counts = np.zeros((outputs.shape[1],) * 2, np.int64)
-    np.add.at(counts, (labels, outputs.argmax(axis=1)), 1)
-    return counts
-
-
 def confusion(counts: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Draws a confusion matrix; with many classes, the commonest mistakes beside it.
+    """Draws a confusion matrix; with many classes, the most frequent mistakes below it.
 
     Args:
         counts: int (classes, classes), true classes are rows.
         classes: their names.
     """
-    from matplotlib.colors import PowerNorm
+    if len(counts) <= MOST_COUNTS:
+        figure = canvas.new_figure(7.5)
+        _confusion_matrix(figure, counts, classes)
+        return figure
+    figure = canvas.new_figure(11.5)
+    above, below = figure.subfigures(2, height_ratios=(7, 4))
+    _confusion_matrix(above, counts, classes)
+    _frequent_mistakes(below.subplots(), counts, shorten(classes, 26))
+    return figure
 
-    n = len(counts)
-    few = n <= MOST_COUNTS
-    figure = new_figure(7.5 if few else 11.5)
-    above, below = (figure, None)
-    if not few:
-        above, below = figure.subfigures(2, height_ratios=(7, 4))
-    axes = above.subplots()
+
+def _confusion_matrix(figure: Any, counts: np.ndarray, classes: Sequence[str]) -> None:
+    axes, n = figure.subplots(), len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     # The root shows single mistakes beside a diagonal of thousands.
-    image = axes.imshow(shares, SEQUENTIAL, norm=PowerNorm(0.5, 0, 1))
-    above.colorbar(image, ax=axes, label="share of the true class", shrink=0.7)
-    every = 1 if few else -(-n // 25)
-    labels = typeface.labels(classes, 14 if n > 10 else 18)
-    axes.set_xticks(
-        range(0, n, every), labels[::every], rotation=0 if _short(labels) else 90
-    )
-    axes.set_yticks(range(0, n, every), labels[::every])
+    image = axes.imshow(shares, canvas.SEQUENTIAL, norm=PowerNorm(0.5, 0, 1))
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.7)
+    labels = shorten(classes, 14 if n > 10 else 18)
+    fit = sum(map(len, labels)) <= 40 and max(map(len, labels)) <= 5
+    ticks = range(0, n, 1 if n <= MOST_COUNTS else -(-n // 25))
+    shown = [labels[tick] for tick in ticks]
+    axes.set_xticks(ticks, shown, rotation=0 if fit else 90)
+    axes.set_yticks(ticks, shown)
     axes.tick_params(labelsize=10 if n <= 10 else 8)
     right, total = int(np.trace(counts)), int(counts.sum())
     axes.set(
@@ -74,37 +58,30 @@ def confusion(counts: np.ndarray, classes: Sequence[str]) -> Figure:
         ylabel="true class",
         title=f"{right:,} of {total:,} right: {100 * right / max(total, 1):.2f}%",
     )
-    if few:
-        size = min(11, 110 / n)
-        for row, column in np.argwhere(counts > 0):
-            color = "white" if shares[row, column] ** 0.5 < 0.55 else "black"
-            axes.text(
-                *(column, row, f"{counts[row, column]}"),
-                **{"ha": "center", "va": "center", "color": color, "fontsize": size},
-            )
-    else:
-        _commonest(below.subplots(), counts, typeface.labels(classes, 26))
-    return figure
+    for row, column in np.argwhere(counts) if n <= MOST_COUNTS else ():
+        axes.text(
+            column,
+            row,
+            f"{counts[row, column]}",
+            ha="center",
+            va="center",
+            color="white" if shares[row, column] < 0.3 else "black",
+            fontsize=min(11, 110 / n),
+        )
 
 
-def _short(labels: Sequence[str]) -> bool:
-    return sum(map(len, labels)) <= 40 and max(map(len, labels)) <= 5
-
-
-def _commonest(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> None:
+def _frequent_mistakes(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> None:
     """Draws bars of the most frequent mistakes."""
     wrong = counts * ~np.eye(len(counts), dtype=bool)
+    axes.set_title(f"The most frequent of {wrong.sum():,} mistakes")
     order = np.argsort(-wrong, axis=None, kind="stable")[:15]
-    pairs = [np.unravel_index(i, counts.shape) for i in order if wrong.flat[i]]
-    axes.set_title(f"The most frequent of {int(wrong.sum()):,} mistakes")
-    if not pairs:
-        axes.axis("off")
-        return
-    bars = axes.barh(range(len(pairs)), [wrong[pair] for pair in pairs], color=BLUE)
+    order = order[wrong.flat[order] > 0]
+    bars = axes.barh(range(len(order)), wrong.flat[order], color=canvas.BLUE)
     axes.bar_label(bars, padding=3)
     # Beginning with Latin letters, or Hebrew names would turn the line around.
+    pairs = zip(*np.unravel_index(order, counts.shape), strict=True)
     names = [f"true {labels[t]}, predicted {labels[p]}" for t, p in pairs]
-    axes.set_yticks(range(len(pairs)), names, fontsize=8)
+    axes.set_yticks(range(len(order)), names, fontsize=8)
     axes.invert_yaxis()
     axes.xaxis.get_major_locator().set_params(integer=True)
 
@@ -126,15 +103,15 @@ def mistakes(
     chosen = most_confident_mistakes(outputs, labels)
     total = int((outputs.argmax(axis=1) != labels).sum())
     if not total:
-        return _message(f"No mistake among {len(labels):,} test examples.")
-    columns = 5
-    figure = new_figure(0.5 + 2 * -(-len(chosen) // columns))
-    names = typeface.labels(classes, 12)
-    grid = figure.subplots(-(-len(chosen) // columns), columns, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, i in zip(grid.flat, chosen, strict=False):
-        _show(axes, images[i])
+        figure = canvas.new_figure(2)
+        text = f"No mistake among {len(labels):,} test examples."
+        figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=14)
+        return figure
+    rows = -(-len(chosen) // 5)
+    figure = canvas.new_figure(0.5 + 2 * rows)
+    names = shorten(classes, 12)
+    for axes, i in zip(canvas.grid(figure, rows, 5), chosen, strict=False):
+        canvas.show_image(axes, images[i])
         predicted = outputs[i].argmax()
         axes.set_title(
             f"true: {names[labels[i]]}\npredicted: {names[predicted]}\n"
@@ -156,19 +133,6 @@ def most_confident_mistakes(outputs: np.ndarray, labels: np.ndarray) -> np.ndarr
     return wrong[order[:MISTAKES]]
 
 
-def _show(axes: Any, image: np.ndarray) -> None:
-    if image.shape[-1] == 1:
-        axes.imshow(image[..., 0], "gray", vmin=0, vmax=255)
-    else:
-        axes.imshow(image)
-
-
-def _message(text: str) -> Figure:
-    figure = new_figure(2)
-    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=14)
-    return figure
-
-
 def first_layer(
     model: TapeModel, classes: Sequence[str], shape: Sequence[int]
 ) -> Figure:
@@ -181,35 +145,31 @@ def first_layer(
     """
     kernel = next(w for w in model.trainable_weights if len(w.shape) in (2, 4))
     values, count = kernel.numpy(), kernel.shape[-1]
-    # Of a linear model: its first kernel is also its last.
-    per_class = len(kernel.shape) == 2 and kernel is model.trainable_weights[-2]
-    if len(kernel.shape) == 2:
-        values = values.reshape(*shape, count)
     order = np.arange(count)
-    what = f"{count} filters of {values.shape[0]}x{values.shape[1]} pixels"
-    if len(kernel.shape) == 2:
-        what = f"{count} templates, one for each class"
-        if not per_class:
-            norms = np.square(values).sum(axis=(0, 1, 2))
-            order = np.argsort(-norms, kind="stable")[:64]
-            what = f"the {len(order)} strongest of {count} units"
-    columns = 5 if len(order) <= 10 else 8 if len(order) <= 64 else 10
-    if per_class:
+    per_class = False
+    if values.ndim == 4:
+        what = f"{count} filters of {values.shape[0]}x{values.shape[1]} pixels"
+    elif kernel is model.trainable_weights[-2]:  # a linear model's, of its only layer
+        per_class = True
         order = order[:100]
+        what = f"{count} templates, one for each class"
+    else:
+        order = np.argsort(-np.square(values).sum(axis=0), kind="stable")[:64]
+        what = f"the {len(order)} strongest of {count} units"
+    values = values if values.ndim == 4 else values.reshape(*shape, count)
+    columns = 5 if len(order) <= 10 else 8 if len(order) <= 64 else 10
     rows = -(-len(order) // columns)
-    figure = new_figure(0.6 + rows * (INCHES / columns + 0.2 * per_class))
-    names = typeface.labels(classes, 90 // columns)
+    figure = canvas.new_figure(0.6 + rows * (canvas.INCHES / columns + 0.2 * per_class))
+    names = shorten(classes, 90 // columns)
     limit = np.abs(values[..., order]).max() or 1.0
-    image, grid = None, figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, i in zip(grid.flat, order, strict=False):
+    image, grid = None, canvas.grid(figure, rows, columns)
+    for axes, i in zip(grid, order, strict=False):
         weights = values[..., i]
         if weights.shape[-1] == 3:
             axes.imshow(0.5 + weights / (2 * np.abs(weights).max() or 1.0))
         else:
             shown = weights.mean(axis=-1)
-            image = axes.imshow(shown, DIVERGING, vmin=-limit, vmax=limit)
+            image = axes.imshow(shown, canvas.DIVERGING, vmin=-limit, vmax=limit)
         if per_class:
             axes.set_title(names[i], fontsize=12 if columns == 5 else 7)
     if image is not None:
@@ -228,19 +188,18 @@ def calibration(
         labels: true classes (n,).
 
     Returns:
-        For 15 bins of equal width, (0, 1/15] to (14/15, 1]: number of examples, mean
-        confidence and accuracy (NaN where there are none); and the expected
-        calibration error of Guo et al., 2017, 0 to 1.
+        The number of examples in each of 15 bins of equal width, (0, 1/15] to
+        (14/15, 1]; the mean confidence and the accuracy in those that have examples;
+        and the expected calibration error of Guo et al., 2017, 0 to 1.
     """
     confidence = outputs.max(axis=1).astype(np.float64)
-    right = (outputs.argmax(axis=1) == labels).astype(np.float64)
-    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    counts = np.bincount(bins, minlength=BINS)
-    with np.errstate(invalid="ignore"):
-        sure = np.bincount(bins, confidence, BINS) / counts
-        accuracy = np.bincount(bins, right, BINS) / counts
-    gaps = np.nan_to_num(np.abs(accuracy - sure))
-    return counts, sure, accuracy, float((counts * gaps).sum() / counts.sum())
+    right = outputs.argmax(axis=1) == labels
+    # The bins of calibration_curve, which does not tell how many are in each.
+    inner = np.linspace(0, 1, BINS + 1)[1:-1]
+    counts = np.bincount(np.searchsorted(inner, confidence), minlength=BINS)
+    accuracy, sure = calibration_curve(right, confidence, n_bins=BINS, pos_label=True)
+    error = np.average(np.abs(accuracy - sure), weights=counts[counts > 0])
+    return counts, sure, accuracy, float(error)
 
 
 def reliability(outputs: np.ndarray, labels: np.ndarray) -> Figure:
@@ -251,28 +210,25 @@ def reliability(outputs: np.ndarray, labels: np.ndarray) -> Figure:
         labels: true classes (n,).
     """
     counts, sure, accuracy, error = calibration(outputs, labels)
-    figure = new_figure(6.5)
+    figure = canvas.new_figure(6.5)
     above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
-    seen = counts > 0
-    edges = (np.arange(BINS) + 0.5) / BINS
-    above.bar(
-        *(edges[seen], accuracy[seen], 1 / BINS),
-        **{"color": SKY, "edgecolor": "white", "label": "right"},
+    middles = (np.arange(BINS) + 0.5) / BINS
+    bars = {"width": 1 / BINS, "edgecolor": "white"}
+    above.bar(middles[counts > 0], accuracy, color=canvas.SKY, label="right", **bars)
+    above.plot([0, 1], [0, 1], "--", color=canvas.BLACK, label="as often right as sure")
+    dots = above.plot(
+        sure, accuracy, "o", color=canvas.VERMILION, label="mean of a bin"
     )
-    above.plot([0, 1], [0, 1], "--", color=BLACK, label="as often right as sure")
-    above.plot(
-        *(sure[seen], accuracy[seen], "o"),
-        **{"color": VERMILION, "label": "mean of a bin", "clip_on": False},
-    )
+    dots[0].set_clip_on(False)
     above.set(
         ylabel="share that is right",
         ylim=(0, 1.02),
         title=f"Expected calibration error {100 * error:.2f}% ({BINS} bins)",
     )
     above.legend(frameon=False, loc="upper left")
-    bars = below.bar(edges, counts, 1 / BINS, color=BLUE, edgecolor="white")
     texts = [f"{count:,}" if count else "" for count in counts]
-    below.bar_label(bars, texts, fontsize=8, padding=1)
+    drawn = below.bar(middles, counts, color=canvas.BLUE, **bars)
+    below.bar_label(drawn, texts, fontsize=8, padding=1)
     below.set(
         xlabel="probability of the answer",
         ylabel="examples",

@@ -1,28 +1,24 @@
-"""Draws the pictures of a finished run, R/plots."""
+"""Draws the pictures of a finished run into R/plots."""
 
 from __future__ import annotations
 
 import csv
 import io
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from zoo import console, files
-from zoo.data.dataset import Dataset
-from zoo.plots import canvas, classification, regression, typeface
-from zoo.plots.curves import curves, read_metrics
-from zoo.plots.sizes import sizes
-from zoo.training.rundir import RunDir, finished_run
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
 
     from zoo.models.base import TapeModel
+    from zoo.training.outcome import TrainedRun
+    from zoo.training.rundir import RunDir
 
-#: File names, in the order of the model card, and what they show.
+#: File names, in the order of the model card, and what the pictures show.
 TITLES = {
     "curves": "Learning curves",
     "confusion": "Confusion matrix of the test split",
@@ -33,113 +29,117 @@ TITLES = {
     "path": "The path of weight and bias on the loss surface",
     "sizes": "What the exported files cost and give",
 }
+_CLASSIFIER = ("curves", "confusion", "mistakes", "first_layer", "reliability")
+_REGRESSION = ("curves", "line", "path")
 
 
 def draw_run(
-    run_dir: str | pathlib.Path,
-    *,
-    dataset: Dataset | None = None,
-    model: TapeModel | None = None,
-    outputs: np.ndarray | None = None,
-    artifacts: Sequence[Mapping[str, Any]] = (),
+    trained: TrainedRun, artifacts: Sequence[Mapping[str, Any]] = ()
 ) -> list[pathlib.Path]:
-    """Draws the pictures of a finished run that are not there yet.
+    """Draws the missing pictures of a finished run, for TensorBoard too.
 
-    What goes wrong becomes a warning: a run is worth more than its pictures.
+    Nothing is loaded for pictures that are there. What goes wrong becomes a warning: a
+    run is worth more than its pictures.
 
     Args:
-        run_dir: the run, R.
-        dataset: the run's own, if the caller has it in memory.
-        model: the run's own, likewise.
-        outputs: of the model for the test split, likewise: float32 probabilities
-            (n, classes), or y (n, 1).
-        artifacts: records of export.json; with them ``sizes.png`` is drawn anew.
+        trained: the run.
+        artifacts: records of export.json; with them ``sizes.png`` is drawn again.
 
     Returns:
         Paths of all pictures in R/plots, in the order of ``TITLES``.
     """
-    run = finished_run(run_dir)
+    run = trained.run
+    drawn: list[pathlib.Path] = []
     try:
-        _draw_missing(run, dataset, model, outputs, artifacts)
+        names = _CLASSIFIER if trained.config["data"]["class_names"] else _REGRESSION
+        missing = [name for name in names if not (run.plots / f"{name}.png").exists()]
+        if artifacts:
+            missing.append("sizes")
+        if missing:
+            _draw(trained, missing, artifacts, drawn)
     except Exception as error:
         # Fonts, damaged weights, a full disk: whatever matplotlib and Keras raise.
         said = " ".join(f"{type(error).__name__}: {error}".split())
         console.warn(f"Not all pictures of {run.path} could be drawn: {said}.")
+    if drawn and run.tensorboard.exists():
+        from zoo.training import tensorboard
+
+        tensorboard.add_pictures(run.path, drawn)
     return [path for name in TITLES if (path := run.plots / f"{name}.png").exists()]
 
 
-def _draw_missing(
-    run: RunDir,
-    dataset: Dataset | None,
-    model: TapeModel | None,
-    outputs: np.ndarray | None,
+def _draw(
+    trained: TrainedRun,
+    names: Sequence[str],
     artifacts: Sequence[Mapping[str, Any]],
+    drawn: list[pathlib.Path],
 ) -> None:
-    from zoo import evaluation
+    """Draws the named pictures, and adds the path of each to ``drawn``."""
+    from zoo.plots import canvas, class_names
 
-    config = run.read_config()
+    run, classes = trained.run, trained.config["data"]["class_names"]
     run.plots.mkdir(exist_ok=True)
-    classes = config["data"]["class_names"]
-    names = ("curves", "line", "path")
-    if classes:
-        names = ("curves", "confusion", "mistakes", "first_layer", "reliability")
-    missing = [n for n in names if not (run.plots / f"{n}.png").exists()]
-    figures: dict[str, Callable[[], Figure]] = {}
-    if missing:
-        _warn_of_letters(run, classes)
-        rows = read_metrics(run.metrics)
-        dataset = dataset or evaluation.run_dataset(run)
-        model = model or evaluation.load_run(run.path)
-        if outputs is None:
-            outputs = evaluation.outputs(model, dataset.test)
-        test = dataset.test
-        figures = {
-            "curves": lambda: curves(rows),
-            "confusion": lambda: classification.confusion(
-                classification.count_confusion(outputs, test.y), classes
-            ),
-            "mistakes": lambda: classification.mistakes(
-                test.x, test.y, outputs, classes
-            ),
-            "first_layer": lambda: classification.first_layer(
-                model, classes, dataset.spec.input_shape
-            ),
-            "reliability": lambda: classification.reliability(outputs, test.y),
-            "line": lambda: regression.line(dataset, run.read_result()),
-            "path": lambda: regression.path(
-                dataset, _start(model), rows, run.read_result()
-            ),
-        }
-        if "confusion" in missing:
-            _write_counts(run, classification.count_confusion(outputs, test.y), classes)
-    if artifacts:
-        missing.append("sizes")
-        figures["sizes"] = lambda: sizes(artifacts)
-    with canvas.style(classes):
-        for name in missing:
-            canvas.save(figures[name](), run.plots / f"{name}.png")
-
-
-def _warn_of_letters(run: RunDir, classes: Sequence[str]) -> None:
-    if lacking := typeface.without_font(classes):
+    undrawable = class_names.find_undrawable(classes)
+    if undrawable and names != ["sizes"]:
         console.warn(
-            f"{len(lacking)} of {len(classes)} class names, as {lacking[0]!r}, have "
-            "letters that no font here has: pictures show their numbers. Install one "
-            f"(apt-get install fonts-noto-cjk), delete {run.plots} and export again."
+            f"{len(undrawable)} of {len(classes)} class names, such as "
+            f"{undrawable[0]!r}, have letters that no font here has: pictures show "
+            "their numbers. Install one (apt-get install fonts-noto-cjk), delete "
+            f"{run.plots} and export again."
         )
+    with canvas.style(classes):
+        for name in names:
+            path = run.plots / f"{name}.png"
+            canvas.save(_figure(name, trained, artifacts), path)
+            drawn.append(path)
 
 
-def _write_counts(run: RunDir, counts: np.ndarray, classes: Sequence[str]) -> None:
+def _figure(
+    name: str, trained: TrainedRun, artifacts: Sequence[Mapping[str, Any]]
+) -> Figure:
+    from sklearn.metrics import confusion_matrix
+
+    from zoo.plots import classification, regression
+    from zoo.plots.curves import curves, read_metrics
+    from zoo.plots.sizes import sizes
+
+    if name == "sizes":
+        return sizes(artifacts)
+    if name == "curves":
+        return curves(read_metrics(trained.run.metrics))
+    data, outputs, result = trained.dataset, trained.outputs, trained.result
+    labels, classes = data.test.y, data.spec.class_names
+    if name == "confusion":
+        predicted = outputs.argmax(axis=1)
+        counts = confusion_matrix(labels, predicted, labels=range(len(classes)))
+        write_counts(trained.run, counts, classes)
+        return classification.confusion(counts, classes)
+    if name == "mistakes":
+        return classification.mistakes(data.test.x, labels, outputs, classes)
+    if name == "first_layer":
+        shape = data.spec.input_shape
+        return classification.first_layer(trained.model, classes, shape)
+    if name == "reliability":
+        return classification.reliability(outputs, labels)
+    if name == "line":
+        return regression.line(data.train, result)
+    assert name == "path"
+    rows = read_metrics(trained.run.metrics)
+    return regression.path(data.train, _start(trained.model), rows, result)
+
+
+def write_counts(run: RunDir, counts: np.ndarray, classes: Sequence[str]) -> None:
+    """Writes confusion.csv: int counts (classes, classes), true classes are rows."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["true class", *classes])
-    for name, row in zip(classes, counts, strict=True):
-        writer.writerow([name, *map(int, row)])
+    for name, row in zip(classes, counts.tolist(), strict=True):
+        writer.writerow([name, *row])
     files.write_bytes(run.plots / "confusion.csv", text.getvalue().encode())
 
 
 def _start(model: TapeModel) -> tuple[float, float]:
-    """Weight and bias that the recipe's initializers give."""
+    """Returns the weight and the bias that the recipe's initializers give."""
     fresh = type(model).from_config(model.get_config())
     fresh.build((None, 1))
     return fresh.line()

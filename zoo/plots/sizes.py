@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from zoo.plots.canvas import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    new_figure,
-    plain_log,
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from zoo.plots import canvas
+
+# Unfilled and of several sizes: files that are alike lie on each other.
+_MARKERS = (
+    (canvas.BLUE, "o", 8),
+    (canvas.VERMILION, "s", 10),
+    (canvas.GREEN, "D", 12),
+    (canvas.BLACK, "^", 8),
+    (canvas.PURPLE, "v", 10),
+    (canvas.ORANGE, "P", 12),
+    (canvas.SKY, "X", 8),
 )
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def sizes(artifacts: Sequence[Mapping[str, Any]]) -> Figure:
@@ -27,36 +28,33 @@ def sizes(artifacts: Sequence[Mapping[str, Any]]) -> Figure:
     Args:
         artifacts: records of export.json.
     """
-    figure = new_figure(4.5)
+    figure = canvas.new_figure(4.5)
     axes = figure.subplots()
     classifier = "accuracy" in artifacts[0]
-    # Unfilled and of several sizes: files that are alike lie on each other.
-    colors = (BLUE, VERMILION, GREEN, BLACK, PURPLE, ORANGE, SKY)
+    count = EngFormatter("B", places=1)
     for k, record in enumerate(artifacts):
-        color, marker = colors[k % len(colors)], "osD^vPX"[k % 7]
-        if classifier:
-            value, text = 100 * record["accuracy"], f"{100 * record['accuracy']:.2f}%"
-        else:
-            value, text = record["max_abs_error"], f"{record['max_abs_error']:.2g}"
+        color, marker, size = _MARKERS[k % len(_MARKERS)]
+        value = 100 * record["accuracy"] if classifier else record["max_abs_error"]
+        text = f"{value:.2f}%" if classifier else f"{value:.2g}"
         axes.plot(
-            *(record["bytes"], value, marker),
+            record["bytes"],
+            value,
+            marker,
             color=color,
             fillstyle="none",
             markeredgewidth=2,
-            markersize=8 + 2 * (k % 3),
-            label=f"{record['name']}: {_bytes(record['bytes'])}, {text}",
+            markersize=size,
+            label=f"{record['name']}: {count(record['bytes'])}, {text}",
         )
     axes.set_xscale("log")
-    plain_log(axes.xaxis, lambda value, _: _bytes(value))
+    canvas.plain_log(axes.xaxis, EngFormatter("B"))
     low, high = axes.get_xlim()
-    axes.set_xlim(low / 1.5, high * 1.5)
-    axes.set_xlabel("size")
+    axes.set(xlim=(low / 1.5, high * 1.5), xlabel="size")
+    low, high = axes.get_ylim()
     if classifier:
-        axes.set_ylabel("test accuracy, %")
-        low, high = axes.get_ylim()
         # A scale that makes hundredths of a point look like cliffs would mislead.
         middle, half = (low + high) / 2, max((high - low) / 2, 0.5)
-        axes.set_ylim(middle - half, middle + half)
+        axes.set(ylabel="test accuracy, %", ylim=(middle - half, middle + half))
         axes.yaxis.get_major_formatter().set_useOffset(False)
     else:
         axes.set_ylabel("largest difference from Keras")
@@ -66,11 +64,3 @@ def sizes(artifacts: Sequence[Mapping[str, Any]]) -> Figure:
     axes.grid(alpha=0.25)
     figure.legend(loc="outside right upper", frameon=False)
     return figure
-
-
-def _bytes(size: int) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    raise AssertionError
