@@ -140,16 +140,15 @@ def main(argv: list[str]) -> None:
     export.check_node(formats)
     startup.start(alone=not cluster.several(asked.strategy))
     from zoo.plots.draw import draw_run
-    from zoo.training import tensorboard, trainer
+    from zoo.training import trainer
+    from zoo.training.outcome import open_run
 
     outcome = trainer.train(asked)
     if outcome is None:  # the chief says and exports it all
         return
     print(summary.summary(outcome.result, outcome.run_dir, outcome.done_before))
-    if FLAGS.plots and not (outcome.run_dir / "plots").exists():
-        pictures = draw_run(outcome.run_dir, dataset=outcome.dataset)
-        if asked.tensorboard:
-            tensorboard.add_pictures(outcome.run_dir, pictures)
+    if FLAGS.plots:
+        draw_run(open_run(outcome.run_dir))
     if formats and not (outcome.run_dir / "export").exists():
         from export import summary as export_report
 

@@ -36,7 +36,7 @@ from zoo.data.dataset import Dataset
 from zoo.errors import RunError, UserError
 from zoo.models.base import TapeModel
 from zoo.plots.draw import draw_run
-from zoo.training import tensorboard
+from zoo.training.outcome import TrainedRun
 from zoo.training.rundir import RunDir, finished_run
 
 SERVING_VERSION = "1"
@@ -205,24 +205,14 @@ def _draw(
 ) -> list[str]:
     """Draws what is missing in R/plots; puts all of it beside the model card.
 
-    What is new by the export, TensorBoard shows too, if it shows the run at all.
-
     Returns:
         The names of the pictures, as in ``zoo.plots.draw.TITLES``.
     """
-    drawn = draw_run(
-        run.path,
-        dataset=dataset,
-        model=model,
-        outputs=reference,
-        artifacts=content["artifacts"],
-    )
+    trained = TrainedRun(run, dataset=dataset, model=model, outputs=reference)
+    drawn = draw_run(trained, content["artifacts"])
     (directory / "plots").mkdir()
     for path in drawn:
         shutil.copy2(path, directory / "plots")
-    if run.tensorboard.exists():
-        new = [path for path in drawn if path.stem == "sizes"]
-        tensorboard.add_pictures(run.path, new)
     return [path.stem for path in drawn]
 
 
