@@ -79,16 +79,12 @@ def load_run(
     return evaluation.load_run(run_dir, device_weights)
 
 
-# keras.models.load_model finds the classes of a .keras file among those registered.
-# They are registered once both libraries are there; importing zoo loads neither.
-_imported = set()
-
-
-def _register_when_both_are_there(module) -> None:
-    _imported.add(module.__name__)
-    if _imported == {"keras", "tensorflow"}:
+# Keras 3.15 loads the classes of a .keras file only if they are registered: it does not
+# import the modules that the file names, except Keras's own. Importing zoo does not
+# import Keras, so the models are registered when Keras has been imported.
+def _register_models(keras: Any) -> None:
+    if keras.config.backend() == "tensorflow":
         import_all()
 
 
-wrapt.register_post_import_hook(_register_when_both_are_there, "keras")
-wrapt.register_post_import_hook(_register_when_both_are_there, "tensorflow")
+wrapt.register_post_import_hook(_register_models, "keras")

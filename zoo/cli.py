@@ -137,7 +137,6 @@ def augment(argv: list[str]) -> None:
             f"Received: {' '.join(extra) or 'not both'}."
         )
     registry.check_model(AUGMENT.model)
-    registry.check_recipe(AUGMENT.model, AUGMENT.recipe)
     strengths = parse_augment(AUGMENT.augment)
     Recipe(augment=strengths or {})  # checks them
     path = pathlib.Path(AUGMENT.output)
@@ -147,6 +146,7 @@ def augment(argv: list[str]) -> None:
             f"Received: {AUGMENT.output}."
         )
     startup.start()
+    registry.get_recipe(AUGMENT.model, AUGMENT.recipe)
     from zoo.plots.augmentations import save_augmentations
 
     save_augmentations(

@@ -1,18 +1,16 @@
 """Which architectures and recipes there are.
 
-An architecture is one file in ``zoo/models``. Its name and those of its recipes
-are read from the file's text, so that a name can be checked in milliseconds; the
-file is imported, and TensorFlow with it, when the architecture is used.
+Every module of ``zoo/models`` except ``base`` is an architecture of the same name, so
+names are known without importing TensorFlow. What the module registers, its model
+class and its recipes, is known once it has been imported.
 """
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import functools
 import importlib
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zoo import startup
@@ -21,6 +19,8 @@ from zoo.recipe import Recipe
 
 if TYPE_CHECKING:
     from zoo.models.base import TapeModel
+
+_MODELS = pathlib.Path(__file__).with_name("models")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,22 +32,17 @@ class Architecture:
     recipes: Mapping[str, Recipe]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Declaration:
-    module: str
-    recipes: tuple[str, ...]
-
-
 _ARCHITECTURES: dict[str, Architecture] = {}
 
 
 def register(
-    name: str, *, recipes: Mapping[str, Recipe]
-) -> Callable[[type[TapeModel]], type[TapeModel]]:
-    """Adds a TapeModel subclass to the zoo, and to what Keras can load.
+    name: str, model_class: type[TapeModel], recipes: Mapping[str, Recipe]
+) -> None:
+    """Adds an architecture to the zoo, and to the classes that Keras can load.
 
     Args:
-        name: the ``--model`` name.
+        name: the ``--model`` name; that of the file.
+        model_class: the network.
         recipes: at least ``default``, by name.
 
     Raises:
@@ -55,27 +50,25 @@ def register(
     """
     import keras
 
-    def add(model_class: type[TapeModel]) -> type[TapeModel]:
-        if name in _ARCHITECTURES:
-            raise ValueError(
-                f"Model {name!r} is registered twice: by "
-                f"{_ARCHITECTURES[name].model_class.__module__} and by "
-                f"{model_class.__module__}."
-            )
-        if "default" not in recipes:
-            raise ValueError(
-                f"Model {name!r} needs a recipe named 'default'. "
-                f"Received: {', '.join(recipes)}."
-            )
-        _ARCHITECTURES[name] = Architecture(name, model_class, dict(recipes))
-        return keras.saving.register_keras_serializable(package="zoo")(model_class)
-
-    return add
+    if name in _ARCHITECTURES:
+        raise ValueError(
+            f"Model {name!r} is registered twice: by "
+            f"{_ARCHITECTURES[name].model_class.__module__} and by "
+            f"{model_class.__module__}."
+        )
+    if "default" not in recipes:
+        raise ValueError(
+            f"Model {name!r} needs a recipe named 'default'. "
+            f"Received: {', '.join(recipes)}."
+        )
+    keras.saving.register_keras_serializable(package="zoo")(model_class)
+    _ARCHITECTURES[name] = Architecture(name, model_class, dict(recipes))
 
 
 def list_models() -> list[str]:
     """Returns the names of all architectures, sorted."""
-    return sorted({*_declarations(), *_ARCHITECTURES})
+    files = {path.stem for path in _MODELS.glob("*.py")} - {"__init__", "base"}
+    return sorted(files | set(_ARCHITECTURES))
 
 
 def list_recipes(model: str) -> list[str]:
@@ -84,10 +77,7 @@ def list_recipes(model: str) -> list[str]:
     Raises:
         UserError: there is no such model.
     """
-    check_model(model)
-    if model in _ARCHITECTURES:
-        return list(_ARCHITECTURES[model].recipes)
-    return list(_declarations()[model].recipes)
+    return list(get_architecture(model).recipes)
 
 
 def check_model(model: str) -> None:
@@ -96,22 +86,22 @@ def check_model(model: str) -> None:
         raise unknown("model", model, list_models())
 
 
-def check_recipe(model: str, recipe: str) -> None:
-    """Raises UserError, with the list, unless the model has the recipe."""
-    if recipe not in list_recipes(model):
-        raise unknown(f"recipe of {model}", recipe, list_recipes(model))
-
-
 def get_architecture(model: str) -> Architecture:
     """Imports an architecture's file and returns what it registered.
 
     Raises:
         UserError: there is no such model.
+        ValueError: the file does not register its name.
     """
     check_model(model)
     if model not in _ARCHITECTURES:
         startup.check_backend()
-        importlib.import_module(_declarations()[model].module)
+        importlib.import_module(f"zoo.models.{model}")
+    if model not in _ARCHITECTURES:
+        raise ValueError(
+            f"zoo/models/{model}.py must register the model {model!r}: "
+            f"register({model!r}, CLASS, RECIPES)."
+        )
     return _ARCHITECTURES[model]
 
 
@@ -121,46 +111,17 @@ def get_recipe(model: str, recipe: str = "default") -> Recipe:
     Raises:
         UserError: there is no such model or recipe.
     """
-    check_recipe(model, recipe)
-    return get_architecture(model).recipes[recipe]
+    recipes = get_architecture(model).recipes
+    if recipe not in recipes:
+        raise unknown(f"recipe of {model}", recipe, recipes)
+    return recipes[recipe]
 
 
 def import_all() -> None:
     """Imports all architectures, losses and optimizers, so that Keras can load them."""
-    for module in ("losses", "optimizers"):
-        importlib.import_module(f"zoo.models.{module}")
+    importlib.import_module("zoo.models.common.build")
     for model in list_models():
         get_architecture(model)
-
-
-@functools.cache
-def _declarations() -> dict[str, _Declaration]:
-    found = {}
-    for path in sorted((pathlib.Path(__file__).parent / "models").glob("*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef):
-                for decorator in node.decorator_list:
-                    if name := _registered_name(decorator):
-                        module = f"zoo.models.{path.stem}"
-                        found[name] = _Declaration(module, _recipe_names(path))
-    return found
-
-
-def _registered_name(decorator: ast.expr) -> str | None:
-    match decorator:
-        case ast.Call(func=ast.Name(id="register"), args=[ast.Constant(value=name)]):
-            return name
-    return None
-
-
-def _recipe_names(path: pathlib.Path) -> tuple[str, ...]:
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        match node:
-            case ast.Assign(
-                targets=[ast.Name(id="RECIPES")], value=ast.Dict(keys=keys)
-            ):
-                return tuple(ast.literal_eval(key) for key in keys)
-    raise ValueError(f"{path.name} registers a model but has no RECIPES = {{...}}.")
 
 
 def create_model(
@@ -170,6 +131,7 @@ def create_model(
     num_classes: int | None,
     recipe: str | Recipe = "default",
     steps: int | None = None,
+    report_gradient_norm: bool = False,
     **compile_options: Any,
 ) -> TapeModel:
     """Builds and compiles a model as its recipe says.
@@ -182,7 +144,8 @@ def create_model(
         recipe: a name of ``list_recipes(name)``, or a Recipe.
         steps: steps of the whole training, for a learning-rate schedule; None
             keeps the learning rate constant.
-        **compile_options: passed on to ``compile``, as ``jit_compile=True``.
+        report_gradient_norm: report the global norm of the gradients as a metric.
+        **compile_options: passed on to ``compile``, such as ``jit_compile=True``.
 
     Returns:
         The model with its weights made, ready for ``fit``.
@@ -190,11 +153,18 @@ def create_model(
     Raises:
         UserError: unknown names, or a model that cannot take such examples.
     """
+    model_class = get_architecture(name).model_class
     if isinstance(recipe, str):
         recipe = get_recipe(name, recipe)
-    from zoo.models import build
+    from zoo.models.common import build
 
-    model_class = get_architecture(name).model_class
-    return build.build_and_compile(
-        name, model_class, recipe, input_shape, num_classes, steps, compile_options
+    model_class.check_input(name, input_shape, num_classes)
+    build.check_task(name, recipe, num_classes)
+    model = model_class(
+        num_classes,
+        report_gradient_norm=report_gradient_norm,
+        name=name,
+        **recipe.model,
     )
+    build.compile_model(model, recipe, input_shape, steps, compile_options)
+    return model

@@ -10,7 +10,7 @@ import pytest
 
 import zoo
 from zoo.errors import UserError
-from zoo.models.build import make_optimizer
+from zoo.models.common.build import make_optimizer
 from zoo.recipe import OPTIMIZERS, Recipe, parse_augment
 
 

@@ -2,106 +2,88 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import re
+import shutil
 
 import pytest
 
+import zoo
 from tests.conftest import ROOT
-
-NEW_MODEL = '''
-"""One dense layer."""
-
-import keras
-
-from zoo.models.base import TapeModel
-from zoo.recipe import Recipe
-from zoo.registry import register
-
-RECIPES = {"default": Recipe(epochs=1), "quick": Recipe(epochs=1, batch_size=512)}
+from zoo import registry
 
 
-@register("tiny", recipes=RECIPES)
-class Tiny(TapeModel):
-    """Flatten -> num_classes."""
-
-    def __init__(self, num_classes, **kwargs):
-        super().__init__(num_classes, **kwargs)
-        self.flatten = keras.layers.Flatten()
-        self.dense = keras.layers.Dense(num_classes)
-
-    def call(self, image, training=False):
-        return self.dense(self.flatten(self.rescale(image)))
-'''
-
-
-def test_one_new_file_is_a_new_architecture(command, tmp_path, data_dir):
-    import shutil
-
-    from tests.conftest import ROOT
-
-    shutil.copytree(ROOT / "zoo", tmp_path / "zoo")
-    shutil.copytree(ROOT / "export", tmp_path / "export")
+def test_the_file_of_the_manual_is_a_new_architecture(command, tmp_path, data_dir):
+    for part in ("zoo", "export"):
+        shutil.copytree(ROOT / part, tmp_path / part)
     shutil.copy(ROOT / "train.py", tmp_path)
-    (tmp_path / "zoo" / "models" / "tiny.py").write_text(NEW_MODEL)
-    flags = ["--model=tiny", "--dataset=digits", f"--data_dir={data_dir}"]
-    done = command(
-        "train.py", *flags, "--recipe=quick", "--export=none", PYTHONPATH=str(tmp_path)
+    manual = (ROOT / "BUILD.md").read_text()
+    (code,) = re.findall(
+        r"`zoo/models/tiny.py`.*?```python\n(.*?)```", manual, re.DOTALL
     )
+    (tmp_path / "zoo" / "models" / "tiny.py").write_text(code)
+    flags = ["--model=tiny", "--dataset=digits", f"--data_dir={data_dir}", "--epochs=1"]
+    done = command("train.py", *flags, "--export=none", PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "test accuracy" in done.stdout
     code = (
         "import keras, zoo;"
-        "m = keras.models.load_model('runs/tiny-quick-digits/model.keras');"
+        "m = keras.models.load_model('runs/tiny-digits/model.keras');"
         "print(type(m).__name__, zoo.list_models(), zoo.list_recipes('tiny'))"
     )
     done = command("-c", code, PYTHONPATH=str(tmp_path))
-    assert "Tiny" in done.stdout, done.stderr
-    assert "'tiny'" in done.stdout
-    assert "['default', 'quick']" in done.stdout
+    expected = "Tiny ['allconv', 'convnet', 'linear', 'mlp', 'tiny'] ['default']\n"
+    assert done.stdout == expected, done.stderr
 
 
 @pytest.mark.parametrize(
-    "order", ["import zoo, keras", "import keras, zoo", "import tensorflow, zoo, keras"]
+    "imports",
+    [
+        "import zoo, keras",
+        "import keras, zoo",
+        "import tensorflow, zoo, keras",
+        "import zoo, tensorflow; keras = tensorflow.keras",
+        "from zoo.models.base import TapeModel; import keras",
+        "from zoo.models.convnet import ConvNet; import keras",
+        "from zoo.models.common import guard; import keras",
+    ],
 )
-def test_keras_finds_the_classes_whichever_is_imported_first(command, order, tmp_path):
-    import zoo
-
-    model = zoo.create_model("mlp", input_shape=(4, 4, 1), num_classes=2)
+def test_keras_finds_all_classes_whichever_is_imported_first(
+    imports, command, tmp_path
+):
+    model = zoo.create_model(
+        "mlp",
+        input_shape=(4, 4, 1),
+        num_classes=2,
+        recipe=zoo.get_recipe("mlp").override(loss="one_hot_sum"),
+    )
     model.save(tmp_path / "model.keras")
-    code = f"{order}; print(keras.models.load_model('model.keras').name)"
+    code = (
+        f"{imports}; m = keras.models.load_model('model.keras');"
+        "print(*(type(part).__name__ for part in (m, m.loss, m.optimizer)))"
+    )
     done = command("-c", code)
-    assert done.stdout == "mlp\n", done.stderr
+    assert done.stdout == "ThreeLayerMLP OneHotSquaredError AdamW\n", done.stderr
 
 
 def test_importing_zoo_imports_neither_tensorflow_nor_numpy(command):
     code = (
-        "import sys, zoo; zoo.list_models(); zoo.list_recipes('mlp');"
+        "import sys, zoo; zoo.list_models();"
         "print([m for m in ('tensorflow', 'keras', 'numpy') if m in sys.modules])"
     )
     assert command("-c", code).stdout == "[]\n"
 
 
-def test_the_tests_themselves_run_on_a_supported_python():
-    assert (3, 11) <= sys.version_info[:2] <= (3, 13)
+def test_a_name_cannot_be_registered_twice():
+    mlp = registry.get_architecture("mlp")
+    with pytest.raises(ValueError, match="'mlp' is registered twice"):
+        registry.register("mlp", mlp.model_class, mlp.recipes)
+    with pytest.raises(ValueError, match="needs a recipe named 'default'.* best"):
+        registry.register("new", mlp.model_class, {"best": mlp.recipes["best"]})
 
 
-@pytest.mark.parametrize(
-    "first",
-    [
-        "from zoo.models.base import TapeModel",
-        "from zoo.models.convnet import ConvNet",
-        "import keras, zoo",
-        "import zoo, keras",
-    ],
-)
-def test_whatever_is_imported_first_everything_is_registered(first):
-    check = "print(keras.saving.get_registered_object('zoo>ConvNet').__name__)"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{first}; import keras; {check}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.stdout == "ConvNet\n", done.stderr
+def test_a_file_that_registers_nothing_is_named(tmp_path, monkeypatch):
+    (tmp_path / "empty.py").write_text("")
+    monkeypatch.setattr(registry, "_MODELS", tmp_path)
+    monkeypatch.setattr(registry.importlib, "import_module", lambda name: None)
+    with pytest.raises(ValueError, match=r"zoo/models/empty.py must register .*empty"):
+        zoo.get_recipe("empty")

@@ -1,6 +1,6 @@
-"""One architecture and its recipes per file, and what they share."""
+"""One architecture and its recipes per file; ``base`` and ``common`` are for all."""
 
-# Importing these registers all architectures, see zoo/__init__.py: before a module of
-# this package has begun, not in the middle of it.
+# Both are complete before a module of this package begins: importing Keras registers
+# the architectures, see zoo/__init__.py.
 import keras  # noqa: F401
 import tensorflow  # noqa: F401

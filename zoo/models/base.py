@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from zoo.errors import UserError
-from zoo.models.guard import NonFiniteGuard, shared
+from zoo.models.common.guard import NonFiniteGuard, share_non_finite
 
 
 class TapeModel(keras.Model):
@@ -23,14 +23,14 @@ class TapeModel(keras.Model):
         scale: factor on the raw input. Default: 1/255 for classes, 1 for numbers.
         offset: added after scaling.
         report_gradient_norm: report the global norm of the gradients as a metric.
-        **kwargs: of ``keras.Model``, as ``name``.
+        **kwargs: of ``keras.Model``, such as ``name``.
     """
 
     #: Ranks of one example that the architecture can take: 3 for images.
     example_ranks: tuple[int, ...] = (3,)
     #: What it is trained on when no dataset is asked for.
     default_dataset: str = "mnist"
-    #: Looks for losses and gradients that are not finite; None for nobody.
+    #: Stops reporting a loss once one is not finite. None disables the check.
     guard: NonFiniteGuard | None = None
 
     def __init__(
@@ -104,13 +104,13 @@ class TapeModel(keras.Model):
             reported = unscale_for_replicas(loss)
             loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, self.trainable_weights)
-        reported, gradients = shared(reported, gradients)
+        reported, gradients = share_non_finite(reported, gradients)
         if self.guard is not None:
             reported = self.guard.report(reported, gradients, self.optimizer)
         self._loss_tracker.update_state(reported, sample_weight=tf.shape(x)[0])
         if self.report_gradient_norm:
             norm = self._gradient_norm(gradients)
-            # Of a step that is skipped to halve the loss scale there is none.
+            # A step that is skipped to halve the loss scale has no norm.
             counts = tf.math.is_finite(norm) | (self.optimizer.scale_loss(1.0) <= 1.0)
             self.gradient_norm.update_state(tf.where(counts, norm, 0.0), counts)
         self.optimizer.apply(gradients, self.trainable_weights)

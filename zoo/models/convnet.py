@@ -11,55 +11,9 @@ from zoo.models.base import TapeModel
 from zoo.recipe import Recipe, initializer
 from zoo.registry import register
 
-_DEFAULT = Recipe(
-    augment={
-        **{"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
-        "elastic": 0.03,
-    },
-    optimizer="adamw",
-    learning_rate=2e-3,
-    weight_decay=1e-2,
-    schedule="cosine",
-    warmup=0.05,
-    batch_size=256,
-    epochs=30,
-    min_steps=300,
-    steps_per_execution=5,
-)
 
-RECIPES = {
-    "default": _DEFAULT,
-    # Twice as long, with smaller distortions: larger ones are not learned.
-    "best": _DEFAULT.override(
-        model={"dropout": 0.2},
-        augment={
-            **{"shift": 0.05, "rotate": 7.0, "scale": 0.07, "shear": 0.07},
-            "elastic": 0.02,
-        },
-        epochs=60,
-        min_steps=600,
-    ),
-    # The tutorial's reduce_mean is of a scalar: its loss is a sum over the batch.
-    "tutorial": Recipe(
-        task="classification",
-        model={
-            "scale": 1 / 255,
-            "kernel_initializer": initializer("RandomNormal", stddev=0.05),
-        },
-        loss="cross_entropy_sum",
-        optimizer="sgd",
-        learning_rate=1e-3,
-        batch_size=128,
-        remainder="keep",
-        epochs=2,
-        steps_per_execution=5,
-    ),
-}
-
-
-@register("convnet", recipes=RECIPES)
 class ConvNet(TapeModel):
-    """3x3 convolution, relu -> 2x2 max-pool -> 1024 relu -> num_classes.
+    """3x3 convolution, relu -> 2x2 max-pool -> dense, relu -> dense to classes.
 
     Input: (batch, height, width, channels) raw pixels 0..255.
     Output: logits (batch, num_classes).
@@ -86,44 +40,99 @@ class ConvNet(TapeModel):
     ):
         super().__init__(num_classes, **kwargs)
         self.filters = filters
-        self.units = hidden
-        self.dropout = dropout
+        self.hidden_units = hidden
+        self.dropout_rate = dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        fresh = self.kernel_initializer.clone
+        # A copy for each layer: Keras draws a seed per initializer, not per layer.
+        copy = self.kernel_initializer.clone
         self.conv = keras.layers.Conv2D(
             filters,
             3,
             padding="same",
             activation="relu",
-            kernel_initializer=fresh(),
+            kernel_initializer=copy(),
             name="conv",
         )
         self.pool = keras.layers.MaxPooling2D(2, padding="same", name="pool")
         self.flatten = keras.layers.Flatten(name="flatten")
         self.dropout1 = keras.layers.Dropout(dropout, name="dropout1")
         self.hidden = keras.layers.Dense(
-            hidden, activation="relu", kernel_initializer=fresh(), name="hidden"
+            hidden, activation="relu", kernel_initializer=copy(), name="hidden"
         )
         self.dropout2 = keras.layers.Dropout(2 * dropout, name="dropout2")
         self.logits = keras.layers.Dense(
             self.num_outputs,
-            kernel_initializer=fresh(),
+            kernel_initializer=copy(),
             name="logits",
             dtype=self.variable_dtype,  # float32 with mixed precision too
         )
 
     def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns logits (batch, num_classes)."""
-        x = self.conv(self.rescale(image))  # (batch, height, width, 32)
-        x = self.flatten(self.pool(x))  # (batch, height/2 * width/2 * 32)
-        x = self.hidden(self.dropout1(x, training=training))  # (batch, 1024)
+        x = self.conv(self.rescale(image))  # (batch, height, width, filters)
+        x = self.flatten(self.pool(x))  # (batch, height/2 * width/2 * filters)
+        x = self.hidden(self.dropout1(x, training=training))  # (batch, hidden)
         return self.logits(self.dropout2(x, training=training))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return super().get_config() | {
             "filters": self.filters,
-            "hidden": self.units,
-            "dropout": self.dropout,
+            "hidden": self.hidden_units,
+            "dropout": self.dropout_rate,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+_DEFAULT = Recipe(
+    augment={
+        "shift": 0.07,
+        "rotate": 10.0,
+        "scale": 0.1,
+        "shear": 0.1,
+        "elastic": 0.03,
+    },
+    optimizer="adamw",
+    learning_rate=2e-3,
+    weight_decay=1e-2,
+    schedule="cosine",
+    warmup=0.05,
+    batch_size=256,
+    epochs=30,
+    min_steps=300,
+    steps_per_execution=5,
+)
+
+RECIPES = {
+    "default": _DEFAULT,
+    # Twice as long, with smaller distortions: larger ones are not learned.
+    "best": _DEFAULT.override(
+        model={"dropout": 0.2},
+        augment={
+            "shift": 0.05,
+            "rotate": 7.0,
+            "scale": 0.07,
+            "shear": 0.07,
+            "elastic": 0.02,
+        },
+        epochs=60,
+        min_steps=600,
+    ),
+    # The tutorial's reduce_mean is of a scalar: its loss is a sum over the batch.
+    "tutorial": Recipe(
+        task="classification",
+        model={
+            "scale": 1 / 255,
+            "kernel_initializer": initializer("RandomNormal", stddev=0.05),
+        },
+        loss="cross_entropy_sum",
+        optimizer="sgd",
+        learning_rate=1e-3,
+        batch_size=128,
+        remainder="keep",
+        epochs=2,
+        steps_per_execution=5,
+    ),
+}
+
+register("convnet", ConvNet, RECIPES)

@@ -11,8 +11,76 @@ from zoo.models.base import TapeModel
 from zoo.recipe import Recipe, initializer
 from zoo.registry import register
 
+
+class ThreeLayerMLP(TapeModel):
+    """Flatten -> dense, relu -> dense, relu -> dense to classes.
+
+    Input: (batch, height, width, channels) raw pixels 0..255.
+    Output: logits (batch, num_classes).
+
+    Args:
+        num_classes: number of classes.
+        hidden: widths of the two hidden layers.
+        dropout: share of the features dropped before each layer but the first.
+        kernel_initializer: Keras initializer of the three kernels.
+        **kwargs: of TapeModel.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        hidden: tuple[int, int] = (256, 128),
+        dropout: float = 0.0,
+        kernel_initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ):
+        super().__init__(num_classes, **kwargs)
+        self.hidden_units = tuple(hidden)
+        self.dropout_rate = dropout
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        # A copy for each layer: Keras draws a seed per initializer, not per layer.
+        copy = self.kernel_initializer.clone
+        first, second = hidden
+        self.flatten = keras.layers.Flatten(name="flatten")
+        self.hidden1 = keras.layers.Dense(
+            first, activation="relu", kernel_initializer=copy(), name="hidden1"
+        )
+        self.dropout1 = keras.layers.Dropout(dropout, name="dropout1")
+        self.hidden2 = keras.layers.Dense(
+            second, activation="relu", kernel_initializer=copy(), name="hidden2"
+        )
+        self.dropout2 = keras.layers.Dropout(dropout, name="dropout2")
+        self.logits = keras.layers.Dense(
+            self.num_outputs,
+            kernel_initializer=copy(),
+            name="logits",
+            dtype=self.variable_dtype,  # float32 with mixed precision too
+        )
+
+    def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns logits (batch, num_classes)."""
+        x = self.flatten(self.rescale(image))  # (batch, height * width * channels)
+        x = self.hidden1(x)  # (batch, hidden[0])
+        x = self.hidden2(self.dropout1(x, training=training))  # (batch, hidden[1])
+        return self.logits(self.dropout2(x, training=training))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {
+            "hidden": self.hidden_units,
+            "dropout": self.dropout_rate,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+
 _DEFAULT = Recipe(
-    augment={"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
+    augment={
+        "shift": 0.07,
+        "rotate": 10.0,
+        "scale": 0.1,
+        "shear": 0.1,
+    },
     optimizer="adamw",
     learning_rate=2e-3,
     weight_decay=1e-2,
@@ -27,10 +95,16 @@ RECIPES = {
     "default": _DEFAULT,
     "best": _DEFAULT.override(
         model={"hidden": [1024, 512]},
-        augment={**_DEFAULT.augment, "elastic": 0.03},
+        augment={
+            "shift": 0.07,
+            "rotate": 10.0,
+            "scale": 0.1,
+            "shear": 0.1,
+            "elastic": 0.03,
+        },
         batch_size=256,
     ),
-    # On plain tensors: weights by hand, squares against one-hot labels.
+    # The tutorial on plain tensors: weights by hand, squares against one-hot labels.
     "tutorial_low_level": Recipe(
         task="classification",
         model={
@@ -61,65 +135,4 @@ RECIPES = {
     ),
 }
 
-
-@register("mlp", recipes=RECIPES)
-class ThreeLayerMLP(TapeModel):
-    """Flatten -> 256 relu -> 128 relu -> num_classes.
-
-    Input: (batch, height, width, channels) raw pixels 0..255.
-    Output: logits (batch, num_classes).
-
-    Args:
-        num_classes: number of classes.
-        hidden: widths of the two hidden layers.
-        dropout: share of the features dropped before each layer but the first.
-        kernel_initializer: Keras initializer of the three kernels.
-        **kwargs: of TapeModel.
-    """
-
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        hidden: tuple[int, int] = (256, 128),
-        dropout: float = 0.0,
-        kernel_initializer: Any = "glorot_uniform",
-        **kwargs: Any,
-    ):
-        super().__init__(num_classes, **kwargs)
-        self.hidden = tuple(hidden)
-        self.dropout = dropout
-        # A copy for each layer: Keras draws a seed per initializer, not per layer.
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.flatten = keras.layers.Flatten(name="flatten")
-        self.hidden1 = self._dense(hidden[0], "relu", "hidden1")
-        self.dropout1 = keras.layers.Dropout(dropout, name="dropout1")
-        self.hidden2 = self._dense(hidden[1], "relu", "hidden2")
-        self.dropout2 = keras.layers.Dropout(dropout, name="dropout2")
-        self.logits = self._dense(self.num_outputs, None, "logits", self.variable_dtype)
-
-    def _dense(
-        self, units: int, activation: str | None, name: str, dtype: str | None = None
-    ):
-        return keras.layers.Dense(
-            units,
-            activation=activation,
-            kernel_initializer=self.kernel_initializer.clone(),
-            name=name,
-            dtype=dtype,
-        )
-
-    def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Returns logits (batch, num_classes)."""
-        x = self.flatten(self.rescale(image))  # (batch, height * width * channels)
-        x = self.hidden1(x)  # (batch, 256)
-        x = self.hidden2(self.dropout1(x, training=training))  # (batch, 128)
-        return self.logits(self.dropout2(x, training=training))
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
-        return super().get_config() | {
-            "hidden": self.hidden,
-            "dropout": self.dropout,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-        }
+register("mlp", ThreeLayerMLP, RECIPES)

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from zoo.models.guard import NonFiniteGuard
+from zoo.models.common.guard import NonFiniteGuard
 
 
 def root_of_distance(y_true, y_pred):

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from zoo import catalog, registry
+from zoo import catalog
 from zoo.errors import UserError
 
 SHAPES = [((28, 28, 1), 10), ((7, 9, 3), 4), ((32, 32, 3), 100)]
@@ -154,20 +154,6 @@ def test_the_layers_are_those_of_the_tutorials():
     assert weights("convnet", **images) == [
         *((3, 3, 1, 32), (32,), (14 * 14 * 32, 1024), (1024,), (1024, 10), (10,))
     ]
-
-
-@pytest.mark.parametrize("name", zoo.list_models())
-def test_the_text_of_the_file_and_the_registry_agree(name):
-    registered = registry.get_architecture(name)
-    assert registry._declarations()[name].recipes == tuple(registered.recipes)
-    assert registered.model_class.__module__ == registry._declarations()[name].module
-
-
-def test_a_name_cannot_be_registered_twice():
-    with pytest.raises(ValueError, match="'mlp' is registered twice"):
-        registry.register("mlp", recipes={"default": zoo.get_recipe("mlp")})(
-            registry.get_architecture("mlp").model_class
-        )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import tensorflow as tf
 import zoo
 from tests.zoo.training import workers
 from zoo.errors import RunError, UserError
-from zoo.models import build, guard
+from zoo.models.common import build, guard
 from zoo.training import distribute, trainer
 from zoo.training.config import Config
 
@@ -312,7 +312,7 @@ def test_what_one_device_sees_that_is_not_finite_all_of_them_see(which, bad):
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
             loss = tf.gather(tf.constant(losses, tf.float32), replica)
             gradient = tf.gather(tf.constant(gradients, tf.float32), [replica])
-            mean, (first, second) = guard.shared(loss, [gradient, None])
+            mean, (first, second) = guard.share_non_finite(loss, [gradient, None])
             assert second is None
             return tf.stack([mean, first[0]])
 

@@ -1,4 +1,4 @@
-"""The first step whose loss or gradients are not finite: found on the device."""
+"""Finds the first step whose loss or gradients are not finite, on the device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Seen:
     """The last step that a ``NonFiniteGuard`` recorded.
 
     Attributes:
-        steps: steps since the watch began; the first bad one is the last counted.
+        steps: steps since the guard was made; the first bad one is the last counted.
         loss: the loss of that step.
         learning_rate: the learning rate of that step.
     """
@@ -24,50 +24,53 @@ class Seen:
     learning_rate: float
 
 
-def shared(
+def share_non_finite(
     loss: tf.Tensor, gradients: Sequence[tf.Tensor | None]
 ) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
-    """Lets all replicas see what one of them sees that is not finite.
+    """Lets all replicas see a value that is not finite in one of them.
 
-    Without it some would stop, or skip the step to halve LossScaleOptimizer's scale,
-    which takes its own replica's gradients for everyone's (Keras 3.15), and others
-    would not.
+    Otherwise some would stop, or skip the step, and others would not: in Keras 3.15
+    LossScaleOptimizer halves its scale by what its own replica's gradients are.
 
     Args:
-        loss: scalar of one replica, of its mean size.
+        loss: scalar of one replica, not divided by the replicas.
         gradients: of one replica.
 
     Returns:
-        The mean of the losses, and the gradients: NaN in one place of each replica
-        where those of any replica are not finite.
+        The mean of the losses, and the gradients: with NaN added to the first of them
+        where any replica's gradients are not finite.
     """
+    gradients = list(gradients)
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if replicas == 1:
-        return loss, list(gradients)
-    given = [tf.cast(g, tf.float32) for g in gradients if g is not None]
-    health = 0.0 * tf.add_n([tf.reduce_sum(gradient) for gradient in given])
-    both = tf.stack([tf.cast(loss, tf.float32) / replicas, health])
+        return loss, gradients
+    both = tf.stack(
+        [tf.cast(loss, tf.float32) / replicas, 0.0 * _total(gradients)],
+    )
     mean, health = tf.unstack(
         tf.distribute.get_replica_context().all_reduce("SUM", both)
     )
-    gradients = list(gradients)
-    for i, gradient in enumerate(gradients):
-        if gradient is not None:
-            gradients[i] = gradient + tf.cast(health, gradient.dtype)
-            break
+    first = next(i for i, gradient in enumerate(gradients) if gradient is not None)
+    gradients[first] += tf.cast(health, gradients[first].dtype)
     return tf.cast(mean, loss.dtype), gradients
+
+
+def _total(gradients: Sequence[tf.Tensor | None]) -> tf.Tensor:
+    """Returns the sum of all elements: finite if they are, for one pass over them."""
+    given = [tf.cast(g, tf.float32) for g in gradients if g is not None]
+    return tf.add_n([tf.reduce_sum(gradient) for gradient in given])
 
 
 class NonFiniteGuard:
     """Follows a training step by step until a loss or a gradient is not finite.
 
-    Set as ``model.guard``, it makes the reported loss NaN from the first bad step
-    on, so that nobody has to ask it while all is well.
+    Set as ``model.guard``, it makes the reported loss NaN from the first bad step on,
+    so nobody has to read it from the device while all is well.
     """
 
     def __init__(self):
         # Steps, loss, learning rate, and a number: 0 while all is well, then NaN.
-        # Each replica has its own, and all of them see the same: see ``shared``.
+        # Each replica has its own, equal to the others': see ``share_non_finite``.
         self._seen = tf.Variable(
             [0.0] * 4,
             dtype=tf.float64,
@@ -94,17 +97,14 @@ class NonFiniteGuard:
         Returns:
             ``loss``, or NaN if this step or one before it was bad.
         """
-        # A sum is finite if its terms are, and costs one pass over them.
-        given = [tf.cast(g, tf.float32) for g in gradients if g is not None]
-        total = tf.add_n([tf.reduce_sum(gradient) for gradient in given])
+        total = _total(gradients)
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             total = tf.where(optimizer.scale_loss(1.0) > 1.0, 0.0, total)
         steps, *_, before = tf.unstack(self._seen)
-        wide, rate = (
-            tf.cast(value, tf.float64) for value in (loss, optimizer.learning_rate)
-        )
+        wide = tf.cast(loss, tf.float64)
+        learning_rate = tf.cast(optimizer.learning_rate, tf.float64)
         health = before + 0.0 * (wide + tf.cast(total, tf.float64))
-        now = tf.stack([steps + 1.0, wide, rate, health])
+        now = tf.stack([steps + 1.0, wide, learning_rate, health])
         self._seen.assign(tf.where(tf.math.is_finite(before), now, self._seen))
         return loss + tf.cast(health, loss.dtype)
 

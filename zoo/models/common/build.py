@@ -1,4 +1,4 @@
-"""From a recipe to a compiled model."""
+"""From a recipe to a compiled model: its weights, its loss and its optimizer."""
 
 from __future__ import annotations
 
@@ -8,59 +8,60 @@ import keras
 import tensorflow as tf
 
 from zoo.errors import UserError
-from zoo.models import losses, optimizers
 from zoo.models.base import TapeModel
+from zoo.models.common import losses, optimizers
 from zoo.recipe import Recipe
 
 _INITIAL_SCALE = 2.0**10
 
 
-def build_and_compile(
-    name: str,
-    model_class: type[TapeModel],
-    recipe: Recipe,
-    input_shape: tuple[int, ...],
-    num_classes: int | None,
-    steps: int | None,
-    compile_options: dict[str, Any],
-) -> TapeModel:
-    """Makes the model, its weights, its optimizer and its optimizer's slots.
-
-    The arguments are those of ``zoo.create_model``.
-
-    Raises:
-        UserError: the model or the recipe is not for such examples.
-    """
-    model_class.check_input(name, input_shape, num_classes)
+def check_task(name: str, recipe: Recipe, num_classes: int | None) -> None:
+    """Raises UserError if the recipe is for another kind of dataset."""
     task = "regression" if num_classes is None else "classification"
     if recipe.task not in (None, task):
         raise UserError(
             f"This recipe of {name} is for {recipe.task}. Received: a dataset for "
             f"{task}. Choose another --recipe or --dataset."
         )
-    report_norm = compile_options.pop("report_gradient_norm", False)
-    model = model_class(
-        num_classes, report_gradient_norm=report_norm, name=name, **recipe.model
-    )
+
+
+def compile_model(
+    model: TapeModel,
+    recipe: Recipe,
+    input_shape: tuple[int, ...],
+    steps: int | None,
+    compile_options: dict[str, Any],
+) -> None:
+    """Makes all variables of a model and its optimizer, and compiles it.
+
+    Args:
+        model: as it was constructed.
+        recipe: how it will be trained.
+        input_shape: shape of one example.
+        steps: see ``zoo.create_model``.
+        compile_options: see ``zoo.create_model``.
+    """
     # Called on data: build() alone would not show that the layers fit together.
     prediction = model(tf.zeros((1, *input_shape)))
     optimizer = make_optimizer(recipe, steps)
     if model.dtype_policy.name == "mixed_float16":
-        # From Keras's 2**15 a regression overflows, and skips, its first five steps.
+        # With Keras's 2**15 a regression overflows in its first five steps, and skips
+        # them.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, _INITIAL_SCALE)
+    regression = model.num_classes is None
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     model.compile(
         optimizer=optimizer,
-        loss=losses.make_loss(recipe.loss, num_classes),
-        metrics=[] if num_classes is None else [_accuracy()],
-        **{"jit_compile": False, **compile_options},
+        loss=losses.make_loss(recipe.loss, model.num_classes),
+        metrics=[] if regression else [accuracy],
+        **{"jit_compile": False} | compile_options,
     )
     # All variables are made now, so that a backup can be restored before the first
     # step, and so that LossScaleOptimizer's first trace sees its dynamic scale.
     model.optimizer.build(model.trainable_variables)
-    target_shape = (1, 1) if num_classes is None else (1,)
-    model.compute_metrics(None, tf.zeros(target_shape), prediction)
+    target = tf.zeros((1, 1) if regression else (1,))
+    model.compute_metrics(None, target, prediction)
     model.reset_metrics()
-    return model
 
 
 def make_optimizer(recipe: Recipe, steps: int | None) -> keras.optimizers.Optimizer:
@@ -87,7 +88,3 @@ def _learning_rate(
         warmup_target=recipe.learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
-
-
-def _accuracy() -> keras.metrics.Metric:
-    return keras.metrics.SparseCategoricalAccuracy(name="accuracy")

@@ -1,0 +1,1 @@
+"""What all architectures are trained with: losses, optimizers, a guard."""
