@@ -61,6 +61,33 @@ def digits(data_dir):
     return zoo.load_dataset("digits", data_dir=str(data_dir))
 
 
+@pytest.fixture(scope="session")
+def trained_run(data_dir, tmp_path_factory):
+    """A finished run: mlp on digits, 3 epochs, neither drawn nor exported.
+
+    All tests of a worker share it: leave its directory and its weights as they are, and
+    copy the directory (shutil.copytree) to change what is in it.
+
+    Returns:
+        zoo.training.outcome.TrainedRun.
+    """
+    from zoo.training import trainer
+    from zoo.training.config import Config
+    from zoo.training.outcome import open_run
+
+    path = tmp_path_factory.mktemp("trained") / "mlp-digits"
+    trainer.train(
+        Config(
+            model="mlp",
+            dataset="digits",
+            overrides={"epochs": 3},
+            data_dir=str(data_dir),
+            run_dir=str(path),
+        )
+    )
+    return open_run(path)
+
+
 @pytest.fixture
 def command(tmp_path):
     """Runs a command line of the project as its users do, in an empty directory."""

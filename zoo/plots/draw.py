@@ -108,7 +108,7 @@ def _figure(
     if name == "curves":
         return curves(read_metrics(trained.run.metrics))
     data, outputs, result = trained.dataset, trained.outputs, trained.result
-    labels, classes = data.test.y, data.spec.class_names
+    labels, classes = data.test.y, trained.config["data"]["class_names"]
     if name == "confusion":
         predicted = outputs.argmax(axis=1)
         counts = confusion_matrix(labels, predicted, labels=range(len(classes)))
