@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -103,3 +104,14 @@ def command(tmp_path):
         )
 
     return run
+
+
+def check_user_error(done, message, tmp_path):
+    """One line on stderr, exit code 2, nothing written, no TensorFlow imported."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if "import time:" not in line]
+    assert len(lines) == 1, done.stderr
+    assert re.search(message, lines[0]), lines[0]
+    assert "tensorflow.python" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""train.py and python -m zoo, as their users run them."""
+"""train.py, as its users run it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, check_user_error
 
 TRAIN = str(ROOT / "train.py")
 
@@ -25,17 +24,6 @@ def train(command, data_dir):
         return command(TRAIN, *flags, f"--data_dir={data_dir}", **options)
 
     return run
-
-
-def check_user_error(done, message, tmp_path):
-    """One line on stderr, exit code 2, nothing written, no TensorFlow imported."""
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    lines = [line for line in done.stderr.splitlines() if "import time:" not in line]
-    assert len(lines) == 1, done.stderr
-    assert re.search(message, lines[0]), lines[0]
-    assert "tensorflow.python" not in done.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -127,7 +115,7 @@ def test_the_default_dataset_gives_way_loudly_and_only_it(train, tmp_path):
         assert "does not answer" in content["dataset_reason"]
 
 
-def test_train_then_ask_the_run(train, command, tmp_path, digits):
+def test_a_finished_run_is_left_alone(train, tmp_path):
     flags = ["--model=mlp", "--dataset=digits", "--epochs=3", "--export=none"]
     done = train(*flags)
     assert done.returncode == 0, done.stderr
@@ -144,23 +132,6 @@ def test_train_then_ask_the_run(train, command, tmp_path, digits):
     other = train(*flags, "--seed=3")
     assert other.returncode == 2
     assert "seed: 0 -> 3" in other.stderr
-
-    # A picture of another size and format than the model's.
-    for i in range(5):
-        image = Image.fromarray(digits.test.x[i, ..., 0]).resize((90, 90))
-        image.save(tmp_path / f"{i}.bmp")
-    names = [f"{i}.bmp" for i in range(5)]
-    done = command("-m", "zoo", "predict", f"--run_dir={run}", *names)
-    assert done.returncode == 0, done.stderr
-    answers = [line.split() for line in done.stdout.splitlines()]
-    assert [answer[0] for answer in answers] == names
-    assert [int(answer[1]) for answer in answers] == list(digits.test.y[:5])
-    assert all(0.2 < float(answer[2]) <= 1 for answer in answers)
-
-    (tmp_path / "not.png").write_text("not an image")
-    done = command("-m", "zoo", "predict", f"--run_dir={run}", "not.png")
-    assert done.returncode == 2
-    assert done.stderr == "Error: not.png is not a PNG, JPEG, BMP or GIF image.\n"
 
 
 def test_no_pictures_are_drawn_that_nobody_wants(train, tmp_path):
@@ -201,49 +172,6 @@ def test_progress_bars_are_for_terminals(tmp_path, data_dir):
     assert "Epoch 1/2" in text
     assert "accuracy:" in text
     assert "test accuracy" in text
-
-
-def test_the_zoo_as_a_table_and_a_page(command):
-    done = command("-m", "zoo")
-    assert done.returncode == 0, done.stderr
-    assert re.search(
-        r"convnet +6,434,122 +99\.\d\d% +6,\d{3},\d{3} +images +default, best, tut",
-        done.stdout,
-    )
-    assert re.search(r"linear +7,850 .* images, numbers +default", done.stdout)
-    done = command("-m", "zoo", "describe", "convnet")
-    assert re.search(r"conv +\(None, 28, 28, 32\) +320\n", done.stdout)
-    assert re.search(r"pool +\(None, 14, 14, 32\) +0\n", done.stdout)
-    assert "recipe tutorial: " in done.stdout
-    assert "loss=cross_entropy_sum" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            ["lst"],
-            "Unknown command 'lst'. Known: augment, describe, .*predict. Did .*'list'",
-        ),
-        (["describe"], "describe takes one model"),
-        (["describe", "convnt"], "Unknown model 'convnt'"),
-        (["predict", "a.png"], "predict takes a run or an artifact, and image"),
-        (["evaluate"], "evaluate takes a run or an artifact"),
-        (["evaluate", "--run_dir=none"], "There is no run directory none"),
-        (["augment", "--model=mlp"], "augment takes --model and --output"),
-        (["augment", "--model=mpl", "--output=a.png"], "Unknown model 'mpl'"),
-        (["augment", "--model=mlp", "--output=a.jpg"], "must end in .png, in a dir"),
-        (
-            ["augment", "--model=mlp", "--output=a.png", "--augment=flp=1"],
-            "Unknown augmentation 'flp'",
-        ),
-        (["augment", "--model=mlp", "--output=b/a.png"], "must .*Received: b/a.png"),
-        (["list", "--modle"], "Unknown command line flag 'modle'"),
-    ],
-)
-def test_a_wrong_command_of_zoo_is_explained(command, arguments, message, tmp_path):
-    done = command("-X", "importtime", "-m", "zoo", *arguments)
-    check_user_error(done, message, tmp_path)
 
 
 def test_the_results_that_were_promised_on_mnist(train, mnist_dir, tmp_path):

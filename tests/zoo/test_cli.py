@@ -1,0 +1,94 @@
+"""python -m zoo, as its users run it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from PIL import Image
+
+from tests.conftest import check_user_error
+
+
+def test_the_zoo_as_a_table_and_a_page(command):
+    done = command("-m", "zoo")
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"convnet +6,434,122 +99\.\d\d% +6,\d{3},\d{3} +images +default, best, tut",
+        done.stdout,
+    )
+    assert re.search(r"linear +7,850 .* images, numbers +default", done.stdout)
+    done = command("-m", "zoo", "describe", "convnet")
+    assert re.search(r"conv +\(None, 28, 28, 32\) +320\n", done.stdout)
+    assert re.search(r"pool +\(None, 14, 14, 32\) +0\n", done.stdout)
+    assert "recipe tutorial: " in done.stdout
+    assert "loss=cross_entropy_sum" in done.stdout
+
+
+def test_a_run_answers(command, trained_run, tmp_path):
+    test = trained_run.dataset.test
+    run = f"--run_dir={trained_run.run.path}"
+    done = command("-m", "zoo", "evaluate", run)
+    assert done.returncode == 0, done.stderr
+    accuracy = round(trained_run.result["test"]["accuracy"], 6)
+    assert done.stdout == f"examples  {len(test.y)}\naccuracy  {accuracy}\n"
+    # Pictures of another size and format than the model's.
+    names = [f"{i}.bmp" for i in range(5)]
+    for name, image in zip(names, test.x, strict=False):
+        Image.fromarray(image[..., 0]).resize((90, 90)).save(tmp_path / name)
+    done = command("-m", "zoo", "predict", run, *names)
+    assert done.returncode == 0, done.stderr
+    answers = [line.split() for line in done.stdout.splitlines()]
+    assert [answer[0] for answer in answers] == names
+    assert [int(answer[1]) for answer in answers] == list(test.y[:5])
+    assert all(0.2 < float(answer[2]) <= 1 for answer in answers)
+    (tmp_path / "not.png").write_text("not an image")
+    done = command("-m", "zoo", "predict", run, "not.png")
+    assert done.returncode == 2
+    assert done.stderr == "Error: not.png is not a PNG, JPEG, BMP or GIF image.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "not_its_own"),
+    [
+        (["--help"], ("  evaluate  Prints the acc", "predict", "augment"), "run_dir"),
+        (["predict", "--help"], ("predict --run_dir=R", "--artifact:"), "--output"),
+        (["augment", "-h"], ("--output: ", "(default: digits)"), "--run_dir"),
+        (["list", "--help"], ("as a table",), "Flags"),
+    ],
+)
+def test_help_is_that_of_the_command(command, arguments, says, not_its_own):
+    done = command("-X", "importtime", "-m", "zoo", *arguments)
+    assert done.returncode == 0
+    assert all(text in done.stdout for text in says)
+    assert not_its_own not in done.stdout
+    assert "tensorflow.python" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["lst"],
+            "Unknown command 'lst'. Known: augment, describe, .*predict. Did .*'list'",
+        ),
+        (["describe"], "describe takes one model"),
+        (["describe", "convnt"], "Unknown model 'convnt'"),
+        (["predict", "a.png"], "predict takes a run or an artifact, and image"),
+        (["evaluate"], "evaluate takes a run or an artifact"),
+        (["evaluate", "--run_dir=none"], "There is no run directory none"),
+        (["evaluate", "--output=a.png"], "Unknown command line flag 'output'"),
+        (["augment", "--model=mlp"], "augment takes --model and --output"),
+        (["augment", "--model=mpl", "--output=a.png"], "Unknown model 'mpl'"),
+        (["augment", "--model=mlp", "--output=a.jpg"], "must end in .png, in a dir"),
+        (
+            ["augment", "--model=mlp", "--output=a.png", "--augment=flp=1"],
+            "Unknown augmentation 'flp'",
+        ),
+        (["augment", "--model=mlp", "--output=b/a.png"], "must .*Received: b/a.png"),
+        (["list", "--modle"], "Unknown command line flag 'modle'"),
+    ],
+)
+def test_a_wrong_command_is_explained(command, arguments, message, tmp_path):
+    done = command("-X", "importtime", "-m", "zoo", *arguments)
+    check_user_error(done, message, tmp_path)
