@@ -46,7 +46,7 @@ def load_dataset(name: str, *, data_dir: str | None = None, **options: Any) -> D
     Args:
         name: a TFDS name, ``digits``, ``linear_regression`` or a directory.
         data_dir: where TFDS keeps prepared datasets; None for TFDS's default.
-        **options: of ``zoo.data.load.load``, as ``image_size=(32, 32)``.
+        **options: of ``zoo.data.load.load``, such as ``image_size=(32, 32)``.
 
     Raises:
         UserError: an unknown name, or files that are not a dataset.
@@ -54,9 +54,7 @@ def load_dataset(name: str, *, data_dir: str | None = None, **options: Any) -> D
     """
     from zoo.data import load
 
-    load.check_name(name, data_dir)
-    choice = load.resolve(name, default=name, data_dir=data_dir)
-    return load.load(choice.used, data_dir=data_dir, **options)
+    return load.load(name, data_dir=data_dir, **options)
 
 
 def load_run(

@@ -1,195 +1,267 @@
-"""Decoded images on disk, read by index: for datasets that are larger than memory.
+"""Decoded images in the data directory: written once as .npy files, read by index.
 
-A file of images of one size, one after the other, is all that random access needs:
-image i begins at i times the size of one. It is read with ``pread``, not mapped, so
-that what the system caches of it does not count as this process's memory.
+A cache is a directory of three files: ``train.npy`` and ``test.npy`` with the images,
+and ``labels.npz``. It is written beside its place and renamed, so it is whole or not
+there.
 """
 
 from __future__ import annotations
 
-import io
-import os
+import contextlib
+import dataclasses
+import math
 import shutil
-import zlib
-from collections.abc import Iterable, Iterator
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from zoo import files
-from zoo.data.dataset import Split
-from zoo.errors import RunError
+from zoo.data import memory
+from zoo.data.dataset import Contents, Split
+from zoo.errors import RunError, UserError
+
+FOLDER = "decoded"  # in the data directory; may be removed at any time
+_BATCH = 1000
+_BATCH_BYTES = 32 * 2**20
 
 
-class DiskImages:
-    """uint8 images (n, height, width, channels) in a file; a part of it is an array.
+class MappedImages:
+    """uint8 images (n, height, width, channels) in a .npy file, mapped into memory.
+
+    A part of them, by index, slice or array of indices, is an array in memory.
 
     Args:
         path: the file.
-        shape: of all of them.
-        checksums: CRC-32 of each image, (n,).
-
-    Raises:
-        RunError: the file is not of that size, or cannot be opened.
+        rows: which of its images these are, int (n,); None for all.
     """
 
     dtype = np.dtype(np.uint8)
-    #: Why images could not be read, once that has happened.
-    failure: RunError | None = None
 
-    def __init__(self, path: Path, shape: tuple[int, ...], checksums: np.ndarray):
+    def __init__(self, path: Path, rows: np.ndarray | None = None):
         self.path = path
-        self.shape = tuple(shape)
-        self._checksums = checksums
-        self._size = int(np.prod(shape[1:]))
-        try:
-            self._file = path.open("rb", buffering=0)
-        except OSError as error:
-            raise RunError(f"Cannot read {path}: {error.strerror}.") from error
-        found, expected = path.stat().st_size, self._size * shape[0]
-        if found != expected:
-            raise RunError(
-                f"{path} is damaged: it has {found} bytes instead of {expected}. "
-                "Delete it, and it is written anew."
-            )
-        # Neighbors in the file are not neighbors in a batch: nothing to read ahead.
-        _advise(self._file.fileno(), 0, 0, "POSIX_FADV_RANDOM")
+        self._images = np.load(path, mmap_mode="r")
+        self._rows = np.arange(len(self._images)) if rows is None else rows
+        self.shape = (len(self._rows), *self._images.shape[1:])
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: slice | int | np.ndarray) -> np.ndarray:
-        if isinstance(rows, slice):
-            rows = np.arange(*rows.indices(len(self)))
-        rows = np.asarray(rows)
-        return self.take(rows) if rows.ndim else self.take(rows[np.newaxis])[0]
+    def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray:
+        return np.asarray(self._images.take(self._rows[index], axis=0))
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[i] for i in range(len(self)))
-
-    def take(self, indices: np.ndarray) -> np.ndarray:
-        """Reads images.
-
-        Args:
-            indices: int (batch,), each 0 to n - 1.
-
-        Returns:
-            uint8 (batch, height, width, channels).
-
-        Raises:
-            RunError: the file cannot be read to the end, or an image is damaged.
-        """
-        result = np.empty((len(indices), *self.shape[1:]), np.uint8)
-        rows = result.reshape(len(indices), self._size)
-        offsets = [int(i) * self._size for i in indices]
-        for offset in offsets:  # all are asked for before the first one is waited for
-            _advise(self._file.fileno(), offset, self._size, "POSIX_FADV_WILLNEED")
-        for index, row, offset in zip(indices, rows, offsets, strict=True):
-            try:
-                done = os.preadv(self._file.fileno(), [row], offset)
-                reason = "it ends too early"
-            except OSError as error:
-                done, reason = 0, error.strerror
-            if done == self._size and zlib.crc32(row) != self._checksums[index]:
-                done, reason = 0, f"the checksum of image {index} differs"
-            if done != self._size:
-                raise RunError(
-                    f"{self.path} cannot be read: {reason}. Delete it and run the same "
-                    "command again: it is written anew."
-                )
-        return result
-
-    def take_or_note(self, indices: np.ndarray) -> np.ndarray:
-        """Reads images as ``take`` does, but only notes that they cannot be read.
-
-        For TensorFlow, which makes pages of an error: ``check`` raises it afterwards.
-        """
-        try:
-            return self.take(indices)
-        except RunError as error:
-            self.failure = error
-            return np.zeros((len(indices), *self.shape[1:]), np.uint8)
+    def take(self, rows: np.ndarray) -> MappedImages:
+        """Returns the images of these rows; nothing is read."""
+        return MappedImages(self.path, self._rows[rows])
 
 
-def check(*splits: Split) -> None:
-    """Raises the RunError that ``take_or_note`` has noted in one of the splits.
+def reader(x: np.ndarray | MappedImages) -> Callable:
+    """Returns the function from indices (batch,) to examples, for tf.data."""
+    import tensorflow as tf
 
-    To be called between the reading of a batch and the use of what came of it.
+    if isinstance(x, np.ndarray):
+        values = tf.constant(x)
+        return lambda indices: tf.gather(values, indices)
+
+    def read(indices: tf.Tensor) -> tf.Tensor:
+        images = tf.numpy_function(x.__getitem__, [indices], tf.uint8, stateful=False)
+        images.set_shape((indices.shape[0], *x.shape[1:]))
+        return images
+
+    return read
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """A split that is read from front to back, once.
+
+    Attributes:
+        shape: of all its images, (n, height, width, channels).
+        batches: images uint8 (batch, height, width, channels) and labels (batch,).
     """
-    for split in splits:
-        if failure := getattr(split.x, "failure", None):
-            raise failure
+
+    shape: tuple[int, ...]
+    batches: Iterable[tuple[np.ndarray, np.ndarray]]
+
+    def read(self) -> Split:
+        """Reads the split into memory."""
+        x, y = memory.allocate(self.shape), np.empty(self.shape[0], np.int32)
+        done = 0
+        for images, labels in self.batches:
+            x[done : done + len(labels)] = images
+            y[done : done + len(labels)] = labels
+            done += len(labels)
+        return Split(x, y)
+
+    def write(self, path: Path) -> np.ndarray:
+        """Writes the images to a .npy file; returns the labels.
+
+        The file is written, not mapped, so that a full disk is an error and no signal.
+        """
+        y = []
+        header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for images, labels in self.batches:
+                file.write(np.ascontiguousarray(images).data)
+                y.append(labels)
+        return np.concatenate(y).astype(np.int32)
 
 
-def read(images: Path, shape: tuple[int, ...]) -> Split:
-    """Opens a split that ``write`` has written.
-
-    Args:
-        images: the file of the images.
-        shape: of all of them.
-
-    Raises:
-        RunError: the images or their labels are damaged, or cannot be read.
-    """
-    labels = images.with_suffix(".npy")
-    try:
-        table = np.load(labels, allow_pickle=False)
-        if table.shape != (shape[0], 2) or table.dtype != np.int64:
-            raise ValueError
-    except OSError as error:
-        raise RunError(f"Cannot read {labels}: {error.strerror}.") from error
-    except (ValueError, EOFError) as error:
-        raise RunError(
-            f"{labels} is damaged. Delete it and {images.name}, and both are written "
-            "anew."
-        ) from error
-    y, checksums = table.T
-    return Split(DiskImages(images, shape, checksums), y.astype(np.int32))
+def batch_size(shape: tuple[int, ...]) -> int:
+    """Returns how many examples of a shape make a batch of moderate size."""
+    return max(1, min(_BATCH, _BATCH_BYTES // math.prod(shape)))
 
 
 def write(
-    images: Path,
-    batches: Iterable[tuple[np.ndarray, np.ndarray]],
-    size: int,
+    directory: Path, class_names: tuple[str, ...], train: Stream, test: Stream
 ) -> None:
-    """Writes batches of images and labels to two files, whole or not at all.
+    """Writes both splits and the class names into a directory that exists."""
+    labels = {
+        "train": train.write(directory / "train.npy"),
+        "test": test.write(directory / "test.npy"),
+    }
+    np.savez(directory / "labels.npz", class_names=np.array(class_names), **labels)
 
-    Args:
-        images: the file for ``DiskImages``; that of labels and checksums is beside it.
-        batches: (images, labels).
-        size: bytes of all images.
 
-    Raises:
-        RunError: the disk is full, or cannot be written.
+@dataclasses.dataclass(frozen=True)
+class Cache:
+    """The place of a dataset's decoded images.
+
+    Attributes:
+        directory: ``FOLDER/NAME`` in the data directory.
+        read_only: leave the data directory as it is, and write into a temporary one.
+        limit: bytes; a split that needs more memory is mapped. None to refuse what
+            does not fit in memory.
+        what: the dataset, for messages.
     """
-    try:
-        images.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(images.parent).free
-        if free < size:
+
+    directory: Path
+    read_only: bool
+    limit: int | None
+    what: str
+
+    def read(
+        self, class_names: tuple[str, ...], train: Stream, test: Stream
+    ) -> Contents:
+        """Reads both splits into memory, or through the cache if they do not fit.
+
+        Raises:
+            RunError: see ``make`` and ``load``.
+        """
+        shapes = [train.shape, test.shape]
+        if not any(memory.choose_mapped(shapes, self.limit, self.what)):
+            return Contents(train.read(), test.read(), class_names)
+        if self.exists():
+            return self.load()
+        return self.make(lambda place: write(place, class_names, train, test), shapes)
+
+    def exists(self) -> bool:
+        """Whether the images have been decoded before."""
+        return self.directory.is_dir()
+
+    def make(
+        self, write: Callable[[Path], None], shapes: list[tuple[int, ...]]
+    ) -> Contents:
+        """Writes what does not exist, and loads it.
+
+        Args:
+            write: writes into the directory that it is given.
+            shapes: of both splits, at most.
+
+        Raises:
+            UserError: the data directory cannot be written.
+            RunError: the disk is full, or the images do not fit in memory.
+        """
+        memory.choose_mapped(shapes, self.limit, self.what)
+        if self.read_only:
+            with tempfile.TemporaryDirectory() as temporary:
+                self._write(Path(temporary), write, shapes)
+                return self._load(Path(temporary))
+        with lock(self.directory.parents[1], self.directory.name):
+            if not self.exists():
+                self._write_beside(write, shapes)
+        return self.load()
+
+    def load(self) -> Contents:
+        """Loads what exists; what is beyond the limit is mapped.
+
+        Raises:
+            RunError: it is damaged, or does not fit in memory.
+        """
+        return self._load(self.directory)
+
+    def _write_beside(self, write: Callable[[Path], None], shapes: list) -> None:
+        folder, name = self.directory.parent, self.directory.name
+        folder.mkdir(exist_ok=True)
+        for left in folder.glob(f".{name}.*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder))
+        try:
+            self._write(beside, write, shapes)
+            beside.chmod(0o755)
+            beside.rename(self.directory)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+    def _write(self, place: Path, write: Callable[[Path], None], shapes: list) -> None:
+        needed = sum(map(math.prod, shapes))
+        free = shutil.disk_usage(place).free
+        if free < needed:
             raise RunError(
-                f"The dataset is larger than memory and is decoded to {images.parent}. "
-                f"Needed there: {size / 1e9:,.1f} GB. Free: {free / 1e9:,.1f} GB. Make "
+                f"The images of {self.what!r} are decoded to {place.parent}. Needed "
+                f"there: {needed / 1e9:,.1f} GB. Free: {free / 1e9:,.1f} GB. Make "
                 "room, choose another --data_dir, or a smaller --image_size."
             )
-        every = []
-        with files.replacing(images) as beside:
-            with beside.open("wb") as file:
-                for pixels, classes in batches:
-                    pixels = np.ascontiguousarray(pixels)
-                    file.write(pixels.data)
-                    checksums = [zlib.crc32(image) for image in pixels]
-                    every.append(np.stack([classes, checksums], axis=1))
-            text = io.BytesIO()
-            np.save(text, np.concatenate(every).astype(np.int64), allow_pickle=False)
-            files.write_bytes(images.with_suffix(".npy"), text.getvalue())
-    except OSError as error:
-        raise RunError(
-            f"Writing decoded images to {images.parent} failed: "
-            f"{error.strerror or error}. Make room, or choose another --data_dir."
+        try:
+            write(place)
+        except OSError as error:
+            raise RunError(
+                f"Writing decoded images to {place.parent} failed: "
+                f"{error.strerror or error}. Make room, or choose another --data_dir."
+            ) from error
+
+    def _load(self, directory: Path) -> Contents:
+        try:
+            images = [MappedImages(directory / f"{n}.npy") for n in ("train", "test")]
+            with np.load(directory / "labels.npz") as file:
+                labels, class_names = [file["train"], file["test"]], file["class_names"]
+            for x, y in zip(images, labels, strict=True):
+                if x.shape != (len(y), *images[0].shape[1:]) or len(x.shape) != 4:
+                    raise ValueError(f"images {x.shape} do not match labels {y.shape}")
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise RunError(
+                f"The decoded images in {directory} are damaged: {error}. Delete that "
+                "directory, and they are decoded again."
+            ) from error
+        mapped = memory.choose_mapped([x.shape for x in images], self.limit, self.what)
+        train, test = (
+            Split(x if stays else x[:], y)
+            for x, y, stays in zip(images, labels, mapped, strict=True)
+        )
+        return Contents(train, test, tuple(map(str, class_names)))
+
+
+@contextlib.contextmanager
+def lock(root: Path, name: str) -> Iterator[None]:
+    """Keeps other processes from preparing a dataset of that name in ``root``.
+
+    Raises:
+        UserError: the data directory cannot be written.
+    """
+    import filelock
+
+    guard = filelock.FileLock(root / f".{name}.lock", mode=0o666)  # may be shared
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        guard.acquire()
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"Cannot write to the data directory {root}: {reason}."
         ) from error
-
-
-def _advise(file: int, offset: int, length: int, advice: str) -> None:
-    # macOS has no posix_fadvise; it is advice and no more.
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(file, offset, length, getattr(os, advice))
+    try:
+        yield
+    finally:
+        guard.release()

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from zoo.errors import UserError
+
+if TYPE_CHECKING:
+    from zoo.data.cache import MappedImages
 
 Task = Literal["classification", "regression"]
 
@@ -16,7 +22,7 @@ class DataSpec:
     """Describes a dataset once its features are known.
 
     Attributes:
-        name: short name fit for a file name, as ``mnist`` or ``emnist-letters``.
+        name: short name fit for a file name, such as ``mnist`` or ``emnist-letters``.
         source: where it came from, for people: a TFDS name with its version, or
             the absolute path of a local directory.
         fingerprint: changes when the data do; part of a run's identity.
@@ -26,7 +32,7 @@ class DataSpec:
         class_names: one name per class; empty for regression.
         num_train: number of training examples.
         num_test: number of test examples.
-        license: the licence as TFDS states it, or None.
+        license: the license as TFDS states it, or None.
         citation: how to cite it, as TFDS states it, or None.
     """
 
@@ -48,12 +54,12 @@ class Split:
     """The examples of one split, decoded.
 
     Attributes:
-        x: uint8 images (n, height, width, channels), 0..255, or float32 (n, 1). What is
-            larger than memory is a ``zoo.data.cache.DiskImages``: read by slices.
+        x: uint8 images (n, height, width, channels), 0..255, or float32 (n, 1). Images
+            that are larger than memory are mapped from disk and read by index.
         y: int32 class indices (n,), or float32 targets (n, 1).
     """
 
-    x: np.ndarray
+    x: np.ndarray | MappedImages
     y: np.ndarray
 
     def blocks(self, size: int = 500) -> Iterator[np.ndarray]:
@@ -61,20 +67,109 @@ class Split:
         for first in range(0, len(self.y), size):
             yield self.x[first : first + size]
 
+    def take(self, rows: np.ndarray) -> Split:
+        """Returns the examples of these rows; mapped images stay on disk."""
+        in_memory = isinstance(self.x, np.ndarray)
+        return Split(self.x[rows] if in_memory else self.x.take(rows), self.y[rows])
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A dataset in memory: its description, training and test examples."""
+    """A dataset that can be trained on: its description and its splits.
+
+    Attributes:
+        spec: the description.
+        train: what is trained on.
+        test: what the finished model is evaluated on.
+        validation: the part of train that ``hold_out`` has set apart, or None.
+    """
 
     spec: DataSpec
     train: Split
     test: Split
+    validation: Split | None = None
+
+    def hold_out(self, share: float, seed: int) -> Dataset:
+        """Returns the dataset with a part of train set apart for validation.
+
+        The part is drawn at random, from each class its share; both parts keep the
+        order of the file.
+
+        Args:
+            share: of the training examples, between 0 and 1.
+            seed: the same seed gives the same parts.
+
+        Raises:
+            UserError: the share is out of range, or a part would lack a class.
+        """
+        from sklearn.model_selection import train_test_split
+
+        y = self.train.y
+        classes, counts = np.array([0]), np.array([len(y)])
+        if self.spec.task == "classification":
+            classes, counts = np.unique(y, return_counts=True)
+        rarest = int(counts.argmin())
+        try:
+            parts = train_test_split(
+                np.arange(len(y)),
+                test_size=share,
+                random_state=seed,
+                stratify=y if self.spec.task == "classification" else None,
+            )
+            complete = self.spec.task == "regression" or all(
+                len(np.unique(y[part])) == len(classes) for part in parts
+            )
+        except ValueError:  # a share out of range, or a class of one example
+            complete = False
+        if not complete:
+            raise self._bad_share(share, classes[rarest], int(counts[rarest]))
+        kept, held_out = (self.train.take(np.sort(part)) for part in parts)
+        spec = dataclasses.replace(self.spec, num_train=len(kept.y))
+        return dataclasses.replace(self, spec=spec, train=kept, validation=held_out)
+
+    def _bad_share(self, share: float, label: int, count: int) -> UserError:
+        what = "the training split"
+        if self.spec.task == "classification":
+            what = f"the class {self.spec.class_names[label]!r}"
+        least = math.ceil(1000 / count) / 1000
+        allowed = f"Allowed: {least:g} to {1 - least:g}."
+        if least > 1 - least:
+            allowed = "Train without --validation."
+        return UserError(
+            f"--validation must leave examples of each class to train on and to "
+            f"validate on; {what} has {count}. Received: {share:g}. {allowed}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What a builder of our own writes: two splits of images and the class names."""
+    """What was read: two splits and the names of the classes, none of a regression."""
 
     train: Split
     test: Split
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...] = ()
+
+    def describe(
+        self,
+        *,
+        name: str,
+        source: str,
+        fingerprint: str,
+        license: str | None = None,
+        citation: str | None = None,
+    ) -> Dataset:
+        """Returns the dataset; the arguments are attributes of its ``DataSpec``."""
+        spec = DataSpec(
+            name=name,
+            source=source,
+            fingerprint=fingerprint,
+            task="classification" if self.class_names else "regression",
+            input_shape=tuple(self.train.x.shape[1:]),
+            num_classes=len(self.class_names) or None,
+            class_names=self.class_names,
+            num_train=len(self.train.y),
+            num_test=len(self.test.y),
+            license=license,
+            citation=citation,
+        )
+        return Dataset(spec, self.train, self.test)

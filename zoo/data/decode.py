@@ -59,20 +59,22 @@ def to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.ensure_shape(result, (None, None, channels))
 
 
-def resize(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    """Resizes uint8 (h, w, c) to (height, width, c): bilinear, antialiased, rounded.
+def resize(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """Resizes uint8 (..., h, w, c) images: bilinear, antialiased, rounded.
 
-    An image that already has the size is returned untouched.
+    Images that already have the size are returned untouched.
     """
 
     def changed() -> tf.Tensor:
-        pixels = tf.image.resize(image, (height, width), antialias=True)
+        pixels = tf.image.resize(images, (height, width), antialias=True)
         return tf.saturate_cast(tf.round(pixels), tf.uint8)
 
-    shape = tf.shape(image)
-    same = tf.logical_and(shape[0] == height, shape[1] == width)
-    result = tf.cond(same, lambda: image, changed)
-    return tf.ensure_shape(result, (height, width, image.shape[-1]))
+    shape = tf.shape(images)
+    same = tf.logical_and(shape[-3] == height, shape[-2] == width)
+    result = tf.cond(same, lambda: images, changed)
+    return tf.ensure_shape(
+        result, (*images.shape[:-3], height, width, images.shape[-1])
+    )
 
 
 def _luma(image: tf.Tensor) -> tf.Tensor:
@@ -83,6 +85,20 @@ def _luma(image: tf.Tensor) -> tf.Tensor:
     return tf.saturate_cast(tf.round(luma), tf.uint8)
 
 
+def read_file(path: tf.Tensor) -> tf.Tensor:
+    """Reads an image file in a graph; empty for what ``read_bytes`` would refuse."""
+    data = tf.io.read_file(path)
+
+    def checked() -> tf.Tensor:
+        keep = tf.numpy_function(
+            lambda content: not _has_palette(content), [data], tf.bool, stateful=False
+        )
+        return tf.where(keep, data, "")
+
+    is_bmp = tf.strings.substr(data, 0, 2) == "BM"
+    return tf.ensure_shape(tf.cond(is_bmp, checked, lambda: data), ())
+
+
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Reads an image file that TensorFlow would not misread.
 
@@ -91,17 +107,21 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         OSError: the file cannot be read.
     """
     data = pathlib.Path(path).read_bytes()
-    # TensorFlow 2.21 takes the palette's indices for gray values and says nothing.
-    if data[:2] == b"BM" and len(data) > 54 and data[28] == 8 and _has_colors(data):
+    if _has_palette(data):
         raise UserError(f"{path} is a BMP with a palette: save it as PNG.")
     return data
 
 
-def _has_colors(bmp: bytes) -> bool:
-    """Whether an 8-bit BMP's palette is anything but the gray values in order."""
-    start = 14 + int.from_bytes(bmp[14:18], "little")
-    count = int.from_bytes(bmp[46:50], "little") or 256
-    palette = bmp[start : start + 4 * count]
+def _has_palette(data: bytes) -> bool:
+    """Whether this is an 8-bit BMP whose palette is not the gray values in order.
+
+    TensorFlow 2.21 takes a palette's indices for gray values and says nothing.
+    """
+    if data[:2] != b"BM" or len(data) <= 54 or data[28] != 8:
+        return False
+    start = 14 + int.from_bytes(data[14:18], "little")
+    count = int.from_bytes(data[46:50], "little") or 256
+    palette = data[start : start + 4 * count]
     return any(
         palette[4 * i : 4 * i + 3] != bytes([i % 256] * 3)
         for i in range(len(palette) // 4)

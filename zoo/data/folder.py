@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from zoo import startup
-from zoo.data import memory
-from zoo.data.dataset import Contents, Split
-from zoo.errors import UserError
+from zoo.data.cache import Cache, Stream, batch_size, write
+from zoo.data.dataset import Contents
+from zoo.errors import RunError, UserError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 _TEST_FRACTION = 0.2
@@ -34,98 +34,43 @@ class ImageTree:
         """All files whose change means other data."""
         return tuple(path for path, _ in (*self.train, *self.test))
 
-    def check(self) -> None:
-        """Nothing beyond what ``scan`` has checked: images are checked when read."""
-
-    def shapes(self, image_size: tuple[int, int] | None = None) -> list[tuple]:
-        """Returns the shapes of both splits, (n, height, width, 3).
+    def read(self, cache: Cache, image_size: tuple[int, int] | None = None) -> Contents:
+        """Decodes every image to one size, once; gray if all of them are gray.
 
         Args:
-            image_size: (height, width); default: the size of the first image.
-
-        Raises:
-            UserError: the first file does not decode.
-        """
-        _, size = _decoder(image_size, self.train[0][0])
-        return [(len(examples), *size, 3) for examples in (self.train, self.test)]
-
-    def read(self, image_size: tuple[int, int] | None = None) -> Contents:
-        """Decodes every image to one size, gray if all of them are gray.
-
-        Args:
+            cache: where the decoded images are kept.
             image_size: (height, width); default: the size of the first image.
 
         Raises:
             UserError: a file does not decode; the message names it.
-            RunError: the images do not fit in memory.
+            RunError: the images do not fit in memory, or the cache cannot be written.
         """
-        memory.require(self.shapes(image_size), str(self.train[0][0].parents[1]))
-        load, _ = _decoder(image_size, self.train[0][0])
-        arrays, gray = [], True
-        for paths in self._split_paths():
-            pixels, split_gray = _decode_all(paths, load)
-            arrays.append(pixels)
-            gray = gray and split_gray
-        if gray:
-            arrays = [np.ascontiguousarray(pixels[..., :1]) for pixels in arrays]
-        return self._contents(arrays)
-
-    def stream(self, image_size: tuple[int, int] | None = None) -> Contents:
-        """As ``read``, but the images of the splits are decoded one after the other.
-
-        That is once more than ``read`` does it: the first time to find out whether
-        every file decodes, and all of them are gray.
-        """
-        load, size = _decoder(image_size, self.train[0][0])
-        colored = sum(
-            not _is_gray(pixels) for pixels in Images(self.paths(), load, size, 3)
-        )
-        return self._contents(
-            [
-                Images(paths, load, size, 3 if colored else 1)
-                for paths in self._split_paths()
-            ]
-        )
-
-    def _split_paths(self) -> list[list[Path]]:
-        return [[path for path, _ in split] for split in (self.train, self.test)]
-
-    def _contents(self, images: Sequence[Any]) -> Contents:
-        train, test = (
-            Split(x, np.array([label for _, label in examples], np.int32))
-            for x, examples in zip(images, (self.train, self.test), strict=True)
-        )
-        return Contents(train, test, self.class_names)
-
-
-class Images:
-    """Image files that are decoded one after the other.
-
-    Args:
-        paths: the files.
-        load: from a file to uint8 (height, width, 3).
-        size: (height, width).
-        channels: 1 for images that are gray, or 3.
-
-    Attributes:
-        shape: of all of them, (n, height, width, channels).
-    """
-
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        load: Callable[[Path], np.ndarray],
-        size: tuple[int, int],
-        channels: int,
-    ):
-        self._paths, self._load = paths, load
-        self.shape = (len(paths), *size, channels)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        # TensorFlow says of its own what becomes our error.
+        if cache.exists():
+            return cache.load()
+        # The filter takes out what TensorFlow says of errors that become ours.
         with startup.quiet_stderr():
-            for pixels in _in_parallel(self._load, self._paths):
-                yield pixels[..., : self.shape[3]]
+            height, width = image_size or _size(self.train[0][0])
+            shapes = [
+                (len(split), height, width, 3) for split in (self.train, self.test)
+            ]
+            return cache.make(lambda place: self._write(place, height, width), shapes)
+
+    def _write(self, place: Path, height: int, width: int) -> None:
+        try:
+            self._write_channels(place, (height, width, 1))
+        except _ColorFoundError:
+            self._write_channels(place, (height, width, 3))
+
+    def _write_channels(self, place: Path, shape: tuple[int, int, int]) -> None:
+        train, test = (
+            Stream((len(split), *shape), _batches(split, shape))
+            for split in (self.train, self.test)
+        )
+        write(place, self.class_names, train, test)
+
+
+class _ColorFoundError(Exception):
+    """An image of a tree that was taken for gray is not."""
 
 
 def scan(root: Path) -> ImageTree | None:
@@ -211,96 +156,102 @@ def _split(classes: dict[str, list[Path]]) -> ImageTree:
 
 
 def _folders(directory: Path) -> list[Path]:
-    return _entries(directory, Path.is_dir)
+    return _entries(directory, os.DirEntry.is_dir)
 
 
 def _images(directory: Path) -> list[Path]:
-    return _entries(
-        directory, lambda path: path.suffix.lower() in EXTENSIONS and path.is_file()
-    )
+    def is_image(entry: os.DirEntry) -> bool:
+        return entry.name.lower().endswith(EXTENSIONS) and entry.is_file()
+
+    return _entries(directory, is_image)
 
 
-def _entries(directory: Path, wanted: Callable[[Path], bool]) -> list[Path]:
+def _entries(directory: Path, wanted: Callable[[os.DirEntry], bool]) -> list[Path]:
+    """Returns what is wanted of a directory, in natural order, without hidden files."""
     try:
-        paths = [path for path in directory.iterdir() if path.name[0] != "."]
-        return [path for path in sorted(paths, key=_natural) if wanted(path)]
+        with os.scandir(directory) as entries:
+            names = [e.name for e in entries if e.name[0] != "." and wanted(e)]
     except OSError as error:
         raise UserError(f"Cannot read {directory}: {error.strerror}.") from error
+    return [directory / name for name in sorted(names, key=_natural)]
 
 
-def _natural(path: Path) -> tuple:
+def _natural(name: str) -> tuple:
     """Sorts "2" before "10"; the name itself decides between equals ("02", "2")."""
-    parts = re.split(r"(\d+)", path.name)
-    return [int(p) if i % 2 else p for i, p in enumerate(parts)], path.name
+    parts = re.split(r"(\d+)", name)
+    return [int(p) if i % 2 else p for i, p in enumerate(parts)], name
 
 
-def _decoder(
-    image_size: tuple[int, int] | None, first: Path
-) -> tuple[Callable[[Path], np.ndarray], tuple[int, int]]:
-    """Returns the function from a file to uint8 (height, width, 3), and the size."""
+def _batches(
+    examples: Sequence[_Example], shape: tuple[int, int, int]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Decodes files in parallel and in order; yields images and labels."""
+    import tensorflow as tf
+
+    height, width, channels = shape
+    paths = [path for path, _ in examples]
+    labels = np.array([label for _, label in examples], np.int32)
+    data = (
+        tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path in paths])
+        .map(_decoder(height, width), tf.data.AUTOTUNE)
+        .batch(batch_size((height, width, 3)))
+        .prefetch(1)
+    )
+    done = 0
+    try:
+        for images, gray in data.as_numpy_iterator():
+            if channels == 1 and not gray.all():
+                raise _ColorFoundError
+            yield images[..., :channels], labels[done : done + len(images)]
+            done += len(images)
+    except tf.errors.OpError as error:
+        raise _bad_file(paths[done:]) from error
+
+
+@functools.lru_cache(maxsize=8)
+def _decoder(height: int, width: int) -> Callable:
+    """Returns the function from a path to uint8 RGB and whether all of it is gray."""
     import tensorflow as tf
 
     from zoo.data import decode
 
-    def native(path: Path) -> np.ndarray:
-        data = decode.read_bytes(path)
-        return tf.io.decode_image(data, expand_animations=False).numpy()
-
-    if image_size is None:
-        with startup.quiet_stderr():
-            image_size = _named(native)(first).shape[:2]
-    height, width = image_size
-
     @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
-    def decoded(data: tf.Tensor) -> tf.Tensor:
-        return decode.decode(data, height, width, 3)
+    def decoded(path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image = decode.decode(decode.read_file(path), height, width, 3)
+        return image, tf.reduce_all(image == image[..., :1])
 
-    load = _named(lambda path: decoded(decode.read_bytes(path)).numpy())
-    return load, (height, width)
+    return decoded
 
 
-def _named(load: Callable[[Path], np.ndarray]) -> Callable[[Path], np.ndarray]:
-    """Makes a file that does not decode an error that names the file."""
+def _size(path: Path) -> tuple[int, int]:
+    """Returns height and width of an image file."""
     import tensorflow as tf
 
-    def named(path: Path) -> np.ndarray:
+    from zoo.data import decode
+
+    try:
+        data = decode.read_bytes(path)
+        image = tf.io.decode_image(data, expand_animations=False)
+    except (OSError, tf.errors.OpError) as error:
+        raise _bad_file([path]) from error
+    return tuple(image.shape[:2])
+
+
+def _bad_file(paths: Sequence[Path]) -> UserError | RunError:
+    """Names the first file that does not decode, which TensorFlow's errors do not."""
+    import tensorflow as tf
+
+    from zoo.data import decode
+
+    for path in paths:
         try:
-            return load(path)
+            tf.io.decode_image(decode.read_bytes(path), expand_animations=False)
         except OSError as error:
-            raise UserError(f"Cannot read {path}: {error.strerror}.") from error
-        except tf.errors.InvalidArgumentError as error:
-            raise UserError(
+            return UserError(f"Cannot read {path}: {error.strerror}.")
+        except UserError as error:
+            return error
+        except tf.errors.OpError:
+            return UserError(
                 f"{path} does not decode as a PNG, JPEG, BMP or GIF image."
-            ) from error
-
-    return named
-
-
-def _decode_all(
-    paths: list[Path], load: Callable[[Path], np.ndarray]
-) -> tuple[np.ndarray, bool]:
-    """Decodes files to uint8 (n, height, width, 3); tells if all of them are gray."""
-    gray, result = True, None
-    # TensorFlow says of its own what becomes our error.
-    with startup.quiet_stderr():
-        for i, pixels in enumerate(_in_parallel(load, paths)):
-            if result is None:
-                result = memory.allocate((len(paths), *pixels.shape))
-            result[i] = pixels
-            gray = gray and _is_gray(pixels)
-    assert result is not None  # scan() returns no empty split.
-    return result, gray
-
-
-def _is_gray(pixels: np.ndarray) -> bool:
-    return bool((pixels == pixels[..., :1]).all())
-
-
-def _in_parallel(
-    load: Callable[[Path], np.ndarray], paths: Iterable[Path]
-) -> Iterator[np.ndarray]:
-    """Maps in order by a few threads, a bounded number of images ahead."""
-    paths = list(paths)
-    with ThreadPoolExecutor(4) as pool:
-        for start in range(0, len(paths), 8):
-            yield from pool.map(load, paths[start : start + 8])
+            )
+    return RunError(f"{paths[0]} or a file after it changed while it was decoded.")

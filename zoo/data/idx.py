@@ -10,18 +10,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gzip
+import io
 import math
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from zoo.data import memory
-from zoo.data.dataset import Contents, Split
+from zoo.data.cache import Cache, Stream, batch_size
+from zoo.data.dataset import Contents
 from zoo.errors import UserError
 
 _NAME = re.compile(
@@ -53,72 +55,51 @@ class IdxFiles:
         names = () if self.labels_txt is None else (self.labels_txt,)
         return (*four, self.test_labels, *names)
 
-    def check(self) -> None:
-        """Checks headers, sizes, counts and labels; images are not kept in memory.
+    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Checks the four files; returns the shapes (n, height, width, channels).
 
         Raises:
             UserError: one of them is wrong; the message names the file.
         """
-        self._labels()
+        train = _check_pair(self.train_images, self.train_labels)
+        test = _check_pair(self.test_images, self.test_labels)
+        if train[1:] != test[1:]:
+            raise UserError(
+                f"{self.test_images}: test images of {_size(test[1:])} do not match "
+                f"training images of {_size(train[1:])}."
+            )
+        return train, test
 
-    def shapes(self, image_size: tuple[int, int] | None = None) -> list[tuple]:
-        """Returns the shapes of both splits, as the files declare them.
-
-        Args:
-            image_size: not used; the images keep the size of the files.
-        """
-        return [_declared(path) for path in (self.train_images, self.test_images)]
-
-    def read(self, image_size: tuple[int, int] | None = None) -> Contents:
+    def read(
+        self, cache: Cache | None = None, image_size: tuple[int, int] | None = None
+    ) -> Contents:
         """Checks and reads everything.
 
         Args:
-            image_size: not used; the images keep the size of the files.
+            cache: where images go that do not fit in memory; None to have them there.
+            image_size: (height, width); default: the size that the files have.
 
         Raises:
-            UserError: see ``check``.
+            UserError: see ``shapes``; also a label that is out of range.
         """
-        labels = self._labels()
-        memory.require(self.shapes(), str(self.train_images.parent))
-        return self._contents(lambda path: _with_channels(read(path)), *labels)
-
-    def stream(self, image_size: tuple[int, int] | None = None) -> Contents:
-        """Checks everything; the images of the splits are read one after the other.
-
-        Args:
-            image_size: not used; the images keep the size of the files.
-
-        Raises:
-            UserError: see ``check``.
-        """
-        return self._contents(Images, *self._labels())
-
-    def _contents(
-        self,
-        open_images: Callable[[Path], Any],
-        train_y: np.ndarray,
-        test_y: np.ndarray,
-        class_names: tuple[str, ...],
-    ) -> Contents:
-        return Contents(
-            Split(open_images(self.train_images), train_y.astype(np.int32)),
-            Split(open_images(self.test_images), test_y.astype(np.int32)),
-            class_names,
-        )
+        shapes = self.shapes()
+        train_y, test_y, class_names = self._labels()
+        streams = []
+        for path, shape, labels in (
+            (self.train_images, shapes[0], train_y),
+            (self.test_images, shapes[1], test_y),
+        ):
+            size = image_size or shape[1:3]
+            batches = _batches(path, shape, labels, size)
+            streams.append(Stream((shape[0], *size, shape[3]), batches))
+        if cache is None:
+            return Contents(*(stream.read() for stream in streams), class_names)
+        return cache.read(class_names, *streams)
 
     def _labels(self) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-        shapes = [
-            _check_pair(self.train_images, self.train_labels),
-            _check_pair(self.test_images, self.test_labels),
-        ]
-        if shapes[0] != shapes[1]:
-            raise UserError(
-                f"{self.test_images}: test images of {_size(shapes[1])} do not match "
-                f"training images of {_size(shapes[0])}."
-            )
-        names = None if self.labels_txt is None else read_class_names(self.labels_txt)
-        train, test = read(self.train_labels), read(self.test_labels)
-        if names is not None:
+        train, test = read(self.train_labels, (1,)), read(self.test_labels, (1,))
+        if self.labels_txt is not None:
+            names = read_class_names(self.labels_txt)
             _check_range(self.train_labels, train, len(names))
             _check_range(self.test_labels, test, len(names))
         else:
@@ -159,9 +140,10 @@ def find(directory: Path) -> IdxFiles | None:
 
 
 def check(path: Path, dimensions: tuple[int, ...]) -> tuple[int, ...]:
-    """Checks that a file holds exactly what its header declares.
+    """Checks that a file has the length that its header declares.
 
-    Takes no more memory than a chunk: compressed data is counted, not kept.
+    Nothing is unpacked where a gzip file's last bytes tell its length; ``blocks`` finds
+    out whether they are right.
 
     Args:
         path: an IDX file, gzip or not (told by its content).
@@ -176,74 +158,79 @@ def check(path: Path, dimensions: tuple[int, ...]) -> tuple[int, ...]:
     """
     with _open(path) as (stream, zipped):
         shape = _header(path, stream, dimensions)
-        declared, size = math.prod(shape), path.stat().st_size
-        actual = size - stream.tell()
+        declared, begin = math.prod(shape), stream.tell()
+        actual = path.stat().st_size - begin
         if zipped:
-            actual = _count(stream, declared + 1)
+            told = _gzip_length(path) == (begin + declared) % 2**32
+            actual = declared if told else _count(stream, declared + 1)
     if actual < declared:
         raise UserError(
             f"{path} is truncated: the header declares {_size(shape)}, {declared} "
             f"bytes, but {actual} follow."
         )
     if actual > declared:
-        raise UserError(
-            f"{path} has bytes after the {declared} ({_size(shape)}) that its header "
-            "declares."
-        )
+        raise _trailing_bytes(path, shape)
     return shape
 
 
-def read(path: Path) -> np.ndarray:
-    """Reads a file that ``check`` has passed: uint8 of the declared shape.
-
-    Raises:
-        UserError: the file changed and is damaged now, or is not readable.
-        RunError: the data do not fit in memory.
-    """
-    with _open(path) as (stream, _):
-        shape = _header(path, stream, (1, 3, 4))
-        data = memory.allocate(shape)
-        view, done = memoryview(data).cast("B"), 0
-        while done < len(view):
-            count = stream.readinto(view[done : done + _CHUNK])  # type: ignore[attr-defined]
-            if not count:
-                raise UserError(f"{path} is truncated.")
-            done += count
-    return data
-
-
-def _declared(path: Path) -> tuple[int, ...]:
-    with _open(path) as (stream, _):
-        return _header(path, stream, (3, 4))
-
-
-class Images:
-    """The images of a file that ``check`` has passed, read one after the other.
+def blocks(
+    path: Path, dimensions: tuple[int, ...], size: int | None = None
+) -> Iterator[np.ndarray]:
+    """Checks and reads a file in one pass.
 
     Args:
-        path: an IDX file of images.
+        path: an IDX file, gzip or not.
+        dimensions: the allowed numbers of dimensions.
+        size: rows of a block; None to read all of them at once.
 
-    Attributes:
-        shape: of all of them, (n, height, width, channels).
+    Yields:
+        uint8 (rows, ...), in the order of the file.
 
     Raises:
-        UserError: the file changed and is damaged now, or is not readable.
+        UserError: see ``check``.
+        RunError: a block does not fit in memory.
     """
+    shape = check(path, dimensions)
+    size = size or shape[0]
+    with _open(path) as (stream, _):
+        _header(path, stream, dimensions)
+        for first in range(0, shape[0], size):
+            block = memory.allocate((min(size, shape[0] - first), *shape[1:]))
+            view, done = memoryview(block).cast("B"), 0
+            while done < len(view):
+                count = stream.readinto(view[done : done + _CHUNK])
+                if not count:
+                    raise UserError(f"{path} is truncated.")
+                done += count
+            yield block
+        if stream.read(1):  # which also checks a gzip file's checksum
+            raise _trailing_bytes(path, shape)
 
-    def __init__(self, path: Path):
-        self._path = path
-        shape = _declared(path)
-        self.shape = (*shape[:3], shape[3] if len(shape) == 4 else 1)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        size = math.prod(self.shape[1:])
-        with _open(self._path) as (stream, _):
-            _header(self._path, stream, (3, 4))
-            for _ in range(self.shape[0]):
-                image = stream.read(size)
-                if len(image) < size:
-                    raise UserError(f"{self._path} is truncated.")
-                yield np.frombuffer(image, np.uint8).reshape(self.shape[1:])
+def read(path: Path, dimensions: tuple[int, ...]) -> np.ndarray:
+    """Checks and reads a whole file: uint8 of the shape that it declares.
+
+    Raises:
+        UserError: see ``check``.
+        RunError: the data do not fit in memory.
+    """
+    (array,) = blocks(path, dimensions)
+    return array
+
+
+def _batches(
+    path: Path, shape: tuple[int, ...], labels: np.ndarray, size: tuple[int, int]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields images of the given size, each with its label."""
+    done = 0
+    for block in blocks(path, (3, 4), batch_size((*size, shape[3]))):
+        images = block.reshape(-1, *shape[1:])
+        if size != shape[1:3]:
+            from zoo.data import decode
+
+            images = decode.resize(images, *size).numpy()
+        yield images, labels[done : done + len(images)]
+        done += len(images)
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -303,6 +290,13 @@ def _header(path: Path, stream: BinaryIO, dimensions: tuple[int, ...]) -> tuple:
     return shape
 
 
+def _gzip_length(path: Path) -> int:
+    """Returns the length of the unpacked content modulo 2**32, which is stored last."""
+    with path.open("rb") as raw:
+        raw.seek(-4, io.SEEK_END)
+        return int.from_bytes(raw.read(4), "little")
+
+
 def _count(stream: BinaryIO, limit: int) -> int:
     """Counts the bytes that follow, up to a limit."""
     total = 0
@@ -311,15 +305,22 @@ def _count(stream: BinaryIO, limit: int) -> int:
     return total
 
 
+def _trailing_bytes(path: Path, shape: tuple[int, ...]) -> UserError:
+    return UserError(
+        f"{path} has bytes after the {math.prod(shape)} ({_size(shape)}) that its "
+        "header declares."
+    )
+
+
 def _check_pair(images: Path, labels: Path) -> tuple[int, ...]:
-    """Checks a split's two files; returns the shape of one image."""
+    """Checks a split's two files; returns the shape of its images, with channels."""
     image_shape, label_shape = check(images, (3, 4)), check(labels, (1,))
     if image_shape[0] != label_shape[0]:
         raise UserError(
             f"{images} declares {image_shape[0]} images but {labels.name} declares "
             f"{label_shape[0]} labels."
         )
-    return image_shape[1:] if len(image_shape) == 4 else (*image_shape[1:], 1)
+    return image_shape if len(image_shape) == 4 else (*image_shape, 1)
 
 
 def _check_range(path: Path, labels: np.ndarray, num_classes: int) -> None:
@@ -352,10 +353,6 @@ def _check_seen(path: Path, labels: np.ndarray, train: np.ndarray) -> None:
             f"{path}: label {labels[bad[0]]} at index {bad[0]} is out of range: the "
             f"training labels are {train.min()}..{train.max()}."
         )
-
-
-def _with_channels(images: np.ndarray) -> np.ndarray:
-    return images if images.ndim == 4 else images[..., np.newaxis]
 
 
 def _size(shape: tuple[int, ...]) -> str:

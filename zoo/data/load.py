@@ -1,28 +1,102 @@
-"""The front door of the data: a name or a directory in, a Dataset out.
+"""The front door of the data: a name or a directory in, an opened source out.
 
-TensorFlow is imported only when data are read.
+A source is resolved once and then read. TensorFlow is imported only to read it, and a
+mistyped name is answered without it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.data import local, names, prepare
-from zoo.data.dataset import Dataset
+from zoo.data import local
+from zoo.data.dataset import Dataset, DataSpec
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-__all__ = ["Choice", "check_name", "load", "resolve"]
+DIGITS = "digits"
+LINEAR_REGRESSION = "linear_regression"
+OWN = (DIGITS, LINEAR_REGRESSION)
+WELL_KNOWN = ("mnist", "fashion_mnist", "kmnist", "emnist/letters", "cifar10")
+_SUBSTITUTED = "mnist"  # the only default that something else may stand in for
 
-_SUBSTITUTED = "mnist"  # The only default that something else may stand in for.
-_LOCAL_VERSION = "1.0.0"
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A dataset that has been found and can be read.
+
+    Attributes:
+        requested: the name asked for, or the default when none was.
+        used: the name of what is read.
+        name: what ``DataSpec.name`` is going to be.
+        reason: why ``used`` is not ``requested``; None if it is.
+        root: the data directory.
+        opened: TFDS's builder or the local directory; None for a dataset of our own.
+    """
+
+    requested: str
+    used: str
+    name: str
+    reason: str | None
+    root: Path
+    opened: tfds.core.DatasetBuilder | local.Directory | None = None
+
+    @property
+    def directory(self) -> Path | None:
+        """The absolute path of a local directory; None for a dataset with a name."""
+        return self.opened.path if isinstance(self.opened, local.Directory) else None
+
+    def read(
+        self,
+        *,
+        image_size: tuple[int, int] | None = None,
+        num_examples: int = 1000,
+        seed: int = 0,
+        progress: bool = False,
+        memory_limit: int | None = None,
+        read_only: bool = False,
+    ) -> Dataset:
+        """Reads the dataset, preparing it when that was not done before.
+
+        Several processes may read the same dataset at once: one prepares it.
+
+        Args:
+            image_size: (height, width) to resize images to, bilinear with
+                antialiasing; None for the dataset's own or, where images differ, the
+                first one's.
+            num_examples: training examples of ``linear_regression``.
+            seed: of ``linear_regression``, 0 or more.
+            progress: show TFDS's messages and progress bars.
+            memory_limit: bytes; a split of images that needs more is mapped from disk.
+                None to refuse what does not fit in memory.
+            read_only: write nothing into the data directory.
+
+        Returns:
+            uint8 images with int32 labels, in file order; or float32 x and y.
+
+        Raises:
+            UserError: mistakes in a local directory, numbers out of range, or a data
+                directory that cannot be written.
+            RunError: downloading, preparing or reading failed.
+        """
+        _check_image_size(image_size)
+        place = {"root": self.root, "read_only": read_only}
+        images = {"image_size": image_size, "memory_limit": memory_limit}
+        if isinstance(self.opened, local.Directory):
+            return self.opened.read(**images, **place)
+        from zoo.data import tfds
+
+        place["progress"] = progress
+        if self.used == LINEAR_REGRESSION:
+            return tfds.read_line(num_examples, seed, **place)
+        builder = self.opened or tfds.digits(self.root)
+        return tfds.read(builder, name=self.name, what=self.used, **images, **place)
 
 
-@prepare.without_warnings()
 def check_name(dataset: str, data_dir: str | None) -> None:
     """Checks that a dataset of that name, or such a directory, exists.
 
@@ -32,32 +106,30 @@ def check_name(dataset: str, data_dir: str | None) -> None:
         data_dir: where prepared datasets are kept; None for TFDS's default.
 
     Raises:
-        UserError: unknown name, configuration or version, not a dataset of labeled
-            images, or a directory that is missing, empty or unreadable.
+        UserError: an unknown name or configuration, or a directory that is missing,
+            empty or unreadable.
     """
-    names.check_name(dataset, data_dir)
+    root = data_root(data_dir)
+    if dataset in OWN:
+        return
+    if is_directory(dataset):
+        local.check_directory(dataset)
+        return
+    from zoo.data import tfds
+
+    if not tfds.exists(dataset, root):
+        known = {*OWN, *WELL_KNOWN, *tfds.names()}
+        close = difflib.get_close_matches(dataset, sorted(known), n=1, cutoff=0.7)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UserError(
+            f"Unknown dataset {dataset!r}. Known: {', '.join((*OWN, *WELL_KNOWN))}, "
+            f"any other image-classification name of TFDS, or a local directory.{hint}"
+        )
+    tfds.check_config(dataset)
 
 
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """Which dataset was asked for, which one is used, and why another.
-
-    Attributes:
-        requested: the name asked for, or the default when none was.
-        used: the name to load.
-        name: what ``DataSpec.name`` will be.
-        reason: why ``used`` is another than ``requested``; None if it is not.
-    """
-
-    requested: str
-    used: str
-    name: str
-    reason: str | None = None
-
-
-@prepare.without_warnings()
-def resolve(dataset: str | None, *, default: str, data_dir: str | None) -> Choice:
-    """Decides which dataset to use, before anything is written or downloaded.
+def open_dataset(dataset: str | None, *, default: str, data_dir: str | None) -> Source:
+    """Finds a dataset, before anything is written or downloaded.
 
     A dataset asked for by name is never replaced. The default ``mnist`` gives way
     to ``digits`` when it is neither prepared nor reachable: warn about it.
@@ -68,76 +140,93 @@ def resolve(dataset: str | None, *, default: str, data_dir: str | None) -> Choic
         data_dir: where prepared datasets are kept; None for TFDS's default.
 
     Raises:
-        UserError: see ``check_name``; also a directory with mistakes in it.
+        UserError: see ``check_name``; also an unknown version, a dataset that is not
+            one of labeled images, or a directory whose layout has a mistake.
         RunError: asked for by name, not prepared, and no host answers.
     """
     name = default if dataset is None else dataset
     check_name(name, data_dir)
-    root = names.data_root(data_dir)
-    if name in names.OWN:
-        return Choice(name, name, name)
-    if names.is_directory(name):
-        source = local.open_directory(name)
-        if not _local_path(source, root, None).exists():
-            source.files.check()
-        return Choice(name, name, source.name)
-    builder = names.tfds_builder(name, root)
-    if builder.is_prepared() or prepare.is_reachable(builder):
-        return Choice(name, name, _tfds_name(builder))
+    root = data_root(data_dir)
+    if name in OWN:
+        return Source(name, name, name, None, root)
+    if is_directory(name):
+        directory = local.open_directory(name)
+        return Source(name, name, directory.name, None, root, directory)
+    from zoo.data import tfds
+
+    builder = tfds.open_builder(name, root)
+    if tfds.is_available(builder):
+        return Source(name, name, tfds.short_name(builder), None, root, builder)
     if dataset is not None or default != _SUBSTITUTED:
-        raise prepare.offline_error(name, builder)
-    hosts = ", ".join(url.split("/")[2] for url in prepare.probed_sites(builder))
-    reason = f"{name} is not prepared in {root}, and {hosts} does not answer"
-    return Choice(name, names.DIGITS, names.DIGITS, reason)
+        raise tfds.offline_error(name, builder)
+    host = tfds.host(builder)
+    reason = f"{name} is not prepared in {root}, and {host} does not answer"
+    return Source(name, DIGITS, DIGITS, reason, root)
 
 
-@prepare.without_warnings()
-def load(
-    choice: Choice | str,
-    *,
-    data_dir: str | None = None,
-    image_size: tuple[int, int] | None = None,
-    num_examples: int = 1000,
-    seed: int = 0,
-    progress: bool = False,
-    memory_limit: int | None = None,
-) -> Dataset:
-    """Loads a dataset into memory, preparing it when that was not done before.
-
-    Several processes may load the same dataset at once: one prepares it.
+def load(name: str, *, data_dir: str | None = None, **options) -> Dataset:
+    """Opens and reads a dataset.
 
     Args:
-        choice: what ``resolve`` returned, a name, or a directory's path.
+        name: a TFDS name, ``digits``, ``linear_regression`` or a directory's path.
         data_dir: where prepared datasets are kept; None for TFDS's default.
-        image_size: (height, width) to resize images to, bilinear with antialiasing;
-            None for the dataset's own or, where images differ, the first one's.
-        num_examples: training examples of ``linear_regression``.
-        seed: of ``linear_regression``, 0 or more.
-        progress: show TFDS's messages and progress bars.
-        memory_limit: bytes; a split of images that needs more stays on disk, see
-            ``zoo.data.cache``. None to refuse what does not fit in memory.
-
-    Returns:
-        uint8 images with int32 labels, in file order; or float32 x and y.
+        **options: of ``Source.read``.
 
     Raises:
-        UserError: unknown name, mistakes in a local directory, numbers out of
-            range, or a data directory that cannot be written.
-        RunError: downloading, preparing or reading failed.
+        UserError: see ``open_dataset`` and ``Source.read``.
+        RunError: likewise.
     """
-    name = choice.used if isinstance(choice, Choice) else choice
-    _check_image_size(image_size)
-    check_name(name, data_dir)
-    root = names.data_root(data_dir)
-    if name == names.LINEAR_REGRESSION:
-        return _load_line(root, num_examples, seed, progress)
-    if name == names.DIGITS:
-        return _load_digits(root, image_size, progress, memory_limit)
-    if names.is_directory(name):
-        return _load_local(
-            local.open_directory(name), root, image_size, progress, memory_limit
-        )
-    return _load_tfds(name, root, image_size, progress, memory_limit)
+    _check_image_size(options.get("image_size"))
+    return open_dataset(name, default=name, data_dir=data_dir).read(**options)
+
+
+def same_data(source: Source, spec: DataSpec, recorded_fingerprint: str) -> bool:
+    """Whether data are those of a recorded fingerprint.
+
+    Args:
+        source: where the data were read from.
+        spec: their description.
+        recorded_fingerprint: a ``DataSpec.fingerprint`` of an earlier time. Older
+            versions recorded a digest of names, sizes and modification times for a
+            local directory, which is compared in its own way.
+    """
+    if spec.fingerprint == recorded_fingerprint:
+        return True
+    if not isinstance(source.opened, local.Directory):
+        return False
+    digest, _, size = recorded_fingerprint.partition("-")
+    height, width = spec.input_shape[:2]
+    return size in ("", f"{height}x{width}") and digest == source.opened.stat_digest()
+
+
+def data_root(data_dir: str | None) -> Path:
+    """Returns where prepared datasets are kept: ``data_dir`` or TFDS's default.
+
+    Raises:
+        UserError: not a local path.
+    """
+    if data_dir is None:
+        from tensorflow_datasets.core import constants
+
+        return Path(constants.DATA_DIR).expanduser()
+    if not data_dir or "://" in data_dir:
+        raise UserError(f"data_dir must be a local directory. Received: {data_dir!r}")
+    return Path(data_dir).expanduser().absolute()
+
+
+def is_directory(dataset: str) -> bool:
+    """Whether the name means a local directory.
+
+    It does when it starts like a path, or when it is no dataset's name and
+    something of that name exists.
+    """
+    if dataset.startswith((".", "/", "~")):
+        return True
+    if not dataset or dataset in OWN or not local.exists(dataset):
+        return False
+    from zoo.data import tfds
+
+    return tfds.base_name(dataset) not in tfds.names()
 
 
 def _check_image_size(image_size: tuple[int, int] | None) -> None:
@@ -150,162 +239,3 @@ def _check_image_size(image_size: tuple[int, int] | None) -> None:
             "image_size must be a height and a width of at least 1. "
             f"Received: {image_size}"
         )
-
-
-def _load_line(root: Path, num_examples: int, seed: int, progress: bool) -> Dataset:
-    from zoo.data import reading
-    from zoo.data.builders import linear_regression
-
-    if num_examples < 1 or seed < 0:
-        raise UserError(
-            "linear_regression needs num_examples of at least 1 and a seed of at "
-            f"least 0. Received: num_examples={num_examples}, seed={seed}"
-        )
-    config: linear_regression.LineConfig | str
-    config = linear_regression.config(num_examples, seed)
-    if config.name in linear_regression.LinearRegression.builder_configs:
-        config = config.name
-    builder = prepare.prepared(
-        lambda: linear_regression.LinearRegression(data_dir=root, config=config),
-        root=root,
-        what=names.LINEAR_REGRESSION,
-        progress=progress,
-    )
-    return reading.read_regression(
-        builder,
-        name=names.LINEAR_REGRESSION,
-        source=builder.info.full_name,
-        fingerprint=builder.builder_config.name,
-    )
-
-
-def _load_digits(
-    root: Path,
-    image_size: tuple[int, int] | None,
-    progress: bool,
-    memory_limit: int | None,
-) -> Dataset:
-    from zoo.data import reading
-    from zoo.data.builders.digits import Digits
-
-    builder = prepare.prepared(
-        lambda: Digits(data_dir=root), root=root, what=names.DIGITS, progress=progress
-    )
-    return reading.read_images(
-        builder,
-        image_size=image_size,
-        name=names.DIGITS,
-        source=builder.info.full_name,
-        fingerprint=builder.info.full_name,
-        memory_limit=memory_limit,
-    )
-
-
-def _load_tfds(
-    name: str,
-    root: Path,
-    image_size: tuple[int, int] | None,
-    progress: bool,
-    memory_limit: int | None,
-) -> Dataset:
-    builder = names.tfds_builder(name, root)
-    # Without a network, TFDS would try for minutes.
-    if not builder.is_prepared() and not prepare.is_reachable(builder):
-        raise prepare.offline_error(name, builder)
-    builder = prepare.prepared(
-        lambda: names.tfds_builder(name, root),
-        root=root,
-        what=name,
-        progress=progress,
-    )
-    from zoo.data import reading
-
-    return reading.read_images(
-        builder,
-        image_size=image_size,
-        name=_tfds_name(builder),
-        source=builder.info.full_name,
-        fingerprint=builder.info.full_name,
-        memory_limit=memory_limit,
-    )
-
-
-def _tfds_name(builder: tfds.core.DatasetBuilder) -> str:
-    config = builder.builder_config
-    return builder.name if config is None else f"{builder.name}-{config.name}"
-
-
-def _load_local(
-    source: local.LocalSource,
-    root: Path,
-    image_size: tuple[int, int] | None,
-    progress: bool,
-    memory_limit: int | None,
-) -> Dataset:
-    import tensorflow_datasets as tfds
-
-    from zoo.data import reading
-
-    path = _local_path(source, root, image_size)
-    about = {
-        "name": source.name,
-        "source": str(source.path),
-        "fingerprint": source.fingerprint(image_size),
-        "memory_limit": memory_limit,
-    }
-    decoded = path.parent / "decoded"
-    there = path.exists() or reading.is_streamed(decoded)
-    # Read before a lock is taken: bad input must not write anything.
-    if not there and _is_large(source, image_size, memory_limit):
-        # Not by TFDS, which keeps all records in memory to put them in order.
-        contents = source.files.stream(image_size)
-        with prepare.lock(root, path.parents[1].name):
-            if not reading.is_streamed(decoded):
-                reading.write_streamed(decoded, contents)
-    if reading.is_streamed(decoded):
-        return reading.read_streamed(decoded, **about)
-    if not path.exists():
-        builder = _local_builder(source, root, image_size)
-        with prepare.lock(root, builder.name):
-            if not path.exists():
-                prepare.run(builder, what=str(source.path), progress=progress)
-    try:
-        builder = tfds.builder_from_directory(path)
-    except Exception as error:  # Whatever its parsers raise.
-        raise prepare.damaged_error(str(source.path), path, error) from error
-    return reading.read_images(builder, image_size=image_size, **about)
-
-
-def _is_large(
-    source: local.LocalSource,
-    image_size: tuple[int, int] | None,
-    memory_limit: int | None,
-) -> bool:
-    """Whether a split of a directory needs more than the limit."""
-    from zoo.data import memory
-
-    return memory_limit is not None and any(
-        memory.beyond(source.files.shapes(image_size), memory_limit)
-    )
-
-
-def _local_builder(
-    source: local.LocalSource, root: Path, image_size: tuple[int, int] | None
-):
-    """Reads and checks a directory; returns the builder that will write it."""
-    from zoo.data.builders.arrays import ContentsConfig
-    from zoo.data.builders.local_idx import LocalIdx
-    from zoo.data.builders.local_images import LocalImages
-
-    contents = source.files.read(image_size)
-    builder_cls = LocalIdx if source.is_idx else LocalImages
-    config = ContentsConfig(name=source.config_name(image_size), contents=contents)
-    return builder_cls(data_dir=root, config=config)
-
-
-def _local_path(
-    source: local.LocalSource, root: Path, image_size: tuple[int, int] | None
-) -> Path:
-    """Returns where TFDS keeps the prepared copy: name/configuration/version."""
-    name = "local_idx" if source.is_idx else "local_images"
-    return root / name / source.config_name(image_size) / _LOCAL_VERSION

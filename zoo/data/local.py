@@ -1,51 +1,93 @@
-"""A local directory as a dataset: what lies in it, and whether it has changed."""
+"""A local directory as a dataset: what lies in it, and what it contains."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import re
 from pathlib import Path
 
-from zoo.data import folder, idx
+from zoo import files
+from zoo.data import cache, folder, idx
+from zoo.data.dataset import Dataset
 from zoo.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class LocalSource:
+class Directory:
     """A directory whose layout is known.
 
     Attributes:
         path: the absolute path, links resolved.
-        files: the IDX files or the image tree found there.
-        digest: changes when a file's name, size or modification time does.
+        contents: the IDX files or the tree of images found there.
     """
 
     path: Path
-    files: idx.IdxFiles | folder.ImageTree
-    digest: str
-
-    @property
-    def is_idx(self) -> bool:
-        """Whether these are IDX files; else it is a tree of images."""
-        return isinstance(self.files, idx.IdxFiles)
+    contents: idx.IdxFiles | folder.ImageTree
 
     @property
     def name(self) -> str:
         """The directory's name, fit for a file name."""
         return re.sub(r"[^\w.-]+", "-", self.path.name).strip("-.") or "directory"
 
-    def fingerprint(self, image_size: tuple[int, int] | None) -> str:
-        """The digest; for image trees, which are stored resized, with the size."""
-        if image_size is None or self.is_idx:
-            return self.digest
-        return f"{self.digest}-{image_size[0]}x{image_size[1]}"
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """``sha256:`` and a digest of the files' names and contents."""
+        digest = hashlib.sha256()
+        for path in self._paths():
+            try:
+                digest.update(
+                    self._name(path) + b"\0" + bytes.fromhex(files.sha256(path))
+                )
+            except OSError as error:
+                raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+        return f"sha256:{digest.hexdigest()}"
 
-    def config_name(self, image_size: tuple[int, int] | None) -> str:
-        """Names the prepared copy: another path or changed files give another."""
-        where = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:8]
-        return f"{where}-{self.fingerprint(image_size)}"
+    def stat_digest(self) -> str:
+        """Returns what older versions took: names, sizes and modification times."""
+        digest = hashlib.sha256()
+        for path in self._paths():
+            status = path.stat()
+            line = b"%s\0%d\0%d\0"
+            digest.update(line % (self._name(path), status.st_size, status.st_mtime_ns))
+        return digest.hexdigest()[:16]
+
+    def read(
+        self,
+        *,
+        root: Path,
+        image_size: tuple[int, int] | None,
+        memory_limit: int | None,
+        read_only: bool,
+    ) -> Dataset:
+        """Reads both splits; see ``zoo.data.load.Source.read``."""
+        size = "x".join(map(str, image_size)) if image_size else "native"
+        kept = cache.Cache(
+            root / cache.FOLDER / f"{self.fingerprint[7:23]}-{size}",
+            read_only=read_only,
+            limit=memory_limit,
+            what=str(self.path),
+        )
+        contents = self.contents.read(kept, image_size)
+        return contents.describe(
+            name=self.name, source=str(self.path), fingerprint=self.fingerprint
+        )
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.contents.paths())
+
+    def _name(self, path: Path) -> bytes:
+        return os.fsencode(path.relative_to(self.path))
+
+
+def exists(path: str) -> bool:
+    """Whether there is something of that name; False for what cannot be a name."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # too long before Python 3.12; a null byte
+        return False
 
 
 def check_directory(path: str | os.PathLike[str]) -> Path:
@@ -67,32 +109,19 @@ def check_directory(path: str | os.PathLike[str]) -> Path:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
 
 
-def open_directory(path: str | os.PathLike[str]) -> LocalSource:
+def open_directory(path: str | os.PathLike[str]) -> Directory:
     """Finds out which layout a directory has; contents are not read yet.
 
     Raises:
         UserError: neither of the two layouts, or one of them with a mistake.
     """
     directory = check_directory(path)
-    files = idx.find(directory) or folder.scan(directory)
-    if files is None:
+    contents = idx.find(directory) or folder.scan(directory)
+    if contents is None:
         raise UserError(
             f"{path} holds no dataset: expected four IDX files "
             "(train-images-idx3-ubyte, train-labels-idx1-ubyte, "
             "t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, with or without .gz) or "
             "images in train/CLASS/ and test/CLASS/, or in CLASS/."
         )
-    return LocalSource(directory, files, _digest(directory, files.paths()))
-
-
-def _digest(directory: Path, paths: tuple[Path, ...]) -> str:
-    """Hashes names, sizes and modification times of a directory's files."""
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise UserError(f"Cannot read {path}: {error.strerror}.") from error
-        name = os.fsencode(path.relative_to(directory))
-        digest.update(b"%s\0%d\0%d\0" % (name, status.st_size, status.st_mtime_ns))
-    return digest.hexdigest()[:16]
+    return Directory(directory, contents)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,39 +15,35 @@ from zoo.errors import RunError
 _COPIES = 3
 
 
-def require(shapes: Iterable[tuple[int, ...]], what: str) -> None:
-    """Checks that uint8 examples of these shapes fit, before any is read.
+def choose_mapped(
+    shapes: Sequence[tuple[int, ...]], limit: int | None, what: str
+) -> list[bool]:
+    """Tells which splits are mapped from disk, so that the others fit in memory.
 
-    Args:
-        shapes: of the splits, (n, height, width, channels).
-        what: the dataset, for the message.
-
-    Raises:
-        RunError: they need more memory than there is.
-    """
-    shapes = list(shapes)
-    needed, there = _COPIES * sum(map(math.prod, shapes)), available()
-    if needed > there:
-        raise RunError(
-            f"Dataset {what!r} does not fit in memory. Needed: {needed / 1e9:,.1f} GB "
-            f"for {' and '.join(_size(shape) for shape in shapes)} pixels. Available: "
-            f"{there / 1e9:,.1f} GB. Choose a smaller --image_size or dataset, or a "
-            "machine with more memory."
-        )
-
-
-def beyond(shapes: Sequence[tuple[int, ...]], limit: int | None) -> list[bool]:
-    """Tells which splits stay on disk, so that the others fit; the smallest come first.
+    The smallest splits come into memory first.
 
     Args:
         shapes: of the splits' uint8 examples, (n, height, width, channels).
-        limit: bytes; None for no limit.
+        limit: bytes for all of them; None for no limit.
+        what: the dataset, for the message.
+
+    Raises:
+        RunError: what is not mapped needs more memory than there is.
     """
-    result, used = [False] * len(shapes), 0
+    mapped, needed = [False] * len(shapes), 0
     for i in sorted(range(len(shapes)), key=lambda i: math.prod(shapes[i])):
-        used += _COPIES * math.prod(shapes[i])
-        result[i] = limit is not None and used > limit
-    return result
+        size = _COPIES * math.prod(shapes[i])
+        mapped[i] = limit is not None and needed + size > limit
+        needed += 0 if mapped[i] else size
+    there = available()
+    if needed > there:
+        kept = [_size(s) for s, m in zip(shapes, mapped, strict=True) if not m]
+        raise RunError(
+            f"Dataset {what!r} does not fit in memory. Needed: {needed / 1e9:,.1f} GB "
+            f"for {' and '.join(kept)} pixels. Available: {there / 1e9:,.1f} GB. "
+            "Choose a smaller --image_size or dataset, or a machine with more memory."
+        )
+    return mapped
 
 
 def available(

@@ -8,13 +8,11 @@ has no shuffle buffer, and gathers batches instead of examples.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
 from zoo.data import augment
-from zoo.data.cache import DiskImages
+from zoo.data.cache import reader
 from zoo.data.dataset import Split
 from zoo.data.draws import Rows
 from zoo.errors import UserError
@@ -239,20 +237,6 @@ class TrainingBatches:
     def start_at(self, step: int) -> None:
         """Makes ``step`` the first one of the next iterator."""
         self._first_step.assign(step)
-
-
-def reader(x: np.ndarray | DiskImages) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the function from indices (batch,) to examples, for tf.data."""
-    if not isinstance(x, DiskImages):
-        values = tf.constant(x)
-        return lambda indices: tf.gather(values, indices)
-
-    def read(indices: tf.Tensor) -> tf.Tensor:
-        images = tf.numpy_function(x.take_or_note, [indices], tf.uint8, stateful=False)
-        images.set_shape((indices.shape[0], *x.shape[1:]))
-        return images
-
-    return read
 
 
 def _rows(images: tf.Tensor, which: tf.Tensor, shard: Shard) -> Rows:

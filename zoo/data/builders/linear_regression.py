@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,12 @@ class LineConfig(tfds.core.BuilderConfig):
     seed: int = 0
 
 
-def config(num_examples: int, seed: int) -> LineConfig:
-    """Returns the configuration ``nNUM-seedSEED``."""
-    return LineConfig(
+def builder(root: Path, num_examples: int, seed: int) -> LinearRegression:
+    """Returns the builder of the configuration ``nNUM-seedSEED``."""
+    config = LineConfig(
         name=f"n{num_examples}-seed{seed}", num_examples=num_examples, seed=seed
     )
+    return LinearRegression(data_dir=root, config=config)
 
 
 class LinearRegression(tfds.core.GeneratorBasedBuilder):
@@ -34,7 +36,6 @@ class LinearRegression(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
-    BUILDER_CONFIGS = [config(1000, 0)]
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
