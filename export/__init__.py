@@ -17,6 +17,7 @@ from export.formats import DEFAULT_FORMATS, FORMATS, check_node, parse_formats
 
 if TYPE_CHECKING:
     from zoo.artifact import Artifact
+    from zoo.training.outcome import TrainedRun
 
 __all__ = [
     "DEFAULT_FORMATS",
@@ -29,14 +30,14 @@ __all__ = [
 
 
 def export_run(
-    run_dir: str | os.PathLike[str],
+    run: str | os.PathLike[str] | TrainedRun,
     formats: Sequence[str] = DEFAULT_FORMATS,
     **options: Any,
 ) -> dict[str, Any]:
     """Exports a finished run; see ``export.exporter.export_run``."""
     from export import exporter
 
-    return exporter.export_run(run_dir, formats, **options)
+    return exporter.export_run(run, formats, **options)
 
 
 def load(path: str | os.PathLike[str], **options: Any) -> Artifact:

@@ -9,56 +9,42 @@ import os
 import pathlib
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from export import (
-    card,
-    saved_model,
-    signatures,
-    tflite,
-    tflite_trainable,
-    verify,
-    verify_training,
-    web,
-)
+from export import card, verify
+from export.base import Draft, ExportedFile, Format
 from export.formats import (
     FORMATS,
     check_device_options,
     check_node,
+    get_format,
     parse_formats,
 )
-from zoo import evaluation, files, startup
-from zoo.data.dataset import Dataset
+from zoo import files, startup
 from zoo.errors import RunError, UserError
-from zoo.models.base import TapeModel
 from zoo.plots.draw import draw_run
-from zoo.training.outcome import TrainedRun
-from zoo.training.rundir import RunDir, finished_run
-
-SERVING_VERSION = "1"
+from zoo.training.outcome import TrainedRun, open_run
+from zoo.training.rundir import RunDir
 
 
 def export_run(
-    run_dir: str | os.PathLike[str],
+    run: str | os.PathLike[str] | TrainedRun,
     formats: Sequence[str],
     *,
-    dataset: Dataset | None = None,
     train_batch: int | None = None,
     device_optimizer: str | None = None,
     plots: bool = True,
 ) -> dict[str, Any]:
-    """Writes R/export: artifacts, export.json and the model card.
+    """Writes R/export: the files, export.json and the model card.
 
     Formats of an earlier export of the same weights that are not asked for stay.
 
     Args:
-        run_dir: a finished run, R.
+        run: a finished run, R, or its directory.
         formats: names of ``export.FORMATS``.
-        dataset: the run's own, if the caller has it in memory.
         train_batch: examples of a step of ``tflite_trainable``, 1 to 1024; None for
             16.
         device_optimizer: of ``tflite_trainable``, ``sgd`` or ``momentum``; None for
@@ -71,144 +57,112 @@ def export_run(
     Raises:
         UserError: not a finished run, a damaged model.keras, a target that cannot
             be written, a format that is not for such a run.
-        RunError: an artifact does not reach its bounds; nothing has been replaced.
+        RunError: a file does not reach its bounds; nothing has been replaced.
     """
     formats = parse_formats(",".join(formats))
     if not formats:
         raise UserError(f"No export format was named. Known: {', '.join(FORMATS)}.")
-    device = check_device_options(formats, train_batch, device_optimizer)
+    train_batch, optimizer = check_device_options(
+        formats, train_batch, device_optimizer
+    )
     check_node(formats)
-    run = finished_run(run_dir)
-    run.lock()
-    try:
-        config = run.read_config()
-        model = evaluation.load_run(run_dir)
-        _check_formats_are_for(run, model, formats)
-        dataset = dataset or evaluation.run_dataset(run)
-        reference = _reference(model, dataset)
-        _check_is_of(run, model, reference, dataset)
+    trained = run if isinstance(run, TrainedRun) else open_run(run)
+    target = trained.run.export
+    with _locked(trained.run):
+        _check_model(trained)
+        for name in formats:
+            get_format(name).check(trained)
         with (
-            _write_errors(run.export),
-            _replacing(run.export) as directory,
+            _write_errors(target),
+            _replacing(target) as directory,
             startup.quiet_stderr(),
         ):
-            weights = files.sha256(run.model)
-            records, left_out, page = _carry_over(run, directory, formats, weights)
-            if "web" in formats and not any(r["name"] == "int8" for r in records):
-                formats = parse_formats(",".join(("tflite", *formats)))
-            for name, path, extra in _write(
-                model, config, dataset, directory, formats, device
-            ):
-                record, problems = verify.verify(
-                    name, path, directory, config["data"], dataset.test, reference
-                )
-                if name == "trainable" and not problems:
-                    extra["training"], problems = verify_training.verify(
-                        model,
-                        path,
-                        dataset.train,
-                        dataset.test,
-                        device_optimizer=device[1],
-                        seed=config["identity"]["seed"],
-                    )
-                if problems:
-                    raise RunError(
-                        f"The export of {run.path} failed its proof: {path.name}: "
-                        f"{'; '.join(problems)}. Nothing was exported."
-                    )
-                records.append(record | extra)
-                if sys.stdout.isatty():
-                    print(f"verified {record['path']}", flush=True)
-            if (directory / "tflite").exists():
-                tflite.write_labels(config["data"], directory / "tflite")
-            if "web" in formats:
-                page = web.write(
-                    directory,
-                    model.name,
-                    config["data"],
-                    records,
-                    dataset.test,
-                    reference,
-                )
-            content = {
-                "model": config["identity"]["model"],
-                "model_sha256": weights,
-                "description": _description(model),
-                "data": config["data"],
-                "per_class": _per_class(reference, dataset),
-                "left_out": left_out | _left_out(config["data"], formats),
-                "artifacts": sorted(records, key=lambda r: FORMATS.index(r["format"])),
-                "page": page,
-            }
-            files.write_json(directory / "export.json", content)
-            pictures = []
-            if plots:
-                pictures = _draw(run, model, dataset, reference, content, directory)
-            text = card.text(run.read_result(), content, pictures)
+            draft = _begin(trained, directory)
+            draft.train_batch, draft.device_optimizer = train_batch, optimizer
+            for name in _carry_over(draft, trained.run, formats):
+                get_format(name).write(draft)
+                for file in get_format(name).files:
+                    if draft.bound(file):
+                        _prove(draft, get_format(name), file)
+            content = _finish(draft, trained)
+            pictures = _draw(trained, content, directory) if plots else []
+            text = card.render(trained.result, content, pictures)
             files.write_bytes(directory / "README.md", text.encode())
-        return content
-    finally:
-        run.unlock()
+    return content
 
 
-def _write(
-    model: TapeModel,
-    config: Mapping[str, Any],
-    dataset: Dataset,
-    directory: pathlib.Path,
-    formats: Sequence[str],
-    device: tuple[int, str],
-) -> Iterator[tuple[str, pathlib.Path, dict[str, Any]]]:
-    """Writes the formats one by one; yields each artifact's name, path and extras."""
-    data = config["data"]
-    if "saved_model" in formats:
-        path = directory / "saved_model" / SERVING_VERSION
-        path.parent.mkdir()
-        saved_model.write(model, data, path)
-        yield "saved_model", path, {"calibration": None}
-    if "tflite" in formats:
-        seed = config["identity"]["seed"]
-        calibration = tflite.calibration_inputs(dataset.train, seed)
-        path = directory / "tflite"
-        path.mkdir(exist_ok=True)
-        tflite.write(model, data, path, calibration)
-        for variant in tflite.variants(data):
-            extra = {"calibration": None}
-            if variant in ("int8", "int16x8"):
-                extra["calibration"] = {
-                    "split": "train",
-                    "examples": len(calibration),
-                    "seed": seed,
-                }
-            yield variant, path / f"model_{variant}.tflite", extra
-    if "tflite_trainable" in formats:
-        path = directory / "tflite" / "model_trainable.tflite"
-        path.parent.mkdir(exist_ok=True)
-        train_batch, device_optimizer = device
-        tflite_trainable.write(
-            model,
-            data,
-            path,
-            train_batch=train_batch,
-            device_optimizer=device_optimizer,
+def _begin(trained: TrainedRun, directory: pathlib.Path) -> Draft:
+    return Draft(
+        directory,
+        trained.model,
+        trained.config["data"],
+        trained.dataset,
+        trained.outputs,
+        seed=trained.config["identity"]["seed"],
+    )
+
+
+def _prove(draft: Draft, format: Format, file: ExportedFile) -> None:
+    """Runs a file over the test split and records what it came to.
+
+    Raises:
+        RunError: it does not reach its bounds.
+    """
+    record, problems = verify.verify(draft, file)
+    if not problems:
+        details, problems = format.details(draft, file)
+    if problems:
+        raise RunError(
+            f"The export of {draft.directory.parent} failed its proof: "
+            f"{pathlib.Path(file.path).name}: {'; '.join(problems)}. Nothing was "
+            "exported."
         )
-        yield "trainable", path, {"calibration": None, "format": "tflite_trainable"}
+    draft.records.append(record | details | {"format": format.name})
+    if sys.stdout.isatty():
+        print(f"verified {file.path}", flush=True)
+
+
+def _finish(draft: Draft, trained: TrainedRun) -> dict[str, Any]:
+    """Writes labels.txt and export.json; returns the content of the latter."""
+    if draft.is_classifier and (draft.directory / "tflite").exists():
+        labels = "\n".join(draft.data["class_names"]) + "\n"
+        path = draft.directory / "tflite" / "labels.txt"
+        path.write_text(labels, encoding="utf-8")
+    content = {
+        "model": trained.config["identity"]["model"],
+        "model_sha256": files.sha256(trained.run.model),
+        "description": inspect.getdoc(type(draft.model)).splitlines()[0],
+        "data": draft.data,
+        "per_class": _per_class(draft),
+        "left_out": draft.left_out,
+        "artifacts": sorted(draft.records, key=lambda r: FORMATS.index(r["format"])),
+        "page": draft.page,
+    }
+    files.write_json(draft.directory / "export.json", content)
+    return content
+
+
+def _per_class(draft: Draft) -> list[tuple[str, int, int]]:
+    """Returns (class, right, all) for each class with test examples."""
+    if not draft.is_classifier:
+        return []
+    labels = draft.dataset.test.y
+    right = draft.outputs.argmax(axis=1) == labels
+    return [
+        (name, int(right[labels == i].sum()), int((labels == i).sum()))
+        for i, name in enumerate(draft.data["class_names"])
+        if (labels == i).any()
+    ]
 
 
 def _draw(
-    run: RunDir,
-    model: TapeModel,
-    dataset: Dataset,
-    reference: np.ndarray,
-    content: Mapping[str, Any],
-    directory: pathlib.Path,
+    trained: TrainedRun, content: dict[str, Any], directory: pathlib.Path
 ) -> list[str]:
     """Draws what is missing in R/plots; puts all of it beside the model card.
 
     Returns:
         The names of the pictures, as in ``zoo.plots.draw.TITLES``.
     """
-    trained = TrainedRun(run, dataset=dataset, model=model, outputs=reference)
     drawn = draw_run(trained, content["artifacts"])
     (directory / "plots").mkdir()
     for path in drawn:
@@ -216,105 +170,71 @@ def _draw(
     return [path.stem for path in drawn]
 
 
-def _check_formats_are_for(
-    run: RunDir, model: TapeModel, formats: Sequence[str]
-) -> None:
-    kind = "a regression" if model.num_classes is None else model.compute_dtype
-    if "tflite_trainable" in formats and kind != "float32":
-        raise UserError(
-            "tflite_trainable is for classifiers that compute in float32. Received: "
-            f"{run.path}, {kind}. Leave it out of --formats."
-        )
-    if "web" in formats and model.num_classes is None:
-        raise UserError(
-            f"web is a page for classifiers of images. Received: {run.path}, {kind}. "
-            "Leave it out of --formats."
-        )
-
-
-def _reference(model: TapeModel, dataset: Dataset) -> np.ndarray:
-    return np.concatenate(
-        [
-            signatures.reference(model, tf.constant(part)).numpy()
-            for part in dataset.test.blocks()
-        ]
-    )
-
-
-def _check_is_of(
-    run: RunDir, model: TapeModel, reference: np.ndarray, dataset: Dataset
-) -> None:
+def _check_model(trained: TrainedRun) -> None:
     """Raises UserError unless model.keras is the one that result.json describes."""
-    result = run.read_result()
-    accuracy = result["test"].get("accuracy")
-    right = reference.argmax(axis=1) == dataset.test.y.reshape(-1)
-    # In other batches a tie may fall the other way.
-    close = accuracy is None or abs(accuracy - right.mean()) <= 2 / len(right)
-    if model.name != result["model"] or not close:
+    accuracy = trained.result["test"].get("accuracy")
+    same = trained.model.name == trained.result["model"]
+    if same and accuracy is not None:
+        right = trained.outputs.argmax(axis=1) == trained.dataset.test.y
+        # In other batches a tie may fall the other way.
+        same = abs(accuracy - right.mean()) <= 2 / len(right)
+    if not same:
+        run = trained.run
         raise UserError(f"{run.model} is not the model that {run.result} is about.")
 
 
-def _per_class(reference: np.ndarray, dataset: Dataset) -> list[tuple[str, int, int]]:
-    """Returns (class, right, all) for each class with test examples."""
-    if dataset.spec.num_classes is None:
-        return []
-    right = reference.argmax(axis=1) == dataset.test.y
-    rows = []
-    for index, name in enumerate(dataset.spec.class_names):
-        members = dataset.test.y == index
-        if members.any():
-            rows.append((name, int(right[members].sum()), int(members.sum())))
-    return rows
-
-
-def _description(model: TapeModel) -> str:
-    return inspect.getdoc(type(model)).splitlines()[0]
-
-
-def _left_out(data: Mapping[str, Any], formats: Sequence[str]) -> dict[str, str]:
-    if "tflite" not in formats:
-        return {}
-    absent = set(tflite.PURPOSES) - set(tflite.variants(data))
-    reason = "a regression has no pixels to calibrate on"
-    return {f"model_{name}.tflite": reason for name in sorted(absent)}
-
-
-def _carry_over(
-    run: RunDir, directory: pathlib.Path, formats: Sequence[str], weights: str
-) -> tuple[list[dict[str, Any]], dict[str, str], dict[str, Any] | None]:
+def _carry_over(draft: Draft, run: RunDir, formats: Sequence[str]) -> tuple[str, ...]:
     """Copies what an earlier export of the same weights holds in other formats.
 
     Returns:
-        The records of what was copied, what that export left out, and the record of
-        its page.
+        The formats to write: those asked for, and what they need and is not there.
 
     Raises:
         UserError: a file is gone or is not what it was.
     """
     earlier = run.read_export()
-    if earlier is None or earlier["model_sha256"] != weights:
-        return [], {}, None
-    records = [
-        record
-        for record in earlier["artifacts"]
-        if record["format"] in FORMATS and record["format"] not in formats
-    ]
-    page = earlier.get("page") if "web" not in formats else None
-    for record in [*records, *([page] if page else [])]:
-        path, place = run.export / record["path"], directory / record["path"]
-        inside = place.resolve().is_relative_to(directory.resolve())
-        if not inside or not path.exists() or files.checksum(path) != record["sha256"]:
-            raise UserError(
-                f"{path} is not what was exported. Name its format too, with "
-                f"--formats={','.join((*formats, record['format']))}, to write it anew."
-            )
-        place.parent.mkdir(exist_ok=True)
-        if path.is_dir():
-            shutil.copytree(path, place)
-        else:
-            shutil.copy2(path, place)
-    left_out = earlier["left_out"] if "tflite" not in formats else {}
-    return records, left_out, page
+    if earlier and earlier["model_sha256"] == files.sha256(run.model):
+        kept = set(FORMATS) - set(formats)
+        draft.records = [r for r in earlier["artifacts"] if r["format"] in kept]
+        if "web" in kept:
+            draft.page = earlier.get("page")
+        if "tflite" in kept:
+            draft.left_out = earlier["left_out"]
+        for record in filter(None, [*draft.records, draft.page]):
+            _copy_unchanged(run.export, draft.directory, record, formats)
+    carried = {record["format"] for record in draft.records}
+    needed = {need for name in formats for need in get_format(name).needs}
+    return parse_formats(",".join((*formats, *(needed - carried))))
+
+
+def _copy_unchanged(
+    source: pathlib.Path,
+    directory: pathlib.Path,
+    record: dict[str, Any],
+    formats: Sequence[str],
+) -> None:
+    """Copies the file or directory of a record of export.json."""
+    path, place = source / record["path"], directory / record["path"]
+    inside = place.resolve().is_relative_to(directory.resolve())
+    if not inside or not path.exists() or files.checksum(path) != record["sha256"]:
+        raise UserError(
+            f"{path} is not what was exported. Name its format too, with "
+            f"--formats={','.join((*formats, record['format']))}, to write it again."
+        )
+    place.parent.mkdir(exist_ok=True)
+    if path.is_dir():
+        shutil.copytree(path, place)
+    else:
+        shutil.copy2(path, place)
+
+
+@contextlib.contextmanager
+def _locked(run: RunDir) -> Iterator[None]:
+    run.lock()
+    try:
+        yield
+    finally:
+        run.unlock()
 
 
 @contextlib.contextmanager
@@ -357,7 +277,9 @@ def _write_errors(target: pathlib.Path) -> Iterator[None]:
         said = str(error).splitlines()[0].split("; ")[-1].split(" [Op:")[0]
         reason = getattr(error, "strerror", None) or said
         message = f"The export to {target} failed: {reason}. {target} is as it was."
-        denied = isinstance(error, PermissionError) or (
-            isinstance(error, OSError) and error.errno == errno.EROFS
+        denied = getattr(error, "errno", None) in (
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
         )
         raise (UserError if denied else RunError)(message) from error

@@ -1,13 +1,25 @@
-"""The names of the formats that a run can be exported to."""
+"""Which formats a run can be exported to: each is a module of this package."""
 
 from __future__ import annotations
 
+import importlib
 import shutil
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from zoo.errors import UserError, unknown
 
-FORMATS = ("saved_model", "tflite", "tflite_trainable", "web")
+if TYPE_CHECKING:
+    from export.base import Format
+
+#: Modules of this package with an object ``FORMAT``, in the order in which they are
+#: written. They are imported when they are needed, since they need TensorFlow.
+FORMATS = (
+    "saved_model",
+    "tflite",
+    "tflite_trainable",
+    "web",
+)
 #: Without tflite_trainable, whose proof takes as long as all others, and without web,
 #: which needs Node.
 DEFAULT_FORMATS = ("saved_model", "tflite")
@@ -17,6 +29,11 @@ DEVICE_OPTIMIZERS = ("sgd", "momentum")
 TRAIN_BATCH = 16
 MAX_TRAIN_BATCH = 1024
 MOMENTUM = 0.9
+
+
+def get_format(name: str) -> Format:
+    """Returns the format of a name in ``FORMATS``."""
+    return importlib.import_module(f"export.{name}").FORMAT
 
 
 def parse_formats(text: str) -> tuple[str, ...]:

@@ -7,30 +7,30 @@ tracked besides: Keras 3.15 would then write every weight twice.
 
 from __future__ import annotations
 
-import pathlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from export import signatures
+from export.base import EXACT, Draft, ExportedFile, Format
 from zoo.artifact import SIGNATURE
 from zoo.data import decode
-from zoo.models.base import TapeModel
 
 
-def write(model: TapeModel, data: Mapping[str, Any], directory: pathlib.Path) -> None:
-    """Writes the model with the signatures of a server.
+class SavedModel(Format):
+    """A directory for TF Serving, with the signatures of a server."""
 
-    Args:
-        model: the trained model.
-        data: the run's data, as config.json describes them.
-        directory: to be made; its name is the version.
-    """
-    shape = tuple(data["input_shape"])
-    archive = keras.export.ExportArchive()
-    if signatures.is_classifier(data):
+    name = "saved_model"
+    files = (ExportedFile("saved_model", "saved_model/1", "servers", EXACT, EXACT),)
+
+    def write(self, draft: Draft) -> None:
+        """Writes it."""
+        model, shape = draft.model, tuple(draft.data["input_shape"])
+        archive = keras.export.ExportArchive()
+
+        def add(signature: str, function: Callable, spec: tf.TensorSpec) -> None:
+            archive.add_endpoint(signature, function, input_signature=[spec])
 
         def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
             return signatures.classify(model, image)
@@ -43,31 +43,17 @@ def write(model: TapeModel, data: Mapping[str, Any], directory: pathlib.Path) ->
             )
             return signatures.classify(model, image)
 
-        _add(archive, SIGNATURE, serve, (None, *shape), tf.uint8, "image")
-        _add(
-            archive,
-            signatures.BYTES_SIGNATURE,
-            serve_bytes,
-            (None,),
-            tf.string,
-            "image_bytes",
-        )
-    else:
-
         def predict(x: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"y": model(x, training=False)}
+            return {"y": signatures.answer(model, x)}
 
-        _add(archive, SIGNATURE, predict, (None, *shape), tf.float32, "x")
-    archive.write_out(str(directory), verbose=False)
+        if draft.is_classifier:
+            add(SIGNATURE, serve, tf.TensorSpec((None, *shape), tf.uint8, "image"))
+            encoded = tf.TensorSpec((None,), tf.string, "image_bytes")
+            add(signatures.BYTES_SIGNATURE, serve_bytes, encoded)
+        else:
+            add(SIGNATURE, predict, tf.TensorSpec((None, *shape), tf.float32, "x"))
+        directory = draft.directory / self.files[0].path
+        archive.write_out(str(directory), verbose=False)
 
 
-def _add(
-    archive: keras.export.ExportArchive,
-    signature: str,
-    function: Any,
-    shape: tuple[int | None, ...],
-    dtype: tf.DType,
-    name: str,
-) -> None:
-    spec = tf.TensorSpec(shape, dtype, name=name)
-    archive.add_endpoint(signature, function, input_signature=[spec])
+FORMAT = SavedModel()

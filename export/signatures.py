@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import tensorflow as tf
 
 from zoo.models.base import TapeModel
@@ -12,14 +9,9 @@ from zoo.models.base import TapeModel
 BYTES_SIGNATURE = "serve_bytes"
 
 
-def is_classifier(data: Mapping[str, Any]) -> bool:
-    """Whether a run's data, as config.json describes them, have classes."""
-    return data["num_classes"] is not None
-
-
-def names(data: Mapping[str, Any]) -> tuple[str, str]:
+def tensor_names(classifier: bool) -> tuple[str, str]:
     """Returns the names of a TFLite file's input and output."""
-    return ("image", "probabilities") if is_classifier(data) else ("x", "y")
+    return ("image", "probabilities") if classifier else ("x", "y")
 
 
 def classify(model: TapeModel, image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -32,7 +24,7 @@ def classify(model: TapeModel, image: tf.Tensor) -> dict[str, tf.Tensor]:
     }
 
 
-def reference(model: TapeModel, x: tf.Tensor) -> tf.Tensor:
-    """Returns what every artifact is compared with: probabilities, or y."""
+def answer(model: TapeModel, x: tf.Tensor) -> tf.Tensor:
+    """Returns what a TFLite file gives: probabilities, or y."""
     y = tf.cast(model(x, training=False), tf.float32)
     return y if model.num_classes is None else tf.nn.softmax(y)

@@ -7,72 +7,99 @@ model's own 1/255 into the first layer.
 
 from __future__ import annotations
 
-import pathlib
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from export import signatures
+from export.base import EXACT, Bound, Draft, ExportedFile, Format
 from zoo.artifact import SIGNATURE
 from zoo.data.dataset import Split
 from zoo.errors import RunError
-from zoo.models.base import TapeModel
 
 CALIBRATION_EXAMPLES = 500
+#: Files whose activations are quantized too, for which they are measured on examples.
+CALIBRATED = ("int8", "int16x8")
 
-#: What each file is for, in the order of the model card.
-PURPOSES = {
-    "float32": "reference",
-    "float16": "GPUs, half the size",
-    "dynamic": "CPUs, a quarter of the size",
-    "int8": "integer-only hardware",
-    "int16x8": "when int8 loses accuracy",
-}
-#: Those that a regression can have: there are no pixels to calibrate on.
-FOR_REGRESSION = ("float32", "float16", "dynamic")
+FLOAT16 = Bound(max_abs_error=1e-2)
 
 
-def variants(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns the names of the files that a run can have."""
-    return tuple(PURPOSES) if signatures.is_classifier(data) else FOR_REGRESSION
+class TFLite(Format):
+    """The files of phones and browsers, one for each kind of quantization."""
+
+    name = "tflite"
+    files = (
+        ExportedFile(
+            name="float32",
+            path="tflite/model_float32.tflite",
+            purpose="reference",
+            bound=EXACT,
+            regression=EXACT,
+        ),
+        ExportedFile(
+            name="float16",
+            path="tflite/model_float16.tflite",
+            purpose="GPUs, half the size",
+            bound=FLOAT16,
+            regression=FLOAT16,
+        ),
+        ExportedFile(
+            name="dynamic",
+            path="tflite/model_dynamic.tflite",
+            purpose="CPUs, a quarter of the size",
+            bound=Bound(accuracy_drop=0.1),
+            # It has no accuracy.
+            regression=FLOAT16,
+        ),
+        ExportedFile(
+            name="int8",
+            path="tflite/model_int8.tflite",
+            purpose="integer-only hardware",
+            bound=Bound(accuracy_drop=0.3),
+            integer=True,
+        ),
+        ExportedFile(
+            name="int16x8",
+            path="tflite/model_int16x8.tflite",
+            purpose="when int8 loses accuracy",
+            bound=Bound(accuracy_drop=0.1),
+            parallel=False,
+        ),
+    )
+
+    def write(self, draft: Draft) -> None:
+        """Writes the files that the run can have.
+
+        Raises:
+            RunError: an operation that is not built in.
+        """
+        calibration = calibration_inputs(draft.dataset.train, draft.seed)
+        with tempfile.TemporaryDirectory() as source:
+            write_source(draft, source)
+            for file in self.files:
+                path = draft.directory / file.path
+                if draft.bound(file) is None:
+                    reason = "a regression has no pixels to calibrate on"
+                    draft.left_out[path.name] = reason
+                    continue
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(convert(source, file.name, calibration))
+
+    def details(self, draft: Draft, file: ExportedFile) -> tuple[dict, list[str]]:
+        """Tells what a file was calibrated on."""
+        calibration = None
+        if file.name in CALIBRATED:
+            examples = min(CALIBRATION_EXAMPLES, len(draft.dataset.train.y))
+            calibration = {"split": "train", "examples": examples, "seed": draft.seed}
+        return {"calibration": calibration}, []
 
 
-def write(
-    model: TapeModel,
-    data: Mapping[str, Any],
-    directory: pathlib.Path,
-    calibration: np.ndarray,
-) -> None:
-    """Writes all the files that the run can have.
-
-    Args:
-        model: the trained model.
-        data: the run's data, as config.json describes them.
-        directory: where to write, there already.
-        calibration: training inputs (n, ...), see ``calibration_inputs``. A pixel at 0
-            and one at 255 are added to them.
-
-    Raises:
-        RunError: an operation that is not built in.
-    """
-    with tempfile.TemporaryDirectory() as source:
-        _write_source(model, data, source)
-        for variant in variants(data):
-            path = directory / f"model_{variant}.tflite"
-            path.write_bytes(convert(source, data, variant, calibration))
-
-
-def write_labels(data: Mapping[str, Any], directory: pathlib.Path) -> None:
-    """Writes labels.txt beside the files of a classifier."""
-    if signatures.is_classifier(data):
-        labels = "\n".join(data["class_names"]) + "\n"
-        (directory / "labels.txt").write_text(labels, encoding="utf-8")
+FORMAT = TFLite()
 
 
 def calibration_inputs(train: Split, seed: int) -> np.ndarray:
@@ -82,28 +109,27 @@ def calibration_inputs(train: Split, seed: int) -> np.ndarray:
     return train.x[np.sort(chosen)].astype(np.float32)
 
 
-def _write_source(model: TapeModel, data: Mapping[str, Any], directory: str) -> None:
-    name, output = signatures.names(data)
-    spec = tf.TensorSpec((1, *data["input_shape"]), tf.float32, name=name)
+def write_source(draft: Draft, directory: str) -> None:
+    """Writes the SavedModel of batch 1 that all files are converted from."""
+    name, output = signatures.tensor_names(draft.is_classifier)
+    spec = tf.TensorSpec((1, *draft.data["input_shape"]), tf.float32, name=name)
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
         SIGNATURE,
-        lambda x: {output: signatures.reference(model, x)},
+        lambda x: {output: signatures.answer(draft.model, x)},
         input_signature=[spec],
     )
     archive.write_out(directory, verbose=False)
 
 
-def convert(
-    source: str, data: Mapping[str, Any], variant: str, calibration: np.ndarray
-) -> bytes:
+def convert(source: str, name: str, calibration: np.ndarray) -> bytes:
     """Converts a SavedModel of batch 1.
 
     Args:
         source: its directory.
-        data: the run's data, as config.json describes them.
-        variant: a name of ``PURPOSES``.
-        calibration: float32 inputs (n, ...) for ``int8`` and ``int16x8``.
+        name: that of the file, as ``int8``.
+        calibration: images, float32 (n, ...), for ``int8`` and ``int16x8``. One with
+            a pixel at 0 and one at 255 is added to them.
 
     Returns:
         The content of the file.
@@ -111,40 +137,39 @@ def convert(
     Raises:
         RunError: an operation that is not built in.
     """
-    name, _ = signatures.names(data)
     converter = tf.lite.TFLiteConverter.from_saved_model(
         source, signature_keys=[SIGNATURE]
     )
     # Said outright: other ways to convert let operations in that need the Flex
     # delegate, which neither a browser nor Python's runtime has.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if variant != "float32":
+    if name != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if variant == "float16":
+    if name == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if variant in ("int8", "int16x8"):
+    if name in CALIBRATED:
 
         def representative_dataset() -> Iterator[dict[str, np.ndarray]]:
             for example in calibration:
-                yield {name: example[np.newaxis]}
+                yield {"image": example[np.newaxis]}
             # Images that never reach black and white would stretch the input's scale.
             extremes = calibration[:1].copy()
             extremes.flat[:2] = 0.0, 255.0
-            yield {name: extremes}
+            yield {"image": extremes}
 
         converter.representative_dataset = representative_dataset
-    if variant == "int8":
+    if name == "int8":
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.uint8
         converter.inference_output_type = tf.uint8
-    if variant == "int16x8":
+    if name == "int16x8":
         converter.target_spec.supported_ops = [
             tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         ]
-    return run(converter, f"model_{variant}.tflite")
+    return run_converter(converter, f"model_{name}.tflite")
 
 
-def run(converter: tf.lite.TFLiteConverter, file: str) -> bytes:
+def run_converter(converter: tf.lite.TFLiteConverter, file: str) -> bytes:
     """Converts, or says which operation is in the way.
 
     Args:

@@ -25,13 +25,59 @@ from typing import Any
 
 import tensorflow as tf
 
-from export import signatures, tflite
+from export import signatures, tflite, verify_training
+from export.base import EXACT, Draft, ExportedFile, Format
 from export.formats import MOMENTUM
 from export.tflite_gradients import builtin_gradients
+from zoo.errors import UserError
 from zoo.models.base import TapeModel
+from zoo.training.outcome import TrainedRun
 
-#: What the file is for, in the model card.
-PURPOSE = "learning on the device"
+
+class TFLiteTrainable(Format):
+    """The file that learns on the device."""
+
+    name = "tflite_trainable"
+    files = (
+        ExportedFile(
+            name="trainable",
+            path="tflite/model_trainable.tflite",
+            purpose="learning on the device",
+            bound=EXACT,
+            # It packs its weights for every example: minutes more.
+            threads=False,
+        ),
+    )
+
+    def check(self, trained: TrainedRun) -> None:
+        """Raises UserError unless the run is a classifier in float32."""
+        model = trained.model
+        kind = "a regression" if model.num_classes is None else model.compute_dtype
+        if kind != "float32":
+            raise UserError(
+                "tflite_trainable is for classifiers that compute in float32. "
+                f"Received: {trained.run.path}, {kind}. Leave it out of --formats."
+            )
+
+    def write(self, draft: Draft) -> None:
+        """Writes the file."""
+        path = draft.directory / self.files[0].path
+        path.parent.mkdir(exist_ok=True)
+        write(
+            draft.model,
+            draft.data,
+            path,
+            train_batch=draft.train_batch,
+            device_optimizer=draft.device_optimizer,
+        )
+
+    def details(self, draft: Draft, file: ExportedFile) -> tuple[dict, list[str]]:
+        """Proves that it learns as Keras does."""
+        training, problems = verify_training.verify(draft, draft.directory / file.path)
+        return {"calibration": None, "training": training}, problems
+
+
+FORMAT = TFLiteTrainable()
 
 
 def write(
@@ -59,17 +105,17 @@ def write(
         RunError: an operation that is not built in, or has no gradient that is.
     """
     device = _Device(model, data, train_batch, device_optimizer)
-    signatures = device.signatures()
+    functions = device.functions()
     with tempfile.TemporaryDirectory() as source:
         # Our gradients are in the graph already; how they were made is not saved.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(device, source, signatures, options)
+        tf.saved_model.save(device, source, functions, options)
         converter = tf.lite.TFLiteConverter.from_saved_model(
-            source, signature_keys=list(signatures)
+            source, signature_keys=list(functions)
         )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         converter.experimental_enable_resource_variables = True
-        path.write_bytes(tflite.run(converter, path.name))
+        path.write_bytes(tflite.run_converter(converter, path.name))
 
 
 class _Device(tf.Module):
@@ -95,7 +141,7 @@ class _Device(tf.Module):
         self._before = [tf.Variable(weight, name="before") for weight in slots]
         self._shipped = [tf.constant(w.numpy()) for w in self._weights]
 
-    def signatures(self) -> dict[str, Any]:
+    def functions(self) -> dict[str, Any]:
         image = tf.TensorSpec((1, *self._shape), tf.float32, name="image")
         images = tf.TensorSpec((self._batch, *self._shape), tf.float32, name="image")
         label = tf.TensorSpec((self._batch,), tf.int32, name="label")
@@ -118,7 +164,7 @@ class _Device(tf.Module):
         }
 
     def _infer(self, image):
-        return {"probabilities": signatures.reference(self._model, image)}
+        return {"probabilities": signatures.answer(self._model, image)}
 
     def _train(self, image, label, learning_rate):
         with builtin_gradients():

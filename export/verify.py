@@ -1,78 +1,33 @@
-"""Proof: every artifact is run over the whole test split before it gets its name."""
+"""Proof: every file is run over the whole test split before it gets its name."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from export import signatures
-from zoo import artifact, files
-from zoo.data.dataset import Split
-
-
-@dataclasses.dataclass(frozen=True)
-class Bound:
-    """What an artifact must reach against the Keras model.
-
-    Attributes:
-        max_abs_error: of any probability, or of y.
-        same_top1: every example gets the same class, but for ties within that error.
-        accuracy_drop: in points of test accuracy; or one example, where the test
-            split is too small to tell so few points.
-    """
-
-    max_abs_error: float | None = None
-    same_top1: bool = False
-    accuracy_drop: float | None = None
-
-
-BOUNDS = {
-    "saved_model": Bound(max_abs_error=1e-4, same_top1=True),
-    "float32": Bound(max_abs_error=1e-4, same_top1=True),
-    "float16": Bound(max_abs_error=1e-2),
-    "dynamic": Bound(accuracy_drop=0.1),
-    "int16x8": Bound(accuracy_drop=0.1),
-    "int8": Bound(accuracy_drop=0.3),
-    "trainable": Bound(max_abs_error=1e-4, same_top1=True),
-}
-# A regression has no accuracy; its dynamic file is bound as its float16 one.
-REGRESSION_BOUNDS = BOUNDS | {"dynamic": Bound(max_abs_error=1e-2)}
+from export.base import Bound, Draft, ExportedFile
+from zoo import artifact, files, startup
 
 LATENCY_RUNS = 200
 LATENCY_WARM_UP = 20
 
 
-def verify(
-    name: str,
-    path: pathlib.Path,
-    root: pathlib.Path,
-    data: Mapping[str, Any],
-    test: Split,
-    reference: np.ndarray,
-) -> tuple[dict[str, Any], list[str]]:
-    """Runs an artifact over the test split, with one thread and with all.
-
-    Args:
-        name: a key of ``BOUNDS``.
-        path: the file, or the SavedModel's directory.
-        root: the export directory, for the path in the record.
-        data: the run's data, as config.json describes them.
-        test: the whole test split.
-        reference: float32 outputs of the Keras model for it (n, classes) or (n, 1).
+def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]:
+    """Runs a file over the test split, with one thread and with all.
 
     Returns:
-        The record for export.json, and what is wrong with the artifact, if anything.
+        The record for export.json, and what is wrong with the file, if anything.
     """
+    path = draft.directory / file.path
     loaded = artifact.load(path, threads=1)
     record: dict[str, Any] = {
-        "name": name,
-        "path": path.relative_to(root).as_posix(),
+        "name": file.name,
+        "path": file.path,
         "format": loaded.format,
         "bytes": files.size(path),
         "sha256": files.checksum(path),
@@ -81,20 +36,14 @@ def verify(
         "operations": list(loaded.operations),
         "tensor_dtypes": list(loaded.tensor_dtypes),
     }
+    test = draft.dataset.test
     record["latency_ms"] = _latency(loaded, test.x[:1])
-    cores = os.cpu_count() or 1
-    settings = [{"threads": 1, "workers": cores}]
-    # The file that keeps learning packs its weights for every example: minutes more.
-    if loaded.format == "tflite" and name != "trainable":
-        # The kernels of int16x8 run on one thread whatever they are given.
-        workers = cores if name == "int16x8" else 1
-        settings.append({"threads": cores, "workers": workers})
-    problems = _contract_problems(name, loaded, data)
-    for setting in settings:
-        ask = artifact.load(path, **setting)
+    problems = _signature_problems(loaded, file, draft)
+    for ask in _on_all_cores(loaded, file):
         outputs = np.concatenate([ask(part) for part in test.blocks()])
-        measured = compare(outputs, reference, test.y, data)
-        problems += _bound_problems(name, outputs, reference, measured, data)
+        labels = test.y if draft.is_classifier else None
+        measured = compare(outputs, draft.outputs, labels)
+        problems += bound_problems(draft.bound(file), outputs, draft.outputs, measured)
         # The record holds the worse of the two.
         for key, value in measured.items():
             worse = min if key in ("accuracy", "agreement") else max
@@ -103,17 +52,34 @@ def verify(
     return record, list(dict.fromkeys(problems))
 
 
+def _on_all_cores(
+    loaded: artifact.Artifact, file: ExportedFile
+) -> Iterator[artifact.Artifact]:
+    """Yields the file with an interpreter per core, and with all cores for one."""
+    cores = startup.cpus()
+    if loaded.format == "saved_model" or cores == 1:  # the very same
+        yield loaded
+        return
+    yield artifact.load(loaded.path, threads=1, workers=cores)
+    if file.threads:
+        workers = 1 if file.parallel else cores
+        yield artifact.load(loaded.path, threads=cores, workers=workers)
+
+
 def compare(
-    outputs: np.ndarray,
-    reference: np.ndarray,
-    labels: np.ndarray,
-    data: Mapping[str, Any],
+    outputs: np.ndarray, reference: np.ndarray, labels: np.ndarray | None
 ) -> dict[str, float]:
-    """Compares outputs with the Keras model's: accuracy, drop, agreement, error."""
+    """Compares outputs with the Keras model's: accuracy, drop, agreement, error.
+
+    Args:
+        outputs: of a file (n, classes), or y (n, 1).
+        reference: likewise of the Keras model.
+        labels: true classes (n,); None for a regression, which has only an error.
+    """
     error = float(np.abs(outputs - reference).max())
     if not np.isfinite(outputs).all():
         error = float("1e38")  # JSON has no infinity
-    if not signatures.is_classifier(data):
+    if labels is None:
         return {"max_abs_error": error}
     chosen, expected = outputs.argmax(axis=1), reference.argmax(axis=1)
     accuracy = float((chosen == labels).mean())
@@ -126,25 +92,30 @@ def compare(
     }
 
 
-def _bound_problems(
-    name: str,
+def bound_problems(
+    bound: Bound,
     outputs: np.ndarray,
     reference: np.ndarray,
     measured: Mapping[str, float],
-    data: Mapping[str, Any],
 ) -> list[str]:
-    bounds = BOUNDS if signatures.is_classifier(data) else REGRESSION_BOUNDS
-    bound = bounds[name]
+    """Lists the bounds that outputs do not keep.
+
+    Args:
+        bound: what they must reach.
+        outputs: of a file (n, classes), or y (n, 1).
+        reference: likewise of the Keras model.
+        measured: what ``compare`` says of them.
+    """
     problems = []
     if not np.isfinite(outputs).all():
         problems.append("outputs that are not finite")
     limits = {"max_abs_error": bound.max_abs_error}
-    if bound.accuracy_drop is not None and signatures.is_classifier(data):
+    if bound.accuracy_drop is not None:
         limits["accuracy_drop"] = max(bound.accuracy_drop, 100 / len(outputs) + 1e-6)
     for key, limit in limits.items():
         if limit is not None and measured[key] > limit:
             problems.append(f"{key} is {measured[key]:.3g}, allowed {limit:.3g}")
-    if bound.same_top1 and signatures.is_classifier(data):
+    if bound.same_top1 and "accuracy" in measured:
         rows = np.arange(len(outputs))
         chosen, best = outputs.argmax(axis=1), reference.max(axis=1)
         wrong = best - reference[rows, chosen] > bound.max_abs_error
@@ -153,28 +124,26 @@ def _bound_problems(
     return problems
 
 
-def _contract_problems(
-    name: str, loaded: artifact.Artifact, data: Mapping[str, Any]
+def _signature_problems(
+    loaded: artifact.Artifact, file: ExportedFile, draft: Draft
 ) -> list[str]:
     """Checks names, dtypes, shapes, quantization and operations in the file."""
-    input_name, output_name = signatures.names(data)
-    tflite = loaded.format == "tflite"
-    classifier = signatures.is_classifier(data)
-    batch = 1 if tflite else None
-    integer = name == "int8"
-    input_dtype = "uint8" if classifier and (integer or not tflite) else "float32"
-    width = data["num_classes"] if classifier else 1
+    input_name, output_name = signatures.tensor_names(draft.is_classifier)
+    batch, input_dtype, output_dtype, quantization = 1, "float32", "float32", None
+    if file.integer:
+        input_dtype, output_dtype, quantization = "uint8", "uint8", (1.0, 0)
+    if loaded.format == "saved_model":
+        batch, input_dtype = None, "uint8" if draft.is_classifier else "float32"
+    width = draft.data["num_classes"] or 1
+    taken, given = loaded.input, loaded.output
     expected = {
-        "input name": (loaded.input.name, input_name),
-        "input dtype": (loaded.input.dtype, input_dtype),
-        "input shape": (loaded.input.shape, (batch, *data["input_shape"])),
-        "output name": (loaded.output.name, output_name),
-        "output dtype": (loaded.output.dtype, "uint8" if integer else "float32"),
-        "output shape": (loaded.output.shape, (batch, width)),
-        "input quantization": (
-            loaded.input.quantization,
-            (1.0, 0) if integer else None,
-        ),
+        "input name": (taken.name, input_name),
+        "input dtype": (taken.dtype, input_dtype),
+        "input shape": (taken.shape, (batch, *draft.data["input_shape"])),
+        "input quantization": (taken.quantization, quantization),
+        "output name": (given.name, output_name),
+        "output dtype": (given.dtype, output_dtype),
+        "output shape": (given.shape, (batch, width)),
     }
     problems = [
         f"{what} is {got}, expected {wanted}"
@@ -183,7 +152,8 @@ def _contract_problems(
     ]
     if flex := [op for op in loaded.operations if op.startswith("Flex")]:
         problems.append(f"operations that are not built in: {', '.join(flex)}")
-    if integer and (floats := [d for d in loaded.tensor_dtypes if "float" in d]):
+    floats = [dtype for dtype in loaded.tensor_dtypes if "float" in dtype]
+    if file.integer and floats:
         problems.append(f"it has {', '.join(floats)} tensors")
     return problems
 

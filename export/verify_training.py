@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from export.base import Draft
 from export.formats import MOMENTUM
 from zoo import files
-from zoo.data.dataset import Split
 from zoo.errors import RunError
 from zoo.learner import Learner
 from zoo.models.base import TapeModel
@@ -28,108 +28,56 @@ LEARNING_RATE = 0.001
 MAX_ERROR = 1e-4
 #: Of any weight, as a share of what the most changed one of its parameter has changed.
 MAX_SHARE = 0.05
+#: What another interpreter may answer with the same weights.
+MAX_RESTORED_ERROR = 1e-6
 #: The bytes of the file, in those of its parameters and of the graph of the step.
 MAX_SIZE = 1.5
 GRAPH_BYTES = 32 * 1024
-#: What another interpreter may answer with the same weights.
-MAX_RESTORED_ERROR = 1e-6
 # A process of its own that takes longer hangs.
 _SECONDS = 600
 
 
-def verify(
-    model: TapeModel,
-    path: pathlib.Path,
-    train: Split,
-    test: Split,
-    *,
-    device_optimizer: str,
-    seed: int,
-) -> tuple[dict[str, Any], list[str]]:
+def verify(draft: Draft, path: pathlib.Path) -> tuple[dict[str, Any], list[str]]:
     """Trains the file and the Keras model side by side.
 
     The labels are moved on by one class: what a trained model knows already would
     hardly move it.
 
     Args:
-        model: the trained model; it is left as it is.
+        draft: whose model, seed and options the file was written with.
         path: of the file.
-        train: the run's training split, whose examples are chosen by the seed.
-        test: its test split, for what the weights answer afterwards.
-        device_optimizer: what the file was written with.
-        seed: the run's.
 
     Returns:
         What ``training`` holds in export.json, and what is wrong, if anything.
     """
+    model, train = draft.model, draft.dataset.train
     learner = Learner(path)
-    batch_size = learner.batch_size
-    chosen = np.random.default_rng(seed).choice(len(train.y), (STEPS, batch_size))
-    momentum = MOMENTUM if device_optimizer == "momentum" else 0.0
-    twin = Frozen(model, train.x[:1])
-    twin.compile(
-        optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=momentum),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    chosen = np.random.default_rng(draft.seed).choice(
+        len(train.y), (STEPS, learner.batch_size)
     )
+    batches = [(train.x[r], (train.y[r] + 1) % model.num_classes) for r in chosen]
+    twin = _compiled_twin(draft)
     loss_error = 0.0
-    for rows in chosen:
-        x, y = train.x[rows], (train.y[rows] + 1) % model.num_classes
+    for x, y in batches:
         expected = twin.train_on_batch(x, y)
         twin.reset_metrics()
         loss_error = _worse(loss_error, learner.train(x, y, LEARNING_RATE) - expected)
     weights = learner.weights()
-    weight_error = weight_change = share = 0.0
-    for name, before, after in zip(
-        model.parameter_names,
-        model.trainable_weights,
-        twin.model.trainable_weights,
-        strict=True,
-    ):
-        error = _worse(0.0, weights[name] - after.numpy())
-        change = _worse(0.0, after.numpy() - before.numpy())
-        weight_error = max(weight_error, error)
-        weight_change = max(weight_change, change)
-        share = max(share, error / max(change, MAX_ERROR))
-    answers = learner.infer(test.x[:100])
-    restored, cost = _elsewhere(path, weights, test.x[:100], train, chosen[0])
-    restored_error = _worse(0.0, restored - answers)
-    parameter_bytes = sum(4 * weight.size for weight in weights.values())
+    images = draft.dataset.test.x[:100]
+    answers = learner.infer(images)
+    restored, cost = _elsewhere(path, weights, images, batches[0])
     record = {
-        "optimizer": device_optimizer,
-        "batch_size": batch_size,
+        "optimizer": draft.device_optimizer,
+        "batch_size": learner.batch_size,
         "steps": STEPS,
         "learning_rate": LEARNING_RATE,
         "max_loss_error": loss_error,
-        "max_weight_error": weight_error,
-        "max_weight_change": weight_change,
-        "max_error_share": share,
-        "max_restored_error": restored_error,
-        "parameter_bytes": parameter_bytes,
+        **_compare_weights(model, twin.model, weights),
+        "max_restored_error": _worse(0.0, restored - answers),
+        "parameter_bytes": sum(4 * weight.size for weight in weights.values()),
         **cost,
     }
-    limits = {
-        "max_loss_error": MAX_ERROR,
-        "max_weight_error": MAX_ERROR,
-        "max_error_share": MAX_SHARE,
-        "max_restored_error": MAX_RESTORED_ERROR,
-    }
-    problems = [
-        f"{key} is {record[key]:.3g}, allowed {limit:.3g}"
-        for key, limit in limits.items()
-        if not record[key] <= limit
-    ]
-    if not weight_change > 10 * MAX_ERROR:
-        problems.append(f"{STEPS} steps changed no weight by more than the bounds")
-    allowed = MAX_SIZE * parameter_bytes + GRAPH_BYTES
-    if files.size(path) > allowed:
-        problems.append(f"it has {files.size(path):,} bytes, allowed {allowed:,.0f}")
-    return record, problems
-
-
-def _worse(error: float, difference: np.ndarray) -> float:
-    """Returns the larger error; for what is not finite, what JSON has as infinity."""
-    largest = float(np.abs(difference).max())
-    return max(error, largest if np.isfinite(largest) else 1e38)
+    return record, _problems(record, files.size(path))
 
 
 class Frozen(TapeModel):
@@ -145,12 +93,48 @@ class Frozen(TapeModel):
         return self.model(image, training=False)
 
 
+def _compiled_twin(draft: Draft) -> Frozen:
+    momentum = MOMENTUM if draft.device_optimizer == "momentum" else 0.0
+    twin = Frozen(draft.model, draft.dataset.train.x[:1])
+    twin.compile(
+        optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=momentum),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    return twin
+
+
+def _compare_weights(
+    model: TapeModel, twin: TapeModel, weights: dict[str, np.ndarray]
+) -> dict[str, float]:
+    """Compares what the file and Keras have learned, from where both began."""
+    errors, changes, shares = [0.0], [0.0], [0.0]
+    for name, before, after in zip(
+        model.parameter_names,
+        model.trainable_weights,
+        twin.trainable_weights,
+        strict=True,
+    ):
+        errors.append(_worse(0.0, weights[name] - after.numpy()))
+        changes.append(_worse(0.0, after.numpy() - before.numpy()))
+        shares.append(errors[-1] / max(changes[-1], MAX_ERROR))
+    return {
+        "max_weight_error": max(errors),
+        "max_weight_change": max(changes),
+        "max_error_share": max(shares),
+    }
+
+
+def _worse(error: float, difference: np.ndarray) -> float:
+    """Returns the larger error; for what is not finite, what JSON has as infinity."""
+    largest = float(np.abs(difference).max())
+    return max(error, largest if np.isfinite(largest) else 1e38)
+
+
 def _elsewhere(
     path: pathlib.Path,
     weights: dict[str, np.ndarray],
     images: np.ndarray,
-    train: Split,
-    rows: np.ndarray,
+    batch: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Restores the weights in a process of its own, and measures a step there.
 
@@ -160,18 +144,13 @@ def _elsewhere(
     with tempfile.TemporaryDirectory() as directory:
         exchange = pathlib.Path(directory)
         np.savez(exchange / "weights.npz", **weights)
-        np.savez(exchange / "data.npz", images=images, x=train.x[rows], y=train.y[rows])
+        np.savez(exchange / "data.npz", images=images, x=batch[0], y=batch[1])
         root = str(pathlib.Path(__file__).parents[1])
         path_list = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        command = [
-            sys.executable,
-            "-m",
-            "export.measure_training",
-            str(path.absolute()),
-        ]
+        command = [sys.executable, "-m", "export.measure_training"]
         try:
             done = subprocess.run(
-                [*command, str(exchange)],
+                [*command, str(path.absolute()), directory],
                 env=os.environ | {"PYTHONPATH": path_list},
                 capture_output=True,
                 text=True,
@@ -185,3 +164,24 @@ def _elsewhere(
             said = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
             raise RunError(f"{path.name} fails in a process of its own: {said[-1]}.")
         return np.load(exchange / "answers.npy"), json.loads(done.stdout)
+
+
+def _problems(record: dict[str, Any], size: int) -> list[str]:
+    """Lists the bounds that the file does not keep, ``size`` being its bytes."""
+    limits = {
+        "max_loss_error": MAX_ERROR,
+        "max_weight_error": MAX_ERROR,
+        "max_error_share": MAX_SHARE,
+        "max_restored_error": MAX_RESTORED_ERROR,
+    }
+    problems = [
+        f"{key} is {record[key]:.3g}, allowed {limit:.3g}"
+        for key, limit in limits.items()
+        if not record[key] <= limit
+    ]
+    if not record["max_weight_change"] > 10 * MAX_ERROR:
+        problems.append(f"{STEPS} steps changed no weight by more than the bounds")
+    allowed = MAX_SIZE * record["parameter_bytes"] + GRAPH_BYTES
+    if size > allowed:
+        problems.append(f"it has {size:,} bytes, allowed {allowed:,.0f}")
+    return problems

@@ -10,15 +10,16 @@ import json
 import pathlib
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from export.base import Draft, Format
 from export.formats import check_node
 from zoo import files
-from zoo.data.dataset import Split
-from zoo.errors import RunError
+from zoo.errors import RunError, UserError
+from zoo.training.outcome import TrainedRun
 
 PAGE = pathlib.Path(__file__).parent / "page"
 #: Those that one can choose between, the first at once.
@@ -30,6 +31,80 @@ _SOURCES = ("index.html", "style.css", "main.js", "model.js", "pad.js", "pixels.
 # SIMD, one for the others.
 _WASM = ("litert_wasm_internal", "litert_wasm_compat_internal")
 _NPM_SECONDS = 300
+
+
+class Web(Format):
+    """The page, made of files that the format tflite has written and proved."""
+
+    name = "web"
+    needs = ("tflite",)
+
+    def check(self, trained: TrainedRun) -> None:
+        """Raises UserError if the run is a regression."""
+        if trained.model.num_classes is None:
+            raise UserError(
+                "web is a page for classifiers of images. Received: "
+                f"{trained.run.path}, a regression. Leave it out of --formats."
+            )
+
+    def write(self, draft: Draft) -> None:
+        """Writes the folder ``web`` beside ``tflite``.
+
+        Raises:
+            UserError: there is no Node.
+            RunError: npm cannot install LiteRT.js.
+        """
+        web = draft.directory / "web"
+        _copy_sources(web)
+        by_name = {record["name"]: record for record in draft.records}
+        chosen = [by_name[name] for name in CHOICE]
+        for record in chosen:
+            shutil.copyfile(draft.directory / record["path"], web / _base(record))
+        data, test = draft.data, draft.dataset.test
+        size = int(np.prod(data["input_shape"]))
+        indices = examples(test.y, draft.outputs, size)
+        images = np.stack([test.x[int(i)] for i in indices])
+        (web / "examples.bin").write_bytes(images.tobytes())
+        content = {
+            "model": draft.model.name,
+            "dataset": data["name"],
+            "classes": list(data["class_names"]),
+            "input_shape": list(data["input_shape"]),
+            "draw": is_drawn(data),
+            "files": [_file(record) for record in chosen],
+            "examples": {
+                "path": "examples.bin",
+                "labels": [int(label) for label in test.y[indices]],
+            },
+            "litert": _pinned(),
+        }
+        files.write_json(web / "page.json", content)
+        draft.page = {
+            "path": "web",
+            "format": "web",
+            "bytes": files.size(web),
+            "sha256": files.checksum(web),
+            "litert": _pinned(),
+        }
+
+
+FORMAT = Web()
+
+
+def _copy_sources(web: pathlib.Path) -> None:
+    """Makes the folder with the page's own files and LiteRT.js."""
+    litert = packages() / "@litertjs"
+    copies = {name: PAGE / name for name in _SOURCES} | {
+        "litert/LICENSE.txt": PAGE / "LICENSE-litert.txt",
+        "litert/core.js": litert / "core" / "dist" / "index.js",
+        "litert/wasm-utils.js": litert / "wasm-utils" / "dist" / "index.js",
+    }
+    for name in _WASM:
+        for file in (f"{name}.js", f"{name}.wasm"):
+            copies[f"litert/wasm/{file}"] = litert / "core" / "wasm" / file
+    (web / "litert" / "wasm").mkdir(parents=True)
+    for name, source in copies.items():
+        shutil.copyfile(source, web / name)
 
 
 def packages() -> pathlib.Path:
@@ -79,81 +154,11 @@ def _installed(modules: pathlib.Path) -> str | None:
     return json.loads(package.read_text(encoding="utf-8"))["version"]
 
 
-def write(
-    directory: pathlib.Path,
-    model: str,
-    data: Mapping[str, Any],
-    records: Sequence[Mapping[str, Any]],
-    test: Split,
-    reference: np.ndarray,
-) -> dict[str, Any]:
-    """Writes the folder ``web`` beside ``tflite``.
-
-    Args:
-        directory: of the export, with the TFLite files in it.
-        model: the architecture's name.
-        data: the run's data, as config.json describes them.
-        records: of export.json, of the TFLite files.
-        test: the test split, of which up to 200 images go along.
-        reference: probabilities of the Keras model for it (n, classes).
-
-    Returns:
-        The record of the page for export.json.
-
-    Raises:
-        UserError: there is no Node.
-        RunError: npm cannot install LiteRT.js.
-    """
-    litert = packages() / "@litertjs"
-    web = directory / "web"
-    (web / "litert" / "wasm").mkdir(parents=True)
-    for name in _SOURCES:
-        shutil.copyfile(PAGE / name, web / name)
-    shutil.copyfile(PAGE / "LICENSE-litert.txt", web / "litert" / "LICENSE.txt")
-    shutil.copyfile(litert / "core" / "dist" / "index.js", web / "litert" / "core.js")
-    shutil.copyfile(
-        litert / "wasm-utils" / "dist" / "index.js", web / "litert" / "wasm-utils.js"
-    )
-    for name in _WASM:
-        for file in (f"{name}.js", f"{name}.wasm"):
-            source = litert / "core" / "wasm" / file
-            shutil.copyfile(source, web / "litert" / "wasm" / file)
-    by_name = {record["name"]: record for record in records}
-    chosen = [by_name[name] for name in CHOICE]
-    for record in chosen:
-        shutil.copyfile(directory / record["path"], web / _base(record))
-    indices = examples(test.y, reference, int(np.prod(data["input_shape"])))
-    images = np.stack([test.x[int(i)] for i in indices])
-    (web / "examples.bin").write_bytes(images.tobytes())
-    content = {
-        "model": model,
-        "dataset": data["name"],
-        "classes": list(data["class_names"]),
-        "input_shape": list(data["input_shape"]),
-        "draw": is_drawn(data),
-        "files": [_file(record) for record in chosen],
-        "examples": {
-            "path": "examples.bin",
-            "labels": [int(label) for label in test.y[indices]],
-        },
-        "litert": _pinned(),
-    }
-    files.write_json(web / "page.json", content)
-    return {
-        "path": "web",
-        "format": "web",
-        "bytes": files.size(web),
-        "sha256": files.checksum(web),
-        "litert": _pinned(),
-    }
-
-
 def is_drawn(data: Mapping[str, Any]) -> bool:
     """Whether the images are digits in MNIST's form, which one can draw."""
     digits = [str(digit) for digit in range(10)]
-    return list(data["class_names"]) == digits and list(data["input_shape"]) == [
-        *(28, 28, 1)
-    ]
+    shape = list(data["input_shape"])
+    return list(data["class_names"]) == digits and shape == [28, 28, 1]
 
 
 def examples(labels: np.ndarray, reference: np.ndarray, size: int) -> np.ndarray:
