@@ -53,7 +53,7 @@ def test_a_run_answers(command, trained_run, tmp_path):
     [
         (["--help"], ("  evaluate  Prints the acc", "predict", "augment"), "run_dir"),
         (["predict", "--help"], ("predict --run_dir=R", "--artifact:"), "--output"),
-        (["augment", "-h"], ("--output: ", "(default: digits)"), "--run_dir"),
+        (["augment", "-h"], ("--output: The PNG", "--seed: "), "--run_dir"),
         (["list", "--help"], ("as a table",), "Flags"),
     ],
 )
