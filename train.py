@@ -11,12 +11,17 @@ finished one.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import export
 from zoo import console, startup
 from zoo.errors import UserError
 from zoo.recipe import parse_augment
-from zoo.training import cluster, config, summary
+from zoo.training import cluster, config
+
+if TYPE_CHECKING:
+    from zoo.training.outcome import TrainedRun
 
 FLAGS = console.Flags()
 FLAGS.string("model", None, "Architecture to train; `python -m zoo` lists them.")
@@ -36,12 +41,12 @@ FLAGS.integer("seed", 0, "Seed of everything random: 0 to 2**31 - 1.")
 FLAGS.integer("epochs", None, "Rounds of training.")
 FLAGS.integer("batch_size", None, "Examples in a batch.")
 FLAGS.float("learning_rate", None, "The optimizer's (highest) learning rate.")
-FLAGS.string("optimizer", None, "A Keras optimizer's name, as sgd or adam.")
+FLAGS.string("optimizer", None, "A Keras optimizer's name, such as sgd or adam.")
 FLAGS.float("momentum", None, "Momentum of sgd and rmsprop, as in Keras.")
 FLAGS.boolean("nesterov", None, "Nesterov momentum of sgd, as in Keras.")
 FLAGS.float("weight_decay", None, "Decoupled weight decay, as in Keras.")
 FLAGS.string("schedule", None, "Learning rate over time: constant or cosine.")
-FLAGS.string("augment", None, "Image changes, as shift=0.1,flip=0.5; or none.")
+FLAGS.string("augment", None, "Image changes, such as shift=0.1,flip=0.5; or none.")
 FLAGS.string(
     "steps_per_execution", "auto", "Steps of a call from Python. auto: the recipe's."
 )
@@ -55,8 +60,8 @@ FLAGS.enum(
 FLAGS.string(
     "memory_limit",
     "auto",
-    "Bytes for the examples, as 8G; what needs more is read from disk while training. "
-    "auto: half of what is available.",
+    "Bytes for the examples, such as 8G; what needs more is read from disk while "
+    "training. auto: half of what is available.",
 )
 FLAGS.enum(
     "precision",
@@ -75,9 +80,18 @@ FLAGS.boolean("plots", True, "Draw pictures of the finished run.")
 FLAGS.boolean("tensorboard", True, "Write scalars for `make tensorboard`.")
 FLAGS.boolean("histograms", False, "Write histograms of the weights too.")
 FLAGS.string(
-    "profile_steps", None, "First and last step to profile for TensorBoard, as 10,20."
+    "profile_steps",
+    None,
+    "First and last step to profile for TensorBoard, such as 10,20.",
 )
-FLAGS.integer("eval_every", 1, "Epochs between evaluations on the test split.")
+FLAGS.integer("eval_every", 1, "Epochs between evaluations while training.")
+FLAGS.float(
+    "validation",
+    None,
+    "Share of the training split to hold out and to evaluate while training, such as "
+    "0.1; the test split is then evaluated once, at the end. Unset: the test split is "
+    "evaluated while training.",
+)
 FLAGS.integer(
     "backup_steps",
     None,
@@ -106,8 +120,16 @@ FLAGS.string(
 
 # The flags that replace a field of the recipe.
 RECIPE_FLAGS = (
-    *("epochs", "batch_size", "learning_rate", "optimizer", "momentum", "nesterov"),
-    *("weight_decay", "schedule", "augment", "steps_per_execution"),
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "optimizer",
+    "momentum",
+    "nesterov",
+    "weight_decay",
+    "schedule",
+    "augment",
+    "steps_per_execution",
 )
 # The flags whose text is read by a function.
 PARSED_FLAGS = {
@@ -140,22 +162,28 @@ def main(argv: list[str]) -> None:
     export.check_node(formats)
     startup.start(alone=not cluster.several(asked.strategy))
     from zoo.plots.draw import draw_run
-    from zoo.training import trainer
-    from zoo.training.outcome import open_run
+    from zoo.training import summary, trainer
 
-    outcome = trainer.train(asked)
-    if outcome is None:  # the chief says and exports it all
+    trained = trainer.train(asked)
+    if trained is None:  # the chief prints and exports it all
         return
-    print(summary.summary(outcome.result, outcome.run_dir, outcome.done_before))
+    print(summary.summary(trained))
     if FLAGS.plots:
-        draw_run(open_run(outcome.run_dir))
-    if formats and not (outcome.run_dir / "export").exists():
-        from export import summary as export_report
+        draw_run(trained)
+    if missing := missing_formats(trained, formats):
+        from export.summary import summary as export_summary
 
-        content = export.export_run(
-            outcome.run_dir, formats, dataset=outcome.dataset, plots=FLAGS.plots
-        )
-        print("\n" + export_report.summary(content, outcome.run_dir))
+        content = export.export_run(trained, missing, plots=FLAGS.plots)
+        print("\n" + export_summary(content, trained.run.path))
+
+
+def missing_formats(trained: TrainedRun, formats: Sequence[str]) -> list[str]:
+    """Returns those of the formats that the run has not been exported to yet."""
+    content = trained.run.read_export() or {"artifacts": []}
+    there = {record["format"] for record in content["artifacts"]}
+    if content.get("page"):
+        there.add("web")
+    return [name for name in formats if name not in there]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import tensorflow as tf
 from zoo import files, registry, startup
 from zoo.data import decode, load, memory, pipeline
 from zoo.data.dataset import Dataset, Split
-from zoo.data.prepare import read_only
 from zoo.errors import UserError
 from zoo.models.base import TapeModel
 from zoo.training.rundir import RunDir, finished_run
@@ -102,7 +101,7 @@ def read_image(path: str | os.PathLike[str], input_shape: Sequence[int]) -> np.n
 
 
 def run_dataset(run: RunDir) -> Dataset:
-    """Loads the dataset that a finished run was trained on.
+    """Loads the dataset that a run was trained on, with the same validation split.
 
     Raises:
         UserError: it is gone, or is not what it was.
@@ -110,25 +109,58 @@ def run_dataset(run: RunDir) -> Dataset:
     """
     config = run.read_config()
     identity, data_dir = config["identity"], config.get("data_dir")
-    image_size = config.get("image_size")
+    image_size, validation = config.get("image_size"), identity.get("validation")
     if data_dir is not None and not pathlib.Path(data_dir).is_dir():
         raise UserError(f"The data directory {data_dir} of {run.path} is gone.")
-    named_by_the_run = contextlib.nullcontext() if data_dir is None else read_only()
-    with named_by_the_run:
-        dataset = load.load(
-            config["dataset_used"],
-            data_dir=data_dir,
-            image_size=image_size and tuple(image_size),
-            num_examples=identity["settings"]["num_examples"],
-            seed=identity["seed"],
-            memory_limit=memory.available() // 2,
-        )
-    if dataset.spec.fingerprint != identity["dataset_fingerprint"]:
+    name = config["dataset_used"]
+    source = load.open_dataset(name, default=name, data_dir=data_dir)
+    dataset = source.read(
+        image_size=image_size and tuple(image_size),
+        num_examples=identity["settings"]["num_examples"],
+        seed=identity["seed"],
+        memory_limit=memory.available() // 2,
+        # A directory that only the run names is not written.
+        read_only=data_dir is not None,
+    )
+    recorded = identity["dataset_fingerprint"]
+    if not load.same_data(source, dataset.spec, recorded):
         raise UserError(
-            f"{config['dataset_used']} is not what {run.path} was trained on: its "
-            "files have changed since. Train again, with --overwrite."
+            f"{name} is not what {run.path} was trained on: its files have changed "
+            "since. Train again, with --overwrite."
         )
-    return dataset
+    if validation is None:
+        return dataset
+    return dataset.hold_out(validation, identity["seed"])
+
+
+class Evaluator:
+    """Scores a model as its ``evaluate`` does, and keeps the outputs of the same pass.
+
+    Args:
+        model: a compiled model on one device.
+    """
+
+    def __init__(self, model: TapeModel):
+        self._model = model
+
+        @tf.function(reduce_retracing=True, jit_compile=model.jit_compile or None)
+        def step(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+            y_pred = model(x, training=False)
+            loss = model._compute_loss(x=x, y=y, y_pred=y_pred, training=False)
+            model._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
+            model.compute_metrics(x, y, y_pred)
+            return y_pred
+
+        self._step = step
+
+    def __call__(self, split: Split) -> tuple[dict[str, float], np.ndarray]:
+        """Returns loss and metrics by name, and the outputs as ``outputs`` does."""
+        self._model.reset_metrics()
+        said = [self._step(x, y) for x, y in pipeline.evaluation_batches(split)]
+        scores = self._model.get_metrics_result()
+        scores.pop("gradient_norm", None)  # there are no gradients here
+        scores = {name: float(value) for name, value in scores.items()}
+        return scores, _probabilities(self._model, tf.concat(said, axis=0))
 
 
 def outputs(model: TapeModel, split: Split) -> np.ndarray:
@@ -138,7 +170,11 @@ def outputs(model: TapeModel, split: Split) -> np.ndarray:
         float32 probabilities (n, classes), or y (n, 1).
     """
     said = model.predict(pipeline.evaluation_batches(split), verbose=0)
-    return said if model.num_classes is None else tf.nn.softmax(said).numpy()
+    return _probabilities(model, said)
+
+
+def _probabilities(model: TapeModel, said: np.ndarray | tf.Tensor) -> np.ndarray:
+    return np.asarray(said if model.num_classes is None else tf.nn.softmax(said))
 
 
 def open_model(
@@ -163,10 +199,8 @@ def open_model(
         model = load_run(run_dir)
 
         def ask(inputs: np.ndarray) -> np.ndarray:
-            outputs = model.predict(inputs, batch_size=500, verbose=0)
-            if model.num_classes is None:
-                return outputs
-            return tf.nn.softmax(outputs).numpy()
+            said = model.predict(inputs, batch_size=500, verbose=0)
+            return _probabilities(model, said)
 
         return ask, run
     from zoo import artifact
@@ -175,7 +209,7 @@ def open_model(
     run = finished_run(run_dir) if run_dir else _run_around(path)
     if run is not None:
         _check_unchanged(path, run)
-    return artifact.load(path, workers=os.cpu_count() or 1), run
+    return artifact.load(path, workers=startup.cpus()), run
 
 
 def _run_around(path: pathlib.Path) -> RunDir | None:
@@ -242,7 +276,8 @@ def predict_images(
     """
     ask, run = open_model(run_dir, artifact_path)
     if run is not None:
-        input_shape, class_names = _shape_and_classes(run)
+        data = run.read_config()["data"]
+        input_shape, class_names = data["input_shape"], data["class_names"]
     else:
         input_shape, class_names = ask.input.shape[1:], _labels_beside(ask)
     if len(input_shape) != 3:
@@ -261,19 +296,6 @@ def predict_images(
         (path, class_names[row.argmax()], float(row.max()))
         for path, row in zip(paths, probabilities, strict=True)
     ]
-
-
-def _shape_and_classes(run: RunDir) -> tuple[tuple[int, ...], list[str]]:
-    """Returns the shape of an example and the class names, from config.json."""
-    config = run.read_config()
-    shape = tuple(config["data"]["input_shape"])
-    sensible = all(1 <= size <= 4096 for size in shape)
-    if shape != (1,) and not (sensible and len(shape) == 3 and shape[2] in (1, 3)):
-        raise UserError(
-            f"{run.config} has been edited: data.input_shape must be height, width "
-            f"(1 to 4096) and 1 or 3 channels. Received: {str(shape)[:80]}."
-        )
-    return shape, config["data"]["class_names"]
 
 
 def _labels_beside(loaded: Artifact) -> list[str]:

@@ -7,10 +7,13 @@ import csv
 import hashlib
 import io
 import json
+import os
 import pathlib
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+from zoo.errors import UserError
 
 #: Matches what ``replacing`` writes to until it is renamed.
 BESIDE = ".*.[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f].*"
@@ -20,15 +23,28 @@ BESIDE = ".*.[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f].*"
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields a path beside ``path`` to write to; renames it into place at the end.
 
-    The suffix is kept, since Keras tells formats by it. If the block raises, what
-    it wrote is removed and ``path`` is as it was.
+    The file is on the disk before it is renamed, and so is its new name after that: a
+    power failure leaves the old file or the new one. The suffix is kept, since Keras
+    tells formats by it. If the block raises, what it wrote is removed and ``path`` is
+    as it was.
     """
     beside = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield beside
+        sync(beside)
         beside.replace(path)
+        sync(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def sync(path: pathlib.Path) -> None:
+    """Waits until a file's content, or the names in a directory, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
@@ -41,6 +57,64 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     """Writes a JSON file whole: indented, strict (no NaN), newline at the end."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(path, (text + "\n").encode())
+
+
+def read_json(
+    path: pathlib.Path, check: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Reads a JSON object that one of our programs wrote and people may have edited.
+
+    Args:
+        path: the file.
+        check: looks at everything that is going to be used of the object, and raises
+            KeyError, TypeError, ValueError or AttributeError where it is not as it was
+            written.
+
+    Raises:
+        UserError: the file is missing, is not JSON, or did not pass the check.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        # Half a surrogate could be neither printed nor written again.
+        json.dumps(content, ensure_ascii=False).encode()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing. Is {path.parent} a run?") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read as JSON: {error}.") from None
+    try:
+        if not isinstance(content, dict):
+            raise TypeError("it must be a JSON object")
+        check(content)
+    except KeyError as error:
+        raise UserError(f"{path} has been edited: {error} is missing.") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} has been edited: {error}.") from None
+    return content
+
+
+def check_texts(content: Any, *keys: str | int) -> None:
+    """Raises KeyError or TypeError unless the values of these keys are strings."""
+    for key in keys:
+        if not isinstance(content[key], str):
+            raise TypeError(f"{key} must be text. Received: {str(content[key])[:80]}")
+
+
+def check_numbers(content: Any, *keys: str | int, whole: bool = False) -> None:
+    """Raises KeyError, TypeError or ValueError unless the values are sensible numbers.
+
+    Args:
+        content: a JSON object or array.
+        keys: whose values are looked at.
+        whole: they must be whole numbers.
+    """
+    kinds = int if whole else (int, float)
+    for key in keys:
+        value = content[key]
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            kind = "a whole number" if whole else "a number"
+            raise TypeError(f"{key} must be {kind}. Received: {str(value)[:80]}")
+        if not abs(value) < 1e15:  # NaN is below nothing
+            raise ValueError(f"{key} is out of range. Received: {str(value)[:80]}")
 
 
 def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,19 +1,17 @@
 """Backups of an unfinished training: every variable, and where it stood.
 
-A generation is two files: the values of the variables one after the other, as
-they lie in memory, and a manifest with the checksum, which is written last:
-without it there is no generation. What the bytes mean, the model knows: there is
-nothing in them to be parsed.
+A backup is one uncompressed .npz file: the values of the variables by their numbers,
+and the progress as JSON text. Zip keeps a checksum of each.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import pathlib
 import time
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,11 +21,6 @@ from zoo import console, files
 from zoo.errors import UserError
 
 GENERATIONS = 2
-# What reading a file that anybody may have edited can raise.
-_UNREADABLE = (
-    *(OSError, ValueError, KeyError, TypeError),
-    *(AttributeError, OverflowError, RecursionError),
-)
 # Without --backup_steps: as often as this, if what it costs allows it.
 _SECONDS = 30.0
 _TIMES_THE_COST = 60.0
@@ -36,9 +29,9 @@ _SECONDS_AT_LEAST = 0.005
 _BYTES_PER_SECOND = 200e6
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Progress:
-    """Where a training stood.
+    """Where a training stands.
 
     Attributes:
         step: steps that are done.
@@ -46,22 +39,9 @@ class Progress:
         seconds: time spent training.
     """
 
-    step: int
-    rows: list[dict[str, float]]
-    seconds: float
-
-
-@dataclasses.dataclass(frozen=True)
-class State:
-    """What a training needs to go on as if it had never stopped.
-
-    Attributes:
-        arrays: the variables' values, in their order.
-        progress: where it stood.
-    """
-
-    arrays: list[np.ndarray]
-    progress: Progress
+    step: int = 0
+    rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
 
 
 class BackupInterval:
@@ -94,32 +74,33 @@ class BackupInterval:
         self._done, self._cost, self._last = step, seconds, time.monotonic()
 
 
-def save(directory: pathlib.Path, state: State) -> None:
-    """Writes a generation and removes the ones that are too many.
+def save(
+    directory: pathlib.Path, arrays: Sequence[np.ndarray], progress: Progress
+) -> None:
+    """Writes a backup and removes the ones that are too many.
+
+    Args:
+        directory: where to; made if need be.
+        arrays: the variables' values, in their order.
+        progress: where the training stands.
 
     Raises:
-        OSError: it cannot be written; the generations before it are as they were.
+        OSError: it cannot be written; the backups before it are as they were.
     """
     directory.mkdir(exist_ok=True)
-    manifest = directory / f"step-{state.progress.step:09d}.json"
-    progress = dataclasses.asdict(state.progress)
-    digest = _digest(progress)
-    with (
-        files.replacing(manifest.with_suffix(".bin")) as beside,
-        beside.open("wb") as file,
-    ):
-        for array in state.arrays:
-            content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-            digest.update(content)
-            file.write(content)
-    files.write_json(manifest, {"sha256": digest.hexdigest(), "progress": progress})
-    kept = sorted(directory.glob("step-*.json"))[-GENERATIONS:]
-    for path in (*directory.glob("step-*"), *directory.glob(".step-*")):
-        if path.with_suffix(".json") not in kept:
-            path.unlink()
+    text = json.dumps(dataclasses.asdict(progress), allow_nan=False)
+    content = {str(number): array for number, array in enumerate(arrays)}
+    content["progress"] = np.frombuffer(text.encode(), np.uint8)
+    with files.replacing(directory / f"step-{progress.step:09d}.npz") as beside:
+        np.savez(beside, **content)
+    kept = sorted(directory.glob("step-*.npz"))[-GENERATIONS:]
+    for path in {*directory.glob("step-*"), *directory.glob(".step-*")} - {*kept}:
+        path.unlink()
 
 
-def load_newest(directory: pathlib.Path, like: Sequence[np.ndarray]) -> State | None:
+def load_newest(
+    directory: pathlib.Path, like: Sequence[np.ndarray]
+) -> tuple[list[np.ndarray], Progress] | None:
     """Reads the newest backup that is whole; sets damaged ones aside with a warning.
 
     Args:
@@ -127,58 +108,59 @@ def load_newest(directory: pathlib.Path, like: Sequence[np.ndarray]) -> State | 
         like: arrays of the shapes and types that were saved.
 
     Returns:
-        The state, or None where there never was a backup.
+        What was saved, or None where there never was a backup.
 
     Raises:
         UserError: there are backups, and none of them is whole.
     """
-    for manifest in sorted(directory.glob("step-*.json"), reverse=True):
+    for path in sorted(directory.glob("step-*.npz"), reverse=True):
         try:
-            return _load(manifest, like)
-        except _UNREADABLE as error:
+            return _load(path, like)
+        except Exception as error:
+            # A damaged file: whatever the readers of zip, .npy and JSON raise.
             reason = " ".join(str(error).split())[:200]
             console.warn(
-                f"The backup {manifest.with_suffix('.bin')} is damaged ({reason}): it "
-                "is set aside, and the one before it is used."
+                f"The backup {path} is damaged ({reason}): it is set aside, and the "
+                "one before it is used."
             )
-            for part in (manifest, manifest.with_suffix(".bin")):
-                if part.exists():
-                    part.rename(part.with_name(f"damaged-{part.name}"))
+            path.rename(path.with_name(f"damaged-{path.name}"))
     if any(directory.glob("damaged-*")):
         raise UserError(
             f"No backup in {directory} is whole: the run cannot go on where it "
             "stopped. Pass --overwrite to start over."
         )
+    if any(directory.glob("step-*.bin")):
+        console.warn(
+            f"The backups in {directory} were written by an earlier version, which "
+            "this one cannot read: the training starts over."
+        )
     return None
 
 
-def _load(manifest: pathlib.Path, like: Sequence[np.ndarray]) -> State:
-    content = json.loads(manifest.read_text(encoding="utf-8"))
-    path = manifest.with_suffix(".bin")
-    size, expected = path.stat().st_size, sum(array.nbytes for array in like)
-    if size != expected:
-        raise ValueError(f"{size} bytes instead of {expected}")
-    data = path.read_bytes()
-    digest = _digest(content["progress"])
-    digest.update(data)
-    if digest.hexdigest() != content["sha256"]:
-        raise ValueError("its checksum differs")
-    arrays, start = [], 0
-    for array in like:
-        values = np.frombuffer(data, array.dtype, array.size, start)
-        arrays.append(values.reshape(array.shape))
-        start += array.nbytes
-    return State(arrays, _progress(content["progress"]))
+def _load(
+    path: pathlib.Path, like: Sequence[np.ndarray]
+) -> tuple[list[np.ndarray], Progress]:
+    with zipfile.ZipFile(path) as archive:
+        # Before anything is parsed: no damaged header is believed.
+        if damaged := archive.testzip():
+            raise ValueError(f"the checksum of {damaged} differs")
+    with np.load(path, allow_pickle=False) as content:
+        if len(content) != len(like) + 1:
+            raise ValueError(f"{len(content) - 1} variables instead of {len(like)}")
+        arrays = [content[str(number)] for number in range(len(like))]
+        progress = _parse(json.loads(content["progress"].tobytes()))
+    for number, (array, expected) in enumerate(zip(arrays, like, strict=True)):
+        if (array.shape, array.dtype) != (expected.shape, expected.dtype):
+            raise ValueError(
+                f"variable {number} is {array.dtype}{array.shape} instead of "
+                f"{expected.dtype}{expected.shape}"
+            )
+    return arrays, progress
 
 
-def _progress(content: dict[str, Any]) -> Progress:
+def _parse(content: dict[str, Any]) -> Progress:
     progress = Progress(**content)
     numbers = [progress.seconds, *(v for row in progress.rows for v in row.values())]
     if not isinstance(progress.step, int) or not all(map(math.isfinite, numbers)):
         raise ValueError("its progress is not made of numbers")
     return progress
-
-
-def _digest(progress: dict[str, Any]) -> Any:
-    text = json.dumps(progress, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text.encode())

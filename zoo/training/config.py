@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo import registry
-from zoo.data import load, names
+from zoo.data import load
 from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe
 from zoo.training import cluster
-from zoo.training.cluster import STRATEGIES
 
 JIT_CHOICES = ("auto", "true", "false")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -21,36 +20,17 @@ PROGRESS_CHOICES = ("auto", "bar", "epoch", "none")
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A request to train.
+    """A request to train: the flags of ``train.py``, whose help explains them.
+
+    None stands for a flag that is not given, or for its ``auto`` where that is no word
+    of a list.
 
     Attributes:
-        model: name of the architecture.
-        recipe: name of one of its recipes.
         overrides: fields of the recipe that are replaced.
-        dataset: TFDS name, ``digits``, ``linear_regression`` or a directory; None
-            for the architecture's own.
-        data_dir: where TFDS keeps prepared datasets; None for TFDS's default.
-        image_size: (height, width) that images are resized to; None to leave them.
-        run_dir: where the run is kept; None for ``runs/MODEL-DATASET``.
-        overwrite: replace what is in ``run_dir``.
-        seed: of everything random, 0 to 2**31 - 1.
-        jit_compile: ``true``, ``false`` or ``auto`` (XLA on accelerators only: on a
-            CPU it is slower here).
-        gradient_norm: report the global norm of the gradients.
-        eval_every: epochs between evaluations on the test split while training.
-        backup_steps: steps between backups; None for about every 30 s and at the
-            ends of epochs, as far as that costs less than 1/60 of the time.
-        strategy: the devices: ``one``, ``mirrored`` (all of this machine), ``tpu``,
-            ``multi_worker`` (TF_CONFIG or Slurm), or ``auto``.
-        precision: ``float32``, ``mixed_float16`` or ``mixed_bfloat16``.
-        memory_limit: bytes; data that need more are read from disk. None for half of
-            what is available.
-        deterministic: the same bits from every run, also from a resumed one.
-        tensorboard: write scalars for TensorBoard.
-        histograms: also of each trainable variable, after each epoch.
+        image_size: (height, width) that images are resized to.
+        memory_limit: bytes.
         profile_steps: the first and the last step to profile, from 1.
-        progress: ``bar``, ``epoch`` (a line each), ``none``, or ``auto``: bars on a
-            terminal, nothing elsewhere.
+        validation: share of the training split, above 0 and below 1.
     """
 
     model: str
@@ -65,6 +45,7 @@ class Config:
     jit_compile: str = "auto"
     gradient_norm: bool = False
     eval_every: int = 1
+    validation: float | None = None
     backup_steps: int | None = None
     deterministic: bool = False
     strategy: str = "auto"
@@ -82,45 +63,42 @@ class Config:
             UserError: what is wrong, what was received, what is allowed.
         """
         registry.check_model(self.model)
-        registry.check_recipe(self.model, self.recipe)
-        Recipe().override(**self._checkable_overrides())
-        names.data_root(self.data_dir)
+        self._check_overrides()
+        load.data_root(self.data_dir)
         if self.dataset is not None:
             load.check_name(self.dataset, self.data_dir)
+        for name, known in (
+            ("strategy", cluster.STRATEGIES),
+            ("precision", PRECISIONS),
+            ("jit_compile", JIT_CHOICES),
+            ("progress", PROGRESS_CHOICES),
+        ):
+            if getattr(self, name) not in known:
+                raise unknown(name, str(getattr(self, name)), known)
+        for name in ("eval_every", "backup_steps", "memory_limit"):
+            number = getattr(self, name)
+            if number is not None and not (isinstance(number, int) and number >= 1):
+                raise UserError(
+                    f"--{name} must be a whole number, 1 or more. Received: {number}."
+                )
         if not 0 <= self.seed < 2**31:
             raise UserError(f"--seed must be 0 to 2**31 - 1. Received: {self.seed}.")
         if self.run_dir == "":
             raise UserError("--run_dir is empty. Leave it out for runs/MODEL-DATASET.")
-        if self.backup_steps is not None and self.backup_steps < 1:
+        # NaN fails every comparison.
+        if self.validation is not None and not 0 < self.validation < 1:
             raise UserError(
-                f"--backup_steps must be 1 or more. Received: {self.backup_steps}."
+                "--validation must be a share of the training split, above 0 and below "
+                f"1. Received: {self.validation}."
             )
-        if self.memory_limit is not None and not (
-            isinstance(self.memory_limit, int) and self.memory_limit >= 1
-        ):
-            raise UserError(
-                "memory_limit must be a whole number of bytes, 1 or more. Received: "
-                f"{self.memory_limit}."
-            )
-        for name, known in (
-            ("strategy", STRATEGIES),
-            ("precision", PRECISIONS),
-            ("jit_compile", JIT_CHOICES),
-        ):
-            if getattr(self, name) not in known:
-                raise unknown(name, str(getattr(self, name)), known)
-        cluster.several(self.strategy)
         if (self.histograms or self.profile_steps) and not self.tensorboard:
             raise UserError(
                 "--histograms and --profile_steps are for TensorBoard. Received: "
                 "--notensorboard. Leave it out."
             )
-        if self.eval_every < 1:
-            raise UserError(
-                f"--eval_every must be 1 or more. Received: {self.eval_every}."
-            )
+        cluster.several(self.strategy)
 
-    def _checkable_overrides(self) -> dict[str, Any]:
+    def _check_overrides(self) -> None:
         # The recipe itself is behind TensorFlow: momentum is checked by itself
         # here, and together with the recipe's optimizer later.
         fields = dict(self.overrides)
@@ -128,7 +106,7 @@ class Config:
             fields.setdefault("optimizer", "sgd")
         if fields.get("nesterov"):
             fields.setdefault("momentum", 0.9)
-        return fields
+        Recipe().override(**fields)
 
 
 def parse_steps_per_execution(text: str | None) -> int | None:
@@ -139,7 +117,7 @@ def parse_steps_per_execution(text: str | None) -> int | None:
     """
     if text in (None, "auto"):
         return None
-    if not re.fullmatch(r"[0-9]{1,15}", text) or int(text) < 1:
+    if not re.fullmatch("[0-9]{1,15}", text) or int(text) < 1:
         raise UserError(
             "--steps_per_execution must be a whole number, 1 or more, or auto. "
             f"Received: {text[:80]}."
@@ -155,36 +133,31 @@ def parse_profile_steps(text: str | None) -> tuple[int, int] | None:
     """
     if text is None:
         return None
-    match = re.fullmatch(r"([0-9]{1,15}),([0-9]{1,15})", text)
-    steps = [int(part) for part in match.groups()] if match else [0, 0]
-    if not 1 <= steps[0] <= steps[1]:
+    match = re.fullmatch("([0-9]{1,15}),([0-9]{1,15})", text)
+    first, last = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= first <= last:
         raise UserError(
             "--profile_steps must be the first and the last step to profile, from 1, "
-            f"as 10,20. Received: {text}."
+            f"such as 10,20. Received: {text}."
         )
-    return steps[0], steps[1]
-
-
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+    return first, last
 
 
 def parse_memory_limit(text: str | None) -> int | None:
-    """Reads bytes, as ``8G``, ``500M`` or ``auto`` (None).
+    """Reads bytes, such as ``8G`` or ``500M``; None for ``auto``.
 
     Raises:
-        UserError: it is none of them.
+        UserError: it is neither.
     """
     if text in (None, "auto"):
         return None
-    match = re.fullmatch(r"([0-9.]{1,20})([KMGT]?)B?", text.upper())
-    try:
-        size = float(match[1]) * _UNITS[match[2]] if match else 0.0
-    except ValueError:
-        size = 0.0
+    match = re.fullmatch(r"(\d{1,20}\.?\d{0,20})([KMGT]?)B?", text.upper(), re.ASCII)
+    units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+    size = float(match[1]) * units[match[2]] if match else 0.0
     if not 1 <= size < 1e18:
         raise UserError(
-            "--memory_limit must be a number of bytes, as 8G, 500M or 8000000000, or "
-            f"auto. Received: {text[:80]}."
+            "--memory_limit must be a number of bytes, such as 8G, 500M or 8000000000, "
+            f"or auto. Received: {text[:80]}."
         )
     return int(size)
 
@@ -193,18 +166,17 @@ def parse_image_size(text: str | None) -> tuple[int, int] | None:
     """Reads ``32`` or ``28x40`` (height x width) as pixels.
 
     Raises:
-        UserError: it is neither, or out of 1 to 4096.
+        UserError: it is neither, or is not 1 to 4096 pixels.
     """
     if text is None:
         return None
-    parts = text.lower().split("x")
-    try:
-        sizes = [int(part) for part in parts]
-    except ValueError:
-        sizes = []
-    if len(sizes) not in (1, 2) or not all(1 <= size <= 4096 for size in sizes):
+    match = re.fullmatch("([0-9]{1,4})(?:[xX]([0-9]{1,4}))?", text)
+    height, width = (
+        (int(side or match[1]) for side in match.groups()) if match else (0, 0)
+    )
+    if not (1 <= height <= 4096 and 1 <= width <= 4096):
         raise UserError(
             "--image_size must be SIZE or HEIGHTxWIDTH in pixels, 1 to 4096. "
             f"Received: {text}."
         )
-    return sizes[0], sizes[-1]
+    return height, width

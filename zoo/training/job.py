@@ -1,41 +1,65 @@
-"""What is decided before a model is made, and how a run directory tells it."""
+"""A training that is about to begin, and what its run directory records about it."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
+import pathlib
+import platform
+import shlex
+import subprocess
+import sys
 from typing import Any
 
-from zoo.data import load, names, pipeline
+import keras
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from zoo import startup
 from zoo.data.dataset import Dataset
+from zoo.data.load import Source
+from zoo.data.pipeline import Plan
 from zoo.models.base import TapeModel
 from zoo.recipe import Recipe
-from zoo.training import distribute, provenance
 from zoo.training.config import Config
+from zoo.training.distribute import Placement
 from zoo.training.rundir import RunDir
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A training that is about to begin."""
+    """A training that is about to begin: all that is decided before the model is made.
+
+    Attributes:
+        config: what was asked for.
+        recipe: the recipe, with the fields that were asked for replaced.
+        source: where the dataset was read from.
+        dataset: the dataset.
+        plan: the length of the training.
+        placement: the devices.
+        run: the run directory.
+    """
 
     config: Config
     recipe: Recipe
-    choice: load.Choice
+    source: Source
     dataset: Dataset
-    plan: pipeline.Plan
-    placement: distribute.Placement
-    directory: RunDir
+    plan: Plan
+    placement: Placement
+    run: RunDir
 
     def identity(self) -> dict[str, Any]:
         """Returns what makes a run this run and no other."""
         config, spec = self.config, self.dataset.spec
+        settings = self.recipe.to_json()
+        del settings["steps_per_execution"]  # changes nothing except the speed
         return {
             "model": config.model,
             "recipe": config.recipe,
-            "settings": self.recipe.to_json(),
+            "settings": settings,
             "dataset": spec.source,
             "dataset_fingerprint": spec.fingerprint,
+            "validation": config.validation,
             "input_shape": list(spec.input_shape),
             "num_classes": spec.num_classes,
             "seed": config.seed,
@@ -48,39 +72,43 @@ class Job:
 
     def description(self) -> dict[str, Any]:
         """Returns the content of config.json."""
-        config, choice, dataset = self.config, self.choice, self.dataset
-        local = names.is_directory(choice.used)
+        config, source, spec = self.config, self.source, self.dataset.spec
         now = datetime.datetime.now(datetime.UTC)
         return {
             "identity": self.identity(),
             "strategy": self.placement.to_json(),
-            "dataset_requested": choice.requested,
-            "dataset_used": dataset.spec.source if local else choice.used,
-            "dataset_reason": choice.reason,
-            "data": dataclasses.asdict(dataset.spec),
-            "data_dir": config.data_dir and str(names.data_root(config.data_dir)),
+            "steps_per_execution": self.recipe.steps_per_execution,
+            "dataset_requested": source.requested,
+            "dataset_used": spec.source if source.directory else source.used,
+            "dataset_reason": source.reason,
+            "data": dataclasses.asdict(spec),
+            "data_dir": config.data_dir and str(source.root),
             "image_size": config.image_size,
             "started": now.isoformat(timespec="seconds"),
-            "versions": provenance.versions(),
-            "git_commit": provenance.git_commit(),
+            "versions": _versions(),
+            "git_commit": _git_commit(),
         }
 
     def header(self, model: TapeModel) -> dict[str, Any]:
         """Returns the beginning of result.json."""
-        config, choice, dataset = self.config, self.choice, self.dataset
+        config, source, spec = self.config, self.source, self.dataset.spec
         return {
             "model": config.model,
             "recipe": config.recipe,
-            "command": provenance.command(),
-            "dataset": choice.used,
-            "dataset_requested": choice.requested,
-            "dataset_reason": choice.reason,
+            "command": _command(),
+            "dataset": source.used,
+            "dataset_requested": source.requested,
+            "dataset_reason": source.reason,
             "seed": config.seed,
             "strategy": self.placement.to_json(),
             "precision": config.precision,
+            "cpus": startup.cpus(),
+            "versions": _versions(),
             "num_params": model.count_params(),
-            "num_train_examples": dataset.spec.num_train,
-            "num_test_examples": dataset.spec.num_test,
+            "num_train_examples": spec.num_train,
+            "num_test_examples": spec.num_test,
+            "epochs": self.plan.epochs,
+            "steps": self.plan.steps,
         }
 
     def hyperparameters(self) -> dict[str, Any]:
@@ -90,7 +118,38 @@ class Job:
         return settings | {
             "model": config.model,
             "recipe": config.recipe,
-            "dataset": self.choice.name,
+            "dataset": self.source.name,
             "seed": config.seed,
             "precision": config.precision,
         }
+
+
+def _command() -> str:
+    """Returns the command that this process runs, without the path of the program."""
+    program, *arguments = sys.argv
+    return shlex.join(["python", pathlib.Path(program).name, *arguments])
+
+
+def _versions() -> dict[str, str]:
+    """Returns the versions of what the numbers of a run depend on."""
+    return {
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "tensorflow_datasets": tfds.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _git_commit() -> str | None:
+    """Returns the commit of the project; None without one."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "--verify", "--quiet", "HEAD"],
+            cwd=pathlib.Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

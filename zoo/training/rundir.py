@@ -8,13 +8,14 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import filelock
 
 from zoo import files
 from zoo.errors import RunError, UserError
+from zoo.files import check_numbers, check_texts
 
 # What a run may own. --overwrite removes these and nothing else.
 _OURS = (
@@ -27,41 +28,6 @@ _OURS = (
     "export",
     "config.json",  # last: while it is there, the rest is a run's
 )
-
-# What is read again of a run's files, which people may have edited: see ``_check``.
-_CONFIG = {
-    "identity": {
-        **{"model": str, "recipe": str, "dataset_fingerprint": str, "seed": int},
-        "settings": {"num_examples": int},
-    },
-    "data": {"class_names": [str], "input_shape": [int]},
-    **{"dataset_used": str, "data_dir": (str,), "image_size": ([int],)},
-}
-_LINE = {"weight": float, "bias": float}
-_RESULT = {
-    **dict.fromkeys(("model", "recipe", "dataset", "dataset_requested"), str),
-    **dict.fromkeys(("num_params", "num_train_examples", "num_test_examples"), int),
-    **{"train_seconds": float, "steps": int, "examples_per_second": int},
-}
-_CLASSIFICATION = {"test": {"accuracy": float}}
-_REGRESSION = {"test": {"loss": float}, "learned": _LINE, "least_squares": _LINE}
-_TENSOR = {"name": str, "dtype": str, "shape": list}
-_TRAINING = {
-    **{"optimizer": str, "batch_size": int, "parameter_bytes": int},
-    **{"step_ms": float, "memory_bytes": int, "steps": int},
-    **{"max_loss_error": float, "max_weight_error": float},
-}
-_ARTIFACT = {
-    **{"name": str, "format": str, "path": str, "sha256": str, "bytes": int},
-    **{"accuracy": (float,), "agreement": (float,), "max_abs_error": (float,)},
-    **{"latency_ms": {"median": float}, "input": _TENSOR, "output": _TENSOR},
-    "training": (_TRAINING,),
-}
-_PAGE = {"format": str, "path": str, "sha256": str, "litert": str, "bytes": int}
-_EXPORT = {
-    **{"model_sha256": str, "artifacts": [_ARTIFACT], "left_out": dict},
-    "page": (_PAGE,),
-}
 
 
 class RunDir:
@@ -124,7 +90,7 @@ class RunDir:
             raise
         except OSError as error:
             kept = "The last good backup is as it was: then run"
-            if not any(self.backup.glob("step-*.json")):
+            if not any(self.backup.glob("step-*.npz")):
                 kept = "Then run"
             raise RunError(
                 f"Writing to {self.path} failed: {error.strerror or error} "
@@ -167,12 +133,20 @@ class RunDir:
         """Whether the run came to its end."""
         return self.result.exists()
 
-    def claim(self, identity: Mapping[str, Any], *, overwrite: bool) -> None:
+    def claim(
+        self,
+        identity: Mapping[str, Any],
+        *,
+        overwrite: bool,
+        is_same_data: Callable[[str], bool] = lambda fingerprint: False,
+    ) -> None:
         """Makes sure that what is in the directory is this very run, or nothing.
 
         Args:
             identity: the part of config.json that makes a run what it is.
             overwrite: remove another run instead of refusing.
+            is_same_data: tells whether a recorded fingerprint, though written
+                differently, is that of the run's dataset.
 
         Raises:
             UserError: another configuration, or files that are not a run's.
@@ -185,9 +159,14 @@ class RunDir:
         if not self.config.exists():
             return
         before = self.read_config()["identity"]
+        # Earlier versions recorded it, but it changes nothing except the speed.
+        before["settings"].pop("steps_per_execution", None)
         # As JSON has it: without tuples.
-        changes = differences(before, json.loads(json.dumps(identity)))
-        if changes:
+        now = json.loads(json.dumps(identity))
+        if is_same_data(before["dataset_fingerprint"]):
+            for key in ("dataset", "dataset_fingerprint"):
+                before[key] = now[key]
+        if changes := differences(before, now):
             raise UserError(
                 f"{self.path} holds a run of another configuration ("
                 f"{'; '.join(changes)}). Choose another --run_dir, or pass --overwrite "
@@ -224,7 +203,7 @@ class RunDir:
         Raises:
             UserError: it is not what a run has written.
         """
-        return _read(self.config, _CONFIG)
+        return files.read_json(self.config, _check_config)
 
     def read_result(self) -> dict[str, Any]:
         """Reads result.json.
@@ -232,10 +211,7 @@ class RunDir:
         Raises:
             UserError: it is not what a run has written.
         """
-        result = _read(self.result, _RESULT)
-        kind = _REGRESSION if "learned" in result else _CLASSIFICATION
-        _check(self.result, result, kind)
-        return result
+        return files.read_json(self.result, _check_result)
 
     def read_export(self) -> dict[str, Any] | None:
         """Reads export/export.json, if there is one.
@@ -244,7 +220,7 @@ class RunDir:
             UserError: it is not what an export has written.
         """
         path = self.export / "export.json"
-        return _read(path, _EXPORT) if path.exists() else None
+        return files.read_json(path, _check_export) if path.exists() else None
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Writes result.json, which makes the run a finished one."""
@@ -256,17 +232,69 @@ class RunDir:
         shutil.rmtree(self.backup, ignore_errors=True)
 
 
-def _read(path: pathlib.Path, form: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        # What cannot be written again, as half a surrogate, cannot be printed.
-        json.dumps(content, ensure_ascii=False).encode()
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing. Is {path.parent} a run?") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read as JSON: {error}.") from None
-    _check(path, content, form)
-    return content
+def _check_config(content: dict[str, Any]) -> None:
+    identity, data = content["identity"], content["data"]
+    check_texts(identity, "model", "recipe", "dataset_fingerprint")
+    check_numbers(identity, "seed", whole=True)
+    check_numbers(identity["settings"], "num_examples", whole=True)
+    if identity.get("validation") is not None:
+        check_numbers(identity, "validation")
+    check_texts(content, "dataset_used")
+    if content.get("data_dir") is not None:
+        check_texts(content, "data_dir")
+    shape, names = data["input_shape"], data["class_names"]
+    size = content.get("image_size") or []
+    check_texts(names, *range(len(names)))
+    check_numbers(shape, *range(len(shape)), whole=True)
+    check_numbers(size, *range(len(size)), whole=True)
+    is_image = len(shape) == 3 and shape[2] in (1, 3)
+    if shape != [1] and not (is_image and all(1 <= side <= 4096 for side in shape)):
+        raise ValueError(
+            "data.input_shape must be height, width (1 to 4096) and 1 or 3 channels. "
+            f"Received: {str(shape)[:80]}"
+        )
+
+
+def _check_result(content: dict[str, Any]) -> None:
+    check_texts(content, "model", "recipe", "dataset", "dataset_requested")
+    check_numbers(content, "num_params", "num_train_examples", "num_test_examples")
+    check_numbers(content, "train_seconds", "steps", "examples_per_second")
+    if "learned" not in content:
+        check_numbers(content["test"], "accuracy")
+        return
+    check_numbers(content["test"], "loss")
+    for line in ("learned", "true", "least_squares"):
+        check_numbers(content[line], "weight", "bias")
+
+
+def _check_export(content: dict[str, Any]) -> None:
+    check_texts(content, "model_sha256")
+    content["left_out"].items()
+    for record in content["artifacts"]:
+        check_texts(record, "name", "format", "path", "sha256")
+        check_numbers(record, "bytes", whole=True)
+        check_numbers(record["latency_ms"], "median")
+        for key in ("accuracy", "agreement", "max_abs_error"):
+            if record.get(key) is not None:
+                check_numbers(record, key)
+        for tensor in (record["input"], record["output"]):
+            check_texts(tensor, "name", "dtype")
+            check_numbers(tensor["shape"], *range(1, len(tensor["shape"])))
+        if (training := record.get("training")) is not None:
+            check_texts(training, "optimizer")
+            check_numbers(
+                training,
+                "batch_size",
+                "parameter_bytes",
+                "step_ms",
+                "memory_bytes",
+                "steps",
+                "max_loss_error",
+                "max_weight_error",
+            )
+    if (page := content.get("page")) is not None:
+        check_texts(page, "format", "path", "sha256", "litert")
+        check_numbers(page, "bytes", whole=True)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -279,45 +307,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         elif before != after:
             lines.append(f"{key}: {before} -> {after}")
     return lines
-
-
-def _check(path: pathlib.Path, value: Any, form: Any, where: str = "") -> None:
-    """Raises UserError unless a value of a JSON file has the form that is needed.
-
-    Args:
-        path: the file, for the message.
-        value: what it holds.
-        form: a type (float stands for any number of sensible size), an object as
-            keys and their forms, a list as [form], or (form,) for one that may be
-            null or missing.
-        where: the key that holds the value, for the message.
-    """
-    if isinstance(form, tuple):
-        if value is not None:
-            _check(path, value, form[0], where)
-        return
-    kind = form if isinstance(form, type) else type(form)
-    if not _is(value, kind):
-        raise UserError(
-            f"{path} has been edited: {where or 'it'} must be of type "
-            f"{kind.__name__}. Received: {str(value)[:80]}."
-        )
-    if isinstance(form, dict):
-        for key, inner in form.items():
-            _check(path, value.get(key), inner, f"{where}.{key}" if where else key)
-    elif isinstance(form, list):
-        for item in value:
-            _check(path, item, form[0], where)
-
-
-def _is(value: Any, kind: type) -> bool:
-    if kind not in (int, float):
-        return isinstance(value, kind)
-    kinds = (int, float) if kind is float else int
-    # No string form of a number beyond that is of any use; NaN is below nothing.
-    return (
-        isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < 1e15
-    )
 
 
 def finished_run(run_dir: str | os.PathLike[str]) -> RunDir:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from zoo.console import align
+from zoo.training.outcome import TrainedRun
 
 
-def summary(
-    result: Mapping[str, Any], run_dir: pathlib.Path, done_before: bool = False
-) -> str:
-    """Returns the short table that ends a training.
-
-    Args:
-        result: the content of result.json.
-        run_dir: where everything is.
-        done_before: the run was finished before this command.
-    """
+def summary(trained: TrainedRun) -> str:
+    """Returns the short table that ends a training."""
+    result = trained.result
     rows = [("model", f"{result['model']}, recipe {result['recipe']}")]
     rows += [("dataset", _dataset(result))]
     if "learned" in result:
@@ -36,10 +29,10 @@ def summary(
         ("devices", _devices(result.get("strategy"))),
         ("training", f"{result['train_seconds']:.1f} s, {result['steps']:,} steps"),
         ("examples/s", f"{result['examples_per_second']:,}"),
-        ("run directory", f"{run_dir}"),
+        ("run directory", f"{trained.run.path}"),
     ]
-    if done_before:
-        rows.insert(0, ("done before", "nothing to do; --overwrite trains anew"))
+    if trained.done_before:
+        rows.insert(0, ("done before", "nothing to do; --overwrite trains again"))
     return "\n".join(align(rows))
 
 

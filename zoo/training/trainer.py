@@ -3,54 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import functools
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import console, files, registry, startup
-from zoo.data import cache, load, memory, pipeline
+from zoo import console, files, registry
+from zoo.data import load, memory, pipeline
 from zoo.data.builders import linear_regression
 from zoo.data.dataset import Dataset
 from zoo.errors import UserError
 from zoo.models.base import TapeModel
 from zoo.recipe import Recipe
-from zoo.training import distribute, provenance, signals
-from zoo.training.callbacks import Bookkeeper, Evaluation, state_copier
+from zoo.training import distribute, signals
+from zoo.training.callbacks import Checkpoints, Evaluation, MetricsLog, StepCounter
+from zoo.training.checkpoint import Progress
 from zoo.training.config import Config
 from zoo.training.job import Job
+from zoo.training.outcome import TrainedRun
 from zoo.training.rundir import RunDir
 from zoo.training.tensorboard import TensorBoard, write_hyperparameters
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-        run_dir: where everything is.
-        result: the content of result.json.
-        dataset: what it was trained on.
-        done_before: the run was finished already; nothing was done.
-    """
-
-    run_dir: pathlib.Path
-    result: dict[str, Any]
-    dataset: Dataset
-    done_before: bool
-
-
-def train(config: Config) -> Outcome | None:
+def train(config: Config) -> TrainedRun | None:
     """Trains as asked, or goes on where an interrupted training stopped.
 
     Returns:
-        How it ended; None in a worker that is not the chief.
+        The finished run; None in a worker that is not the chief.
 
     Raises:
         UserError: the request cannot be met; nothing has been written.
@@ -66,61 +51,79 @@ def train(config: Config) -> Outcome | None:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     with placement.guarded():
-        choice = _choose_dataset(config)
-        directory = RunDir(config.run_dir or _default_run_dir(config, choice))
-        _check_usable(directory, placement)
-        dataset = _load(config, recipe, choice)
-        plan = pipeline.make_plan(recipe, dataset.spec.num_train)
-        pipeline.Shard(*placement.rows).check(plan)
-        _check_profiled(config, plan)
-        job = Job(config, recipe, choice, dataset, plan, placement, directory)
+        job = _prepare(config, recipe, placement)
         identity = json.dumps(job.identity(), sort_keys=True)
         placement.check_same("what they train", identity)
         model, copy = _make_models(job)
-        if not placement.is_chief:
-            placement.wait()  # until the run directory is claimed
-            if not directory.finished:
-                _fit(job, model, copy)
-            return None
-        with directory.locked():
-            result = _train_as_chief(job, model, copy)
-        return Outcome(directory.path, *result)
+        if placement.is_chief:
+            with job.run.locked():
+                return _train_as_chief(job, model, copy)
+        placement.wait()  # until the run directory is claimed
+        if not job.run.finished:
+            _fit(job, model, copy)
+        return None
 
 
-def _check_usable(directory: RunDir, placement: distribute.Placement) -> None:
-    if placement.is_chief:
-        directory.check_writable()
-        directory.check_free()
-
-
-def _check_profiled(config: Config, plan: pipeline.Plan) -> None:
+def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) -> Job:
+    """Opens and reads the dataset; decides everything that follows from it."""
+    source = load.open_dataset(
+        config.dataset,
+        default=registry.get_architecture(config.model).model_class.default_dataset,
+        data_dir=config.data_dir,
+    )
+    if source.reason:
+        console.warn(
+            f"{source.requested} was not asked for by name and cannot be had "
+            f"({source.reason}): training on {source.used} instead."
+        )
+    run = RunDir(config.run_dir or _default_run_dir(config, source))
+    _check_usable(run, placement)
+    dataset = source.read(
+        image_size=config.image_size,
+        num_examples=recipe.num_examples,
+        seed=config.seed,
+        progress=_progress(config) == "bar",
+        memory_limit=config.memory_limit or memory.available() // 2,
+    )
+    if config.validation is not None:
+        dataset = dataset.hold_out(config.validation, config.seed)
+    plan = pipeline.make_plan(recipe, dataset.spec.num_train)
+    pipeline.Shard(*placement.rows).check(plan)
     if config.profile_steps and config.profile_steps[0] > plan.steps:
         first, last = config.profile_steps
         raise UserError(
             f"--profile_steps must begin at a step of the training, 1 to {plan.steps}. "
             f"Received: {first},{last}."
         )
+    return Job(config, recipe, source, dataset, plan, placement, run)
 
 
-def _train_as_chief(
-    job: Job, model: TapeModel, copy: TapeModel
-) -> tuple[dict[str, Any], Dataset, bool]:
-    """Returns the result, the dataset, and whether there was nothing to do."""
-    directory = job.directory
-    directory.claim(job.identity(), overwrite=job.config.overwrite)
-    if directory.finished:
-        directory.remove_backup()  # left if the process died right here
+def _check_usable(run: RunDir, placement: distribute.Placement) -> None:
+    if placement.is_chief:
+        run.check_writable()
+        run.check_free()
+
+
+def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> TrainedRun:
+    run = job.run
+    run.claim(
+        job.identity(),
+        overwrite=job.config.overwrite,
+        is_same_data=functools.partial(load.same_data, job.source, job.dataset.spec),
+    )
+    if run.finished:
+        run.remove_backup()  # left if the process died right here
         job.placement.wait()
-        return directory.read_result(), job.dataset, True
-    files.write_json(directory.config, job.description())
+        return TrainedRun(run, dataset=job.dataset, done_before=True)
+    files.write_json(run.config, job.description())
     job.placement.wait()
-    result = job.header(copy) | _fit(job, model, copy)
-    with files.replacing(directory.model) as beside:
+    result, outputs = _fit(job, model, copy)
+    with files.replacing(run.model) as beside:
         copy.save(beside)
-    directory.write_result(result)
+    run.write_result(job.header(copy) | result)
     if job.config.tensorboard:
-        write_hyperparameters(directory, job.hyperparameters())
-    return result, job.dataset, False
+        write_hyperparameters(run, job.hyperparameters())
+    return TrainedRun(run, dataset=job.dataset, model=copy, outputs=outputs)
 
 
 def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
@@ -159,131 +162,71 @@ def dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _choose_dataset(config: Config) -> load.Choice:
-    choice = load.resolve(
-        config.dataset,
-        default=registry.get_architecture(config.model).model_class.default_dataset,
-        data_dir=config.data_dir,
-    )
-    if choice.reason:
-        console.warn(
-            f"{choice.requested} was not asked for by name and cannot be had "
-            f"({choice.reason}): training on {choice.used} instead."
-        )
-    return choice
+def _fit(
+    job: Job, model: TapeModel, copy: TapeModel
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Trains to the end; returns the results and the outputs for the test split.
 
-
-def _load(config: Config, recipe: Recipe, choice: load.Choice) -> Dataset:
-    return load.load(
-        choice.used,
-        data_dir=config.data_dir,
-        image_size=config.image_size,
-        num_examples=recipe.num_examples,
-        seed=config.seed,
-        progress=_progress(config) == "bar",
-        memory_limit=config.memory_limit or memory.available() // 2,
-    )
-
-
-def _fit(job: Job, model: TapeModel, copy: TapeModel) -> dict[str, Any]:
-    """Trains to the end and evaluates the final weights."""
-    config, plan = job.config, job.plan
+    Args:
+        job: what to train.
+        model: the model to train.
+        copy: the model to evaluate: the same, or one that follows it.
+    """
+    plan, dataset, placement = job.plan, job.dataset, job.placement
     batches = pipeline.TrainingBatches(
-        job.dataset.train,
+        dataset.train,
         plan,
         job.recipe,
-        seed=config.seed,
-        op_determinism=config.deterministic,
-        shard=pipeline.Shard(*job.placement.rows),
+        seed=job.config.seed,
+        op_determinism=job.config.deterministic,
+        shard=pipeline.Shard(*placement.rows),
     )
-    evaluation = pipeline.evaluation_batches(job.dataset.test)
-    update = None if copy is model else state_copier(job.placement, model, copy)
+    evaluation = Evaluation(job, model, copy)
     with signals.noticed() as stop:
-        keeper = Bookkeeper(
-            job.directory,
-            plan,
-            batches,
-            job.dataset,
-            stop=stop,
-            backup_steps=config.backup_steps,
-            again=_how_to_go_on(config),
-            placement=job.placement,
-        )
-        if (step := keeper.restore(model)) and job.placement.is_chief:
+        progress = Progress()
+        checkpoints = Checkpoints(job, model, progress, stop)
+        if (step := checkpoints.restore()) and placement.is_chief:
             print(
-                f"Resuming {job.directory.path} after step {step} of {plan.steps}.",
+                f"Resuming {job.run.path} after step {step} of {plan.steps}.",
                 flush=True,
             )
-        callbacks = [keeper, *_tensorboard(job)]
+        log = MetricsLog(job, model, progress)
+        callbacks = [StepCounter(progress, plan, batches), evaluation, log]
+        if job.config.tensorboard and placement.is_chief:
+            callbacks.append(TensorBoard(job, progress, model.steps_per_execution))
+        callbacks.append(checkpoints)
         for first, last, data in _epochs(plan, step, batches):
             model.fit(
-                job.placement.distribute(data),
+                placement.distribute(data),
                 shuffle=False,  # the pipeline does it
                 initial_epoch=first,
                 epochs=last,
                 verbose=_verbosity(job),
-                **_evaluated(job, copy, evaluation, callbacks, update),
+                callbacks=callbacks,
             )
-        if update:
-            update()
-        tested = copy.evaluate(evaluation, verbose=0, return_dict=True)
-        cache.check(job.dataset.test)
-        keeper.check_finite(tested, keeper.rows[-1]["learning_rate"])
-        keeper.stop_if_asked()
-    trained = {key: keeper.rows[-1][key] for key in tested}
-    result = {
-        "epochs": plan.epochs,
-        "steps": plan.steps,
-        "train": trained,
-        "test": tested,
-        "train_seconds": round(keeper.seconds, 3),
-        "examples_per_second": round(plan.examples_until(plan.steps) / keeper.seconds),
-        "cpus": startup.cpus(),
-        "versions": provenance.versions(),
-    }
-    if job.dataset.spec.task == "regression":
-        result |= _compare_with_least_squares(copy, job.dataset)
-    return result
+        tested, outputs = evaluation.test()
+        log.check_finite(tested)
+        checkpoints.stop_if_asked()
+    return _results(job, progress, tested, copy), outputs
 
 
-def _evaluated(
-    job: Job,
-    copy: TapeModel,
-    data: tf.data.Dataset,
-    callbacks: Sequence[keras.callbacks.Callback],
-    update: Callable[[], None] | None,
+def _results(
+    job: Job, progress: Progress, tested: dict[str, float], model: TapeModel
 ) -> dict[str, Any]:
-    """Returns the arguments of fit that make it evaluate ``copy`` on ``data``.
-
-    The first callback is the Bookkeeper, whose clock stands still meanwhile.
-    """
-    epochs, every = job.plan.epochs, job.config.eval_every
-    if update is None:
-        return {
-            "validation_data": data,
-            "validation_freq": _evaluated_epochs(epochs, every),
-            "callbacks": [*callbacks],
-        }
-
-    def before() -> None:
-        callbacks[0].on_test_begin()
-        update()
-
-    chosen = {*range(every, epochs + 1, every), epochs}
-    return {"callbacks": [Evaluation(copy, data, chosen, before), *callbacks]}
-
-
-def _tensorboard(job: Job) -> list[TensorBoard]:
-    config = job.config
-    if not (config.tensorboard and job.placement.is_chief):
-        return []
-    callback = TensorBoard(
-        job.directory,
-        steps_per_epoch=job.plan.steps_per_epoch,
-        histograms=config.histograms,
-        profile_steps=config.profile_steps,
-    )
-    return [callback]
+    """Returns the part of result.json that the training gave."""
+    last, seconds = progress.rows[-1], progress.seconds
+    result = {
+        "train": {name: last[name] for name in tested},
+        "test": tested,
+        "train_seconds": round(seconds, 3),
+        "examples_per_second": round(job.plan.examples_until(last["step"]) / seconds),
+    }
+    if validation := job.dataset.validation:
+        result["num_validation_examples"] = len(validation.y)
+        result["validation"] = {name: last[f"val_{name}"] for name in tested}
+    if job.dataset.spec.task == "regression":
+        result |= _compare_with_least_squares(model, job.dataset)
+    return result
 
 
 def _epochs(
@@ -298,13 +241,6 @@ def _epochs(
         yield done, plan.epochs, batches.dataset
 
 
-def _evaluated_epochs(epochs: int, every: int) -> list[int] | int:
-    if epochs % every == 0:
-        return every
-    # The last one always, so that metrics.csv ends with the final weights.
-    return sorted({*range(every, epochs + 1, every), epochs})
-
-
 def _compare_with_least_squares(model: TapeModel, dataset: Dataset) -> dict[str, Any]:
     x, y = dataset.train.x[:, 0], dataset.train.y[:, 0]
     design = np.stack([x, np.ones_like(x)], axis=1).astype(np.float64)
@@ -317,16 +253,11 @@ def _compare_with_least_squares(model: TapeModel, dataset: Dataset) -> dict[str,
     }
 
 
-def _default_run_dir(config: Config, choice: load.Choice) -> pathlib.Path:
-    parts = [config.model, config.recipe, choice.name]
+def _default_run_dir(config: Config, source: load.Source) -> pathlib.Path:
+    parts = [config.model, config.recipe, source.name]
     if config.recipe == "default":
         parts.remove("default")
     return pathlib.Path("runs") / "-".join(parts)
-
-
-def _how_to_go_on(config: Config) -> str:
-    without = ", without --overwrite," if config.overwrite else ""
-    return f"Run the same command again{without} to go on."
 
 
 def _verbosity(job: Job) -> int:
