@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from zoo.data import color
-from zoo.data.draws import Rows
+from zoo.data.draws import Draws
 from zoo.data.warp import warp
 
-# In one sampling; what follows is done one after the other, in this order.
+# These are done in one sampling, then those of pixels one by one, in this order.
 _SHAPE = ("shift", "rotate", "scale", "shear", "crop", "elastic")
 _PIXELS = {
     "flip": color.flip,
@@ -22,29 +22,24 @@ _PIXELS = {
 
 
 def augment(
-    images: tf.Tensor,
-    strengths: Mapping[str, float],
-    seed: tf.Tensor,
-    rows: Rows | None = None,
+    images: tf.Tensor, strengths: Mapping[str, float], draws: Draws
 ) -> tf.Tensor:
     """Changes each image of a batch at random.
 
     Args:
         images: uint8 or float (batch, height, width, channels), 0..255.
         strengths: by name, see ``zoo.recipe.AUGMENTATIONS``. 0 is for no change.
-        seed: int (2,), as (seed of the run, step).
-        rows: where ``images`` lie in the batch that is drawn for; None for all of it.
+        draws: for these images.
 
     Returns:
         float32 images of the same shape, 0..255.
     """
     shape = {name: strengths[name] for name in _SHAPE if strengths.get(name)}
     if shape:
-        images = warp(images, seed, rows, **shape)
+        images = warp(images, draws, **shape)
     images = tf.cast(images, tf.float32)
-    # Each draws from a stream of its own, whichever others are there.
-    for stream, (name, change) in enumerate(_PIXELS.items(), start=2):
+    # Each has a stream of its own, whichever others there are; warp has 0 and 1.
+    for number, (name, change) in enumerate(_PIXELS.items(), start=2):
         if strengths.get(name):
-            own = tf.random.fold_in(seed, stream)
-            images = change(images, strengths[name], own, rows)
+            images = change(images, strengths[name], draws.stream(number))
     return images

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import tensorflow as tf
 
-#: The first row, and the size of the whole batch.
-Rows = tuple[tf.Tensor | int, tf.Tensor | int]
 
+@dataclasses.dataclass(frozen=True)
+class Draws:
+    """Draws without state, for the rows of a batch that are made in one place.
 
-def whole(images: tf.Tensor, rows: Rows | None) -> tf.Tensor | int:
-    """Returns how many images are drawn for: the whole batch.
+    Numbers are drawn for the whole batch and ``own`` keeps those of the rows, so not
+    one bit depends on which process makes which rows.
 
-    Then not one bit depends on who makes which images.
+    Attributes:
+        seed: int (2,), such as (seed of the run, step).
+        size: number of rows.
+        first: the first row.
+        batch: number of rows of the whole batch; None if these are all.
     """
-    return rows[1] if rows else tf.shape(images)[0]
 
+    seed: tf.Tensor
+    size: tf.Tensor | int
+    first: tf.Tensor | int = 0
+    batch: tf.Tensor | int | None = None
 
-def part(drawn: tf.Tensor, images: tf.Tensor, rows: Rows | None) -> tf.Tensor:
-    """Returns the rows of what was drawn that belong to the images."""
-    first = rows[0] if rows else 0
-    return drawn[first : first + tf.shape(images)[0]]
+    @property
+    def whole(self) -> tf.Tensor | int:
+        """Number of rows of the whole batch."""
+        return self.size if self.batch is None else self.batch
+
+    def uniform(self, shape: tuple, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+        """Returns float32 numbers from ``low`` to ``high``."""
+        return tf.random.stateless_uniform(shape, self.seed, low, high)
+
+    def normal(self, shape: tuple) -> tf.Tensor:
+        """Returns float32 numbers of mean 0 and variance 1."""
+        return tf.random.stateless_normal(shape, self.seed)
+
+    def own(self, drawn: tf.Tensor) -> tf.Tensor:
+        """Returns those of ``drawn`` (whole, ...) that belong to the rows."""
+        return drawn[self.first : self.first + self.size]
+
+    def stream(self, number: int) -> Draws:
+        """Returns other draws for the same rows: numbers that are independent."""
+        return dataclasses.replace(self, seed=tf.random.fold_in(self.seed, number))

@@ -14,7 +14,7 @@ import tensorflow as tf
 from zoo.data import augment
 from zoo.data.cache import reader
 from zoo.data.dataset import Split
-from zoo.data.draws import Rows
+from zoo.data.draws import Draws
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 
@@ -48,8 +48,8 @@ class Plan:
     def batch_sizes(self) -> tuple[int, ...]:
         """Sizes of a batch, and of the partial one that ends a pass if it is kept."""
         kept = self.steps_per_pass * self.batch_size > self.num_examples
-        rest = self.num_examples % self.batch_size
-        return (self.batch_size, rest) if kept else (self.batch_size,)
+        remainder = self.num_examples % self.batch_size
+        return (self.batch_size, remainder) if kept else (self.batch_size,)
 
     def examples_until(self, step: int) -> int:
         """Number of examples in the batches before ``step``."""
@@ -71,14 +71,19 @@ def make_plan(recipe: Recipe, num_examples: int) -> Plan:
             f"{batch_size}, {num_examples} examples. Pass --batch_size={num_examples} "
             "or less."
         )
-    keep = recipe.remainder == "keep"
-    steps_per_pass = _divide(num_examples, batch_size, up=keep)
+    steps_per_pass = num_examples // batch_size
+    if recipe.remainder == "keep":
+        steps_per_pass = _ceil_divide(num_examples, batch_size)
     steps_per_epoch = recipe.steps_per_epoch or max(
-        steps_per_pass, _divide(recipe.min_steps, recipe.epochs, up=True)
+        steps_per_pass, _ceil_divide(recipe.min_steps, recipe.epochs)
     )
     return Plan(
         num_examples, batch_size, steps_per_pass, steps_per_epoch, recipe.epochs
     )
+
+
+def _ceil_divide(a: int, b: int) -> int:
+    return -(-a // b)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +93,7 @@ class Shard:
     Attributes:
         first: the first replica served.
         replicas: how many are served, each with an element of its own.
-        of: how many replicas share a batch.
+        of: how many replicas a batch is divided among.
     """
 
     first: int = 0
@@ -96,7 +101,7 @@ class Shard:
     of: int = 1
 
     def check(self, plan: Plan) -> None:
-        """Checks that every batch can be shared evenly.
+        """Checks that every batch can be divided evenly.
 
         Raises:
             UserError: it cannot; the message has sizes that can.
@@ -104,28 +109,22 @@ class Shard:
         sizes = plan.batch_sizes
         if not any(size % self.of for size in sizes):
             return
-        kept = plan.steps_per_pass * plan.batch_size > plan.num_examples
-        examples = plan.num_examples
-        fit = [
-            size
-            for size in range(self.of, examples + 1, self.of)
-            if not kept or examples % size % self.of == 0
-        ]
-        near = sorted(sorted(fit, key=lambda size: abs(size - plan.batch_size))[:4])
         received = f"a batch of {plan.batch_size}"
         if len(sizes) > 1:
             received += f", and of {sizes[1]} at the end of each pass"
-        hint = f"Pass --batch_size={' or '.join(map(str, near))}"
+        fitting = [
+            size
+            for size in range(self.of, plan.num_examples + 1, self.of)
+            if len(sizes) == 1 or plan.num_examples % size % self.of == 0
+        ]
+        near = sorted(fitting, key=lambda size: abs(size - plan.batch_size))[:4]
+        hint = f"Pass --batch_size={' or '.join(map(str, sorted(near)))}"
         if not near:
-            hint = f"No --batch_size fits {examples} examples"
+            hint = f"No --batch_size fits {plan.num_examples} examples"
         raise UserError(
             f"The {self.of} replicas would get unequal parts of a batch. Received: "
             f"{received}. {hint}, or choose another number of replicas."
         )
-
-
-def _divide(a: int, b: int, *, up: bool) -> int:
-    return -(-a // b) if up else a // b
 
 
 def batch_indices(
@@ -149,21 +148,21 @@ def batch_indices(
         int64 (batch / n,) indices; fewer for the partial batch that ends a pass.
     """
     step = tf.cast(step, tf.int64)
-    number = step // plan.steps_per_pass
+    number_of_pass = step // plan.steps_per_pass
     first = (step % plan.steps_per_pass) * plan.batch_size
-    which, parts = part
+    k, n = part
     # With a fixed size the shape is static, which XLA and fast kernels want.
-    rows = tf.range(plan.batch_size // parts, dtype=tf.int64)
+    rows = tf.range(plan.batch_size // n, dtype=tf.int64)
     size = tf.constant(plan.batch_size, tf.int64)
     if len(plan.batch_sizes) > 1:
         size = tf.minimum(size, plan.num_examples - first)
-        rows = rows[: size // parts]
-    indices = first + tf.cast(which, tf.int64) * (size // parts) + rows
+        rows = rows[: size // n]
+    indices = first + tf.cast(k, tf.int64) * (size // n) + rows
     if not shuffled:
         return indices
     return tf.random.experimental.index_shuffle(
         indices,
-        seed=tf.stack([tf.constant(seed, tf.int64), number]),
+        seed=tf.stack([tf.constant(seed, tf.int64), number_of_pass]),
         max_index=tf.constant(plan.num_examples - 1, tf.int64),
     )
 
@@ -204,31 +203,32 @@ class TrainingBatches:
 
         def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             step = self._first_step + index // shard.replicas
-            which = shard.first + index % shard.replicas
+            replica = shard.first + index % shard.replicas
             indices = batch_indices(
                 step,
                 plan,
                 seed=seed,
                 shuffled=recipe.order == "shuffled",
-                part=(which, shard.of),
+                part=(replica, shard.of),
             )
             images = read(indices)
             if recipe.augment:
-                images = augment.augment(
-                    images,
-                    recipe.augment,
-                    tf.stack([tf.constant(seed, tf.int64), step]),
-                    _rows(images, which, shard),
+                size = tf.shape(images)[0]
+                draws = Draws(
+                    seed=tf.stack([tf.constant(seed, tf.int64), step]),
+                    size=size,
+                    first=tf.cast(replica, tf.int32) * size,
+                    batch=size * shard.of,
                 )
+                images = augment.augment(images, recipe.augment, draws)
             return images, tf.gather(y, indices)
 
-        # One parallel call: more of them take the cores of the training step. With
-        # op determinism TensorFlow makes none of it, and complains while it does.
-        call = (
-            {} if op_determinism else {"num_parallel_calls": 1, "deterministic": True}
-        )
-        elements = plan.steps_per_epoch * shard.replicas
-        self.dataset = tf.data.Dataset.range(elements).map(batch, **call).prefetch(2)
+        # One parallel call: more of them take the cores of the training step. With op
+        # determinism TensorFlow ignores the option, and complains about it.
+        call = {"num_parallel_calls": 1, "deterministic": True}
+        elements = tf.data.Dataset.range(plan.steps_per_epoch * shard.replicas)
+        made = elements.map(batch, **({} if op_determinism else call))
+        self.dataset = made.prefetch(2)
 
     def take(self, steps: int) -> tf.data.Dataset:
         """Returns the first batches of an epoch, for so many steps."""
@@ -237,11 +237,6 @@ class TrainingBatches:
     def start_at(self, step: int) -> None:
         """Makes ``step`` the first one of the next iterator."""
         self._first_step.assign(step)
-
-
-def _rows(images: tf.Tensor, which: tf.Tensor, shard: Shard) -> Rows:
-    size = tf.shape(images)[0]
-    return tf.cast(which, tf.int32) * size, size * shard.of
 
 
 def evaluation_batches(
@@ -258,7 +253,7 @@ def evaluation_batches(
         return read(indices), tf.gather(y, indices)
 
     return (
-        tf.data.Dataset.range(_divide(size, batch_size, up=True))
+        tf.data.Dataset.range(_ceil_divide(size, batch_size))
         .map(batch, num_parallel_calls=1, deterministic=True)
         .prefetch(2)
     )

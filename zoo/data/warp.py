@@ -11,25 +11,15 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from zoo.data import draws
-from zoo.data.draws import Rows
+from zoo.data.draws import Draws
 
-# Of the Gaussian that smooths an elastic field, as a share of height and width: the 4
-# of 28 pixels of Simard et al.
+# The Gaussian that smooths an elastic field, as a fraction of height and width: Simard
+# et al. have 4 pixels of 28.
 ELASTIC_SIGMA = 1 / 7
 
 
 def warp(
-    images: tf.Tensor,
-    seed: tf.Tensor,
-    rows: Rows | None = None,
-    *,
-    shift: float = 0.0,
-    rotate: float = 0.0,
-    scale: float = 0.0,
-    shear: float = 0.0,
-    crop: float = 0.0,
-    elastic: float = 0.0,
+    images: tf.Tensor, draws: Draws, *, elastic: float = 0.0, **affine: float
 ) -> tf.Tensor:
     """Moves the pixels of each image around its center, bilinearly.
 
@@ -39,25 +29,16 @@ def warp(
 
     Args:
         images: (batch, height, width, channels), all but the batch known beforehand.
-        seed: int (2,).
-        rows: where they lie in the batch that is drawn for; None for all of it.
+        draws: for these images.
+        elastic: strength of the smooth displacement.
+        **affine: strengths of ``affine_transforms``.
 
     Returns:
         float32 images of the same shape.
     """
-    batch, (height, width) = draws.whole(images, rows), images.shape[1:3]
-    transforms = affine_transforms(
-        batch,
-        height,
-        width,
-        seed,
-        shift=shift,
-        rotate=rotate,
-        scale=scale,
-        shear=shear,
-        crop=crop,
-    )
-    transforms = draws.part(transforms, images, rows)
+    height, width = images.shape[1:3]
+    # Computed for the whole batch: last bits depend on how much is computed at once.
+    transforms = draws.own(affine_transforms(draws, height, width, **affine))
     if not elastic:
         # The fastest way, by far; but it knows no fields.
         return tf.raw_ops.ImageProjectiveTransformV3(
@@ -69,17 +50,15 @@ def warp(
             fill_mode="CONSTANT",
         )
     x, y = apply_affine(transforms, height, width)
-    # A stream of its own: affine draws from the seed itself.
-    field = elastic_field(batch, height, width, tf.random.fold_in(seed, 1))
-    dx, dy = tf.unstack(draws.part(field, images, rows), axis=1)
+    field = draws.own(elastic_field(draws.stream(1), height, width))
+    dx, dy = tf.unstack(field, axis=1)
     return sample(images, x + (elastic * width) * dx, y + (elastic * height) * dy)
 
 
 def affine_transforms(
-    batch: tf.Tensor,
+    draws: Draws,
     height: int,
     width: int,
-    seed: tf.Tensor,
     *,
     shift: float = 0.0,
     rotate: float = 0.0,
@@ -87,13 +66,13 @@ def affine_transforms(
     shear: float = 0.0,
     crop: float = 0.0,
 ) -> tf.Tensor:
-    """Draws for each image where its pixels come from.
+    """Draws for each image of the whole batch where its pixels come from.
 
     Returns:
         float32 (batch, 8), as ``tf.raw_ops.ImageProjectiveTransformV3`` takes them:
         output to input coordinates.
     """
-    drawn = tf.random.stateless_uniform((10, batch), seed, -1.0, 1.0)
+    drawn = draws.uniform((10, draws.whole), -1.0, 1.0)
     # Numbers that are known are multiplied first: tf.data's graphs would do so anyway,
     # and round differently from what is run eagerly.
     down, right = drawn[0] * (shift * height), drawn[1] * (shift * width)
@@ -113,15 +92,10 @@ def affine_transforms(
     a, b = cos / size_x, (slant * cos - sin) / size_y
     c, d = sin / size_x, (slant * sin + cos) / size_y
     from_x, from_y = left_x * center_x + right, left_y * center_y + down
+    x = [a * left_x, b * left_y, center_x - a * from_x - b * from_y]
+    y = [c * left_x, d * left_y, center_y - c * from_x - d * from_y]
     zero = tf.zeros_like(a)
-    return tf.stack(
-        [
-            *(a * left_x, b * left_y, center_x - a * from_x - b * from_y),
-            *(c * left_x, d * left_y, center_y - c * from_x - d * from_y),
-            *(zero, zero),
-        ],
-        axis=1,
-    )
+    return tf.stack([*x, *y, zero, zero], axis=1)
 
 
 def apply_affine(
@@ -134,15 +108,14 @@ def apply_affine(
     return a * x + (b * y + dx), c * x + (d * y + dy)
 
 
-def elastic_field(
-    batch: tf.Tensor, height: int, width: int, seed: tf.Tensor
-) -> tf.Tensor:
-    """Draws smooth fields, of mean 0 and variance 1 at every pixel.
+def elastic_field(draws: Draws, height: int, width: int) -> tf.Tensor:
+    """Draws a smooth field for each image of the whole batch.
 
     Returns:
-        float32 (batch, 2, height, width): x and y of noise, smoothed by a Gaussian.
+        float32 (batch, 2, height, width): x and y of noise, smoothed by a Gaussian; of
+        mean 0 and variance 1 at every pixel.
     """
-    noise = tf.random.stateless_normal((batch, 2, height, width), seed)
+    noise = draws.normal((draws.whole, 2, height, width))
     return _gaussian(height) @ noise @ _gaussian(width).T
 
 

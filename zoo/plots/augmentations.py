@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from zoo import registry
 from zoo.data import augment, load
+from zoo.data.draws import Draws
 from zoo.errors import UserError
 from zoo.plots import canvas
 
@@ -76,10 +77,12 @@ def augmentations(
     """
     rows = {"unchanged": images}
     for name, strength in strengths.items():
-        changed = augment.augment(images, {name: strength}, (seed, 0))
+        draws = Draws((seed, 0), len(images))
+        changed = augment.augment(images, {name: strength}, draws)
         rows[f"{name} {strength:g}"] = changed
     for step in range(STEPS):
-        rows[f"all, step {step}"] = augment.augment(images, strengths, (seed, step))
+        draws = Draws((seed, step), len(images))
+        rows[f"all, step {step}"] = augment.augment(images, strengths, draws)
     count, height, width, channels = images.shape
     gap = max(1, height // 20)
     cells = np.full(

@@ -7,25 +7,27 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
+from zoo.data.draws import Draws
 from zoo.data.warp import elastic_field, sample, warp
 
 SEED = (3, 7)
 NOISE = np.random.default_rng(0).uniform(0, 255, (6, 12, 16, 3))
 SMOOTH = ndimage.gaussian_filter(NOISE, (0, 2, 2, 0)).astype("float32")
+DRAWS = Draws(SEED, len(SMOOTH))
 AFFINE = {"shift": 0.1, "rotate": 15.0, "scale": 0.2, "shear": 0.2}
 
 
-def draws():
+def drawn():
     return tf.random.stateless_uniform((10, len(SMOOTH)), SEED, -1.0, 1.0).numpy()
 
 
 @pytest.mark.parametrize("elastic", [0.0, 1e-9])  # the two ways to sample
 def test_affine_is_that_of_scipy(elastic):
-    ours = warp(SMOOTH, SEED, **AFFINE, elastic=elastic).numpy()
+    ours = warp(SMOOTH, DRAWS, **AFFINE, elastic=elastic).numpy()
     height, width = SMOOTH.shape[1:3]
     center = np.array([(height - 1) / 2, (width - 1) / 2])
     for i, image in enumerate(SMOOTH):
-        down, right, turn, size_x, size_y, slant, *_ = draws()[:, i]
+        down, right, turn, size_x, size_y, slant, *_ = drawn()[:, i]
         angle = np.deg2rad(turn * 15.0)
         rotation = np.array(  # in (row, column)
             [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
@@ -46,9 +48,9 @@ def test_affine_is_that_of_scipy(elastic):
 
 
 def test_crop_is_that_of_tf_image():
-    ours = warp(SMOOTH, SEED, crop=0.5).numpy()
+    ours = warp(SMOOTH, DRAWS, crop=0.5).numpy()
     high, wide = SMOOTH.shape[1:3]
-    left_x, left_y, place_x, place_y = draws()[6:10]
+    left_x, left_y, place_x, place_y = drawn()[6:10]
     boxes = []
     for share, place in ((left_y, place_y), (left_x, place_x)):
         length = 1 - 0.5 * (share + 1) / 2
@@ -65,7 +67,7 @@ def test_crop_is_that_of_tf_image():
 def test_draws_are_within_their_strengths():
     image = np.zeros((4000, 21, 21, 1), "float32")
     image[:, 10, 10] = 255
-    moved = warp(image, SEED, shift=0.2).numpy()[..., 0]
+    moved = warp(image, Draws(SEED, 4000), shift=0.2).numpy()[..., 0]
     rows = (moved.sum(axis=2) * np.arange(21)).sum(axis=1) / moved.sum(axis=(1, 2))
     assert np.abs(rows - 10).max() == pytest.approx(0.2 * 21, rel=0.01)
     assert np.abs(rows - 10).max() <= 0.2 * 21 + 1e-3
@@ -73,9 +75,9 @@ def test_draws_are_within_their_strengths():
 
 
 def test_an_elastic_change_is_a_displacement_of_scipy():
-    ours = warp(SMOOTH, SEED, elastic=0.1).numpy()
+    ours = warp(SMOOTH, DRAWS, elastic=0.1).numpy()
     high, wide = SMOOTH.shape[1:3]
-    field = elastic_field(6, high, wide, tf.random.fold_in(SEED, 1)).numpy()
+    field = elastic_field(DRAWS.stream(1), high, wide).numpy()
     rows, columns = np.mgrid[:high, :wide]
     for i, image in enumerate(SMOOTH):
         places = [rows + 0.1 * high * field[i, 1], columns + 0.1 * wide * field[i, 0]]
@@ -88,7 +90,7 @@ def test_an_elastic_change_is_a_displacement_of_scipy():
 
 def test_the_elastic_field_is_noise_that_scipy_smooths():
     high, wide = 28, 21
-    ours = elastic_field(2, high, wide, SEED).numpy()
+    ours = elastic_field(Draws(SEED, 2), high, wide).numpy()
     noise = tf.random.stateless_normal((2, 2, high, wide), SEED).numpy()
     sigma = (0, 0, high / 7, wide / 7)
     theirs = ndimage.gaussian_filter(noise, sigma, mode="constant", truncate=9.0)
@@ -108,7 +110,7 @@ def test_the_elastic_field_is_noise_that_scipy_smooths():
 
 
 def test_the_elastic_field_has_mean_0_and_variance_1_at_every_pixel():
-    field = elastic_field(2000, 9, 7, SEED).numpy()
+    field = elastic_field(Draws(SEED, 2000), 9, 7).numpy()
     assert np.abs(field.mean(axis=0)).max() < 0.15
     np.testing.assert_allclose(field.var(axis=0), 1, atol=0.2)
 

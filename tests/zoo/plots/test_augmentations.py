@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.data import augment
+from zoo.data.draws import Draws
 from zoo.errors import UserError
 from zoo.plots import augmentations, canvas
 
@@ -21,10 +22,11 @@ def test_its_rows_are_what_the_augmentation_makes(channels):
     rows = {
         "unchanged": images,
         "flip 1": images[:, :, ::-1],
-        "rotate 30": augment.augment(images, {"rotate": 30.0}, (3, 0)),
+        "rotate 30": augment.augment(images, {"rotate": 30.0}, Draws((3, 0), 3)),
     }
     for step in range(4):
-        rows[f"all, step {step}"] = augment.augment(images, STRENGTHS, (3, step))
+        draws = Draws((3, step), 3)
+        rows[f"all, step {step}"] = augment.augment(images, STRENGTHS, draws)
     assert [text.get_text() for text in axes.get_yticklabels()] == list(rows)
     for cells, row in zip(shown, rows.values(), strict=True):
         cells = cells.swapaxes(0, 1)[:, 1:-1, 1:-1]
