@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import os
 import re
 import shlex
 import subprocess
-import sys
 import textwrap
 
 import numpy as np
@@ -22,8 +21,9 @@ from export import __main__ as export_command
 from export import serve
 from export.formats import FORMATS
 from tests.conftest import ROOT
-from zoo import cli, results
+from zoo import cli, console, results
 from zoo.errors import UserError
+from zoo.training import cluster
 
 README = (ROOT / "README.md").read_text()
 BUILD = (ROOT / "BUILD.md").read_text()
@@ -50,9 +50,10 @@ def test_paths_and_modules_that_are_named_exist():
 
 def test_every_flag_that_is_named_exists():
     flags = set()
-    for command in (train, cli, export_command, serve):
-        for name in command.FLAGS:
-            flags |= {name, f"no{name}"} if command.FLAGS[name].boolean else {name}
+    commands = (train.FLAGS, export_command.FLAGS, serve.FLAGS)
+    for command in (*commands, cli.AUGMENT, cli.EVALUATE, cli.PREDICT):
+        for name in command:
+            flags |= {name, f"no{name}"} if command[name].boolean else {name}
     others = (
         r"tensorflow_model_server.*\n.*|#SBATCH.*|srun --\S+|`--gpus-per-task.*?`"
         r"|python -m benchmarks[^`\n]*"
@@ -80,52 +81,44 @@ def test_the_tables_of_the_benchmarks_are_those_of_their_results(name):
 
 
 def block(begins):
-    """Returns the indented block of BUILD.md that begins with a line."""
+    """Returns the indented block of BUILD.md that begins with a line, lines joined."""
     (text,) = re.findall(
         rf"^ {{4}}{re.escape(begins)}.*\n(?:(?: {{4}}.*)?\n)*", BUILD, re.M
     )
-    return textwrap.dedent(text)
+    return textwrap.dedent(text).replace("\\\n", "")
 
 
-def started_as(command, environ, tmp_path):
-    """What a worker knows of its cluster, and whether train.py takes its flags."""
-    program, *flags = command[command.index("train.py") :]
-    assert program == "train.py"
-    code = (
-        "import json, sys, train\n"
-        "from zoo import console\n"
-        "from zoo.training import cluster\n"
-        "console.parse_flags(sys.argv, '', train.FLAGS)\n"
-        "config = train.config_from_flags()\n"
-        "config.check()\n"
-        "assert cluster.several(config.strategy)\n"
-        "found = cluster.find()\n"
-        "print(json.dumps([config.batch_size, found.workers, found.index]))\n"
-    ).replace("config.batch_size", "config.overrides['batch_size']")
-    kept = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, *flags],
-        cwd=tmp_path,
-        env={**kept, "PYTHONPATH": str(ROOT), **environ},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture
+def started_as(tmp_path, monkeypatch):
+    """What a worker that a command starts knows: (batch size, workers, its index)."""
+
+    def started(command, environ):
+        monkeypatch.delenv("TF_CONFIG", raising=False)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(train, "FLAGS", copy.deepcopy(train.FLAGS))
+        arguments = command[command.index("train.py") :]
+        assert console.parse_flags(arguments, "", train.FLAGS) == []
+        config = train.config_from_flags()
+        config.check()
+        assert cluster.several(config.strategy)
+        found = cluster.find()
+        return config.overrides["batch_size"], list(found.workers), found.index
+
+    return started
 
 
-def test_tf_config_by_hand(tmp_path):
+def test_tf_config_by_hand(started_as):
     lines = block('export TF_CONFIG=\'{"cluster": {"worker": ["host0:2222",')
     (assignment,) = shlex.split(lines.split("python train.py")[0])[1:]
     command = shlex.split(lines[lines.index("python train.py") :])
     name, value = assignment.split("=", 1)
-    assert started_as(command, {name: value}, tmp_path) == [
-        *(256, ["host0:2222", "host1:2222"], 0)
-    ]
+    workers = ["host0:2222", "host1:2222"]
+    assert started_as(command, {name: value}) == (256, workers, 0)
 
 
-def test_the_sbatch_script(tmp_path):
+def test_the_sbatch_script(started_as):
     script = block("#!/bin/bash")
     assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
     options = dict(re.findall(r"^#SBATCH --([\w-]+)=(\S+)$", script, re.M))
@@ -141,24 +134,22 @@ def test_the_sbatch_script(tmp_path):
         "SLURMD_NODENAME": "node10",
         "SLURM_LOCALID": "0",
     }
-    batch, workers, index = started_as(srun, environ, tmp_path)
+    batch, workers, index = started_as(srun, environ)
     assert batch % (nodes * tasks) == 0
     assert workers == [f"node{8 + k:02}:27110" for k in range(nodes)]
     assert index == 2
 
 
-def test_the_manifest_of_the_training_operator(tmp_path):
+def test_the_manifest_of_the_training_operator(started_as):
     # Names and values: TFJob of the operator's kubeflow.org/v1, and core/v1.
     job = yaml.safe_load(block("apiVersion: kubeflow.org/v1"))
-    assert {key: job[key] for key in ("apiVersion", "kind")} == {
-        **{"apiVersion": "kubeflow.org/v1", "kind": "TFJob"}
-    }
     assert job.keys() == {"apiVersion", "kind", "metadata", "spec"}
+    assert (job["apiVersion"], job["kind"]) == ("kubeflow.org/v1", "TFJob")
     spec = job["spec"]
     assert spec.keys() <= {"runPolicy", "successPolicy", "tfReplicaSpecs"}
     assert spec["successPolicy"] in ("", "AllWorkers")
     assert spec["runPolicy"]["cleanPodPolicy"] in ("All", "Running", "None")
-    assert spec["tfReplicaSpecs"].keys() == {"Worker"}  # of which the first is chief
+    assert spec["tfReplicaSpecs"].keys() == {"Worker"}  # the first of them is chief
     worker = spec["tfReplicaSpecs"]["Worker"]
     assert worker.keys() == {"replicas", "restartPolicy", "template"}
     assert worker["restartPolicy"] == "OnFailure"
@@ -166,26 +157,25 @@ def test_the_manifest_of_the_training_operator(tmp_path):
     (container,) = pod["containers"]
     assert container["name"] == "tensorflow"
     assert container["ports"] == [{"name": "tfjob-port", "containerPort": 2222}]
-    volumes = {volume["name"] for volume in pod["volumes"]}
-    assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+    mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+    assert mounts.keys() == {volume["name"] for volume in pod["volumes"]}
     assert all("claimName" in v["persistentVolumeClaim"] for v in pod["volumes"])
     names = [
         f"{job['metadata']['name']}-worker-{k}.default.svc:2222"
         for k in range(worker["replicas"])
     ]
-    config = {  # as the operator makes it
+    config = {  # what the operator makes of it
         "cluster": {"worker": names},
         "task": {"type": "worker", "index": 3},
         "environment": "cloud",
     }
     environ = {"TF_CONFIG": json.dumps(config)}
-    batch, workers, index = started_as(container["command"], environ, tmp_path)
+    batch, workers, index = started_as(container["command"], environ)
     assert batch % worker["replicas"] == 0
     assert (workers, index) == (names, 3)
-    mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
-    for flag in ("--run_dir", "--data_dir"):
-        (value,) = [c for c in container["command"] if c.startswith(f"{flag}=")]
-        assert value.split("=")[1].startswith(tuple(mounts))
+    for flag in ("--run_dir=", "--data_dir="):
+        (value,) = [c for c in container["command"] if c.startswith(flag)]
+        assert value.removeprefix(flag).startswith(tuple(mounts.values()))
 
 
 def test_a_table_is_written_between_its_markers(tmp_path):

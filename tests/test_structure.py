@@ -34,3 +34,15 @@ def test_imports_run_one_way(folder):
         if f"{name}.".startswith(tuple(f"{each}." for each in FORBIDDEN[folder]))
     ]
     assert not wrong
+
+
+def test_no_function_is_longer_than_60_lines():
+    files = [ROOT / "train.py", *(ROOT / "zoo").rglob("*.py")]
+    files += (ROOT / "export").glob("**/[!.]*.py")
+    long = [
+        f"{path.relative_to(ROOT)}: {node.name}, {node.end_lineno - node.lineno + 1}"
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 60
+    ]
+    assert not long
