@@ -94,7 +94,8 @@ def predict(argv: list[str]) -> None:
             "predict takes a run or an artifact, and image files: "
             "python -m zoo predict --run_dir=R a.png b.png"
         )
-    _check_run(PREDICT.run_dir)
+    if PREDICT.run_dir:
+        finished_run(PREDICT.run_dir)  # is explained before TensorFlow is imported
     startup.start()
     from zoo import evaluation
 
@@ -115,7 +116,8 @@ def evaluate(argv: list[str]) -> None:
             "evaluate takes a run or an artifact: python -m zoo evaluate --run_dir=R. "
             f"Received: {' '.join(extra) or 'neither'}."
         )
-    _check_run(EVALUATE.run_dir)
+    if EVALUATE.run_dir:
+        finished_run(EVALUATE.run_dir)
     startup.start()
     from zoo import evaluation
 
@@ -159,12 +161,6 @@ def augment(argv: list[str]) -> None:
         seed=AUGMENT.seed,
     )
     print(path)
-
-
-def _check_run(run_dir: str | None) -> None:
-    """Explains a wrong run directory before TensorFlow is imported."""
-    if run_dir:
-        finished_run(run_dir)
 
 
 #: Each takes its name and what follows it, and parses flags of its own.

@@ -15,15 +15,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from zoo import files
 from zoo.plots import class_names
 
-#: Okabe and Ito's colors, which color-blind readers can tell apart.
-BLUE = "#0072B2"
-ORANGE = "#E69F00"
-GREEN = "#009E73"
-VERMILION = "#D55E00"
-PURPLE = "#CC79A7"
-SKY = "#56B4E9"
-BLACK = "#000000"
-GRAY = "#767676"
+# Okabe and Ito's colors, which color-blind readers can tell apart.
+BLUE, ORANGE, SKY, VERMILION = "#0072B2", "#E69F00", "#56B4E9", "#D55E00"
+GREEN, PURPLE, BLACK, GRAY = "#009E73", "#CC79A7", "#000000", "#767676"
+_CYCLE = [BLUE, VERMILION, GREEN, BLACK, PURPLE, ORANGE, SKY]
 SEQUENTIAL, DIVERGING = "cividis", "PuOr"
 INCHES, _DPI = 8, 100
 
@@ -35,6 +30,7 @@ def style(names: Sequence[str] = ()) -> contextlib.AbstractContextManager[None]:
             "font.family": class_names.find_fonts(names)[0],
             "font.size": 10,
             "text.parse_math": False,  # a class may be named "$5 bill"
+            "axes.prop_cycle": matplotlib.cycler(color=_CYCLE),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titlesize": 11,
@@ -69,12 +65,7 @@ def grid(figure: Figure, rows: int, columns: int) -> np.ndarray:
 def show_image(axes: Any, image: np.ndarray) -> None:
     """Shows an image (height, width, 1 or 3), 0..255."""
     pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    axes.imshow(
-        pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels,
-        "gray",
-        vmin=0,
-        vmax=255,
-    )
+    axes.imshow(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
 def plain_log(axis: Any, major: Any) -> None:

@@ -14,6 +14,7 @@ from zoo.plots import canvas
 from zoo.plots.class_names import shorten
 
 if TYPE_CHECKING:
+    from zoo.data.dataset import Split
     from zoo.models.base import TapeModel
 
 MOST_COUNTS = 20  # classes whose counts are written into the matrix
@@ -86,32 +87,22 @@ def _frequent_mistakes(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> 
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def mistakes(
-    images: np.ndarray,
-    labels: np.ndarray,
-    outputs: np.ndarray,
-    classes: Sequence[str],
-) -> Figure:
+def mistakes(test: Split, outputs: np.ndarray, classes: Sequence[str]) -> Figure:
     """Draws the wrong answers with the highest probabilities.
 
     Args:
-        images: uint8 (n, height, width, channels), or something that gives image i.
-        labels: true classes (n,).
+        test: images (n, height, width, channels) and their true classes (n,).
         outputs: probabilities (n, classes).
         classes: their names.
     """
-    chosen = most_confident_mistakes(outputs, labels)
-    total = int((outputs.argmax(axis=1) != labels).sum())
-    if not total:
-        figure = canvas.new_figure(2)
-        text = f"No mistake among {len(labels):,} test examples."
-        figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=14)
-        return figure
-    rows = -(-len(chosen) // 5)
+    labels = test.y
+    wrong = rank_mistakes(outputs, labels)
+    chosen = wrong[:MISTAKES]
+    rows = max(1, -(-len(chosen) // 5))
     figure = canvas.new_figure(0.5 + 2 * rows)
     names = shorten(classes, 12)
     for axes, i in zip(canvas.grid(figure, rows, 5), chosen, strict=False):
-        canvas.show_image(axes, images[i])
+        canvas.show_image(axes, test.x[i])
         predicted = outputs[i].argmax()
         axes.set_title(
             f"true: {names[labels[i]]}\npredicted: {names[predicted]}\n"
@@ -119,18 +110,17 @@ def mistakes(
             fontsize=8,
         )
     figure.suptitle(
-        f"{len(chosen)} of {total:,} mistakes in {len(labels):,} test examples, the "
-        "surest first",
+        f"{len(chosen)} of {len(wrong):,} mistakes in {len(labels):,} test examples, "
+        "the surest first",
         fontsize=11,
     )
     return figure
 
 
-def most_confident_mistakes(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns the indices of wrong answers, the most probable first: at most 25."""
+def rank_mistakes(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns the indices of the wrong answers, the most probable first."""
     wrong = np.flatnonzero(outputs.argmax(axis=1) != labels)
-    order = np.argsort(-outputs[wrong].max(axis=1), kind="stable")
-    return wrong[order[:MISTAKES]]
+    return wrong[np.argsort(-outputs[wrong].max(axis=1), kind="stable")]
 
 
 def first_layer(
@@ -145,33 +135,30 @@ def first_layer(
     """
     kernel = next(w for w in model.trainable_weights if len(w.shape) in (2, 4))
     values, count = kernel.numpy(), kernel.shape[-1]
-    order = np.arange(count)
-    per_class = False
+    names, order = [""] * count, np.arange(count)
     if values.ndim == 4:
         what = f"{count} filters of {values.shape[0]}x{values.shape[1]} pixels"
-    elif kernel is model.trainable_weights[-2]:  # a linear model's, of its only layer
-        per_class = True
-        order = order[:100]
+    elif kernel is model.trainable_weights[-2]:  # of a linear model, the only layer
         what = f"{count} templates, one for each class"
+        names, order = shorten(classes, 12), order[:100]
     else:
         order = np.argsort(-np.square(values).sum(axis=0), kind="stable")[:64]
         what = f"the {len(order)} strongest of {count} units"
-    values = values if values.ndim == 4 else values.reshape(*shape, count)
+    if values.ndim == 2:
+        values = values.reshape(*shape, count)
     columns = 5 if len(order) <= 10 else 8 if len(order) <= 64 else 10
     rows = -(-len(order) // columns)
-    figure = canvas.new_figure(0.6 + rows * (canvas.INCHES / columns + 0.2 * per_class))
-    names = shorten(classes, 90 // columns)
+    figure = canvas.new_figure(0.6 + rows * (canvas.INCHES / columns + 0.2))
     limit = np.abs(values[..., order]).max() or 1.0
     image, grid = None, canvas.grid(figure, rows, columns)
     for axes, i in zip(grid, order, strict=False):
         weights = values[..., i]
+        axes.set_title(names[i], fontsize=9)
         if weights.shape[-1] == 3:
             axes.imshow(0.5 + weights / (2 * np.abs(weights).max() or 1.0))
         else:
             shown = weights.mean(axis=-1)
             image = axes.imshow(shown, canvas.DIVERGING, vmin=-limit, vmax=limit)
-        if per_class:
-            axes.set_title(names[i], fontsize=12 if columns == 5 else 7)
     if image is not None:
         figure.colorbar(image, ax=grid, label="weight", shrink=min(1.0, 3 / rows))
     figure.suptitle(f"First layer: {what}", fontsize=11)

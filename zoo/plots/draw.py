@@ -12,7 +12,6 @@ from zoo import console, files
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.figure import Figure
 
     from zoo.models.base import TapeModel
     from zoo.training.outcome import TrainedRun
@@ -51,12 +50,15 @@ def draw_run(
     run = trained.run
     drawn: list[pathlib.Path] = []
     try:
-        names = _CLASSIFIER if trained.config["data"]["class_names"] else _REGRESSION
+        classes = trained.config["data"]["class_names"]
+        names = _CLASSIFIER if classes else _REGRESSION
         missing = [name for name in names if not (run.plots / f"{name}.png").exists()]
+        if missing:
+            _warn_of_letters(run, classes)
         if artifacts:
             missing.append("sizes")
-        if missing:
-            _draw(trained, missing, artifacts, drawn)
+        for name in missing:
+            drawn.append(_draw(name, trained, artifacts))
     except Exception as error:
         # Fonts, damaged weights, a full disk: whatever matplotlib and Keras raise.
         said = " ".join(f"{type(error).__name__}: {error}".split())
@@ -68,64 +70,57 @@ def draw_run(
     return [path for name in TITLES if (path := run.plots / f"{name}.png").exists()]
 
 
-def _draw(
-    trained: TrainedRun,
-    names: Sequence[str],
-    artifacts: Sequence[Mapping[str, Any]],
-    drawn: list[pathlib.Path],
-) -> None:
-    """Draws the named pictures, and adds the path of each to ``drawn``."""
-    from zoo.plots import canvas, class_names
+def _warn_of_letters(run: RunDir, classes: Sequence[str]) -> None:
+    from zoo.plots.class_names import find_undrawable
 
-    run, classes = trained.run, trained.config["data"]["class_names"]
-    run.plots.mkdir(exist_ok=True)
-    undrawable = class_names.find_undrawable(classes)
-    if undrawable and names != ["sizes"]:
+    if undrawable := find_undrawable(classes):
         console.warn(
             f"{len(undrawable)} of {len(classes)} class names, such as "
             f"{undrawable[0]!r}, have letters that no font here has: pictures show "
             "their numbers. Install one (apt-get install fonts-noto-cjk), delete "
             f"{run.plots} and export again."
         )
-    with canvas.style(classes):
-        for name in names:
-            path = run.plots / f"{name}.png"
-            canvas.save(_figure(name, trained, artifacts), path)
-            drawn.append(path)
 
 
-def _figure(
+def _draw(
     name: str, trained: TrainedRun, artifacts: Sequence[Mapping[str, Any]]
-) -> Figure:
+) -> pathlib.Path:
+    """Draws one picture; returns its path."""
     from sklearn.metrics import confusion_matrix
 
-    from zoo.plots import classification, regression
+    from zoo.plots import canvas, classification, regression
     from zoo.plots.curves import curves, read_metrics
     from zoo.plots.sizes import sizes
 
-    if name == "sizes":
-        return sizes(artifacts)
-    if name == "curves":
-        return curves(read_metrics(trained.run.metrics))
-    data, outputs, result = trained.dataset, trained.outputs, trained.result
-    labels, classes = data.test.y, trained.config["data"]["class_names"]
-    if name == "confusion":
-        predicted = outputs.argmax(axis=1)
-        counts = confusion_matrix(labels, predicted, labels=range(len(classes)))
-        write_counts(trained.run, counts, classes)
-        return classification.confusion(counts, classes)
-    if name == "mistakes":
-        return classification.mistakes(data.test.x, labels, outputs, classes)
-    if name == "first_layer":
-        shape = data.spec.input_shape
-        return classification.first_layer(trained.model, classes, shape)
-    if name == "reliability":
-        return classification.reliability(outputs, labels)
-    if name == "line":
-        return regression.line(data.train, result)
-    assert name == "path"
-    rows = read_metrics(trained.run.metrics)
-    return regression.path(data.train, _start(trained.model), rows, result)
+    run, classes = trained.run, trained.config["data"]["class_names"]
+    run.plots.mkdir(exist_ok=True)
+    with canvas.style(classes):
+        if name == "curves":
+            figure = curves(read_metrics(run.metrics))
+        elif name == "confusion":
+            true, predicted = trained.dataset.test.y, trained.outputs.argmax(axis=1)
+            counts = confusion_matrix(true, predicted, labels=range(len(classes)))
+            write_counts(run, counts, classes)
+            figure = classification.confusion(counts, classes)
+        elif name == "mistakes":
+            test = trained.dataset.test
+            figure = classification.mistakes(test, trained.outputs, classes)
+        elif name == "first_layer":
+            shape = trained.config["data"]["input_shape"]
+            figure = classification.first_layer(trained.model, classes, shape)
+        elif name == "reliability":
+            labels = trained.dataset.test.y
+            figure = classification.reliability(trained.outputs, labels)
+        elif name == "line":
+            figure = regression.line(trained.dataset.train, trained.result)
+        elif name == "path":
+            rows, start = read_metrics(run.metrics), _start(trained.model)
+            figure = regression.path(trained.dataset.train, start, rows, trained.result)
+        else:
+            figure = sizes(artifacts)
+        path = run.plots / f"{name}.png"
+        canvas.save(figure, path)
+    return path
 
 
 def write_counts(run: RunDir, counts: np.ndarray, classes: Sequence[str]) -> None:
@@ -133,8 +128,7 @@ def write_counts(run: RunDir, counts: np.ndarray, classes: Sequence[str]) -> Non
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["true class", *classes])
-    for name, row in zip(classes, counts.tolist(), strict=True):
-        writer.writerow([name, *row])
+    writer.writerows([name, *row] for name, row in zip(classes, counts, strict=True))
     files.write_bytes(run.plots / "confusion.csv", text.getvalue().encode())
 
 

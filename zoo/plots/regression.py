@@ -68,10 +68,9 @@ def path(
     bar = figure.colorbar(filled, ax=axes, label="mean squared error")
     bar.set_ticks(levels[::2], labels=[f"{level:.3g}" for level in levels[::2]])
     bar.minorticks_off()
-    axes.plot(*way.T, "o-", color="white", mec="black", ms=5, label="after each epoch")
-    axes.plot(*way[0], "s", color=canvas.ORANGE, mec="black", ms=10, label="start")
-    star = {"color": canvas.VERMILION, "mec": "white", "ms": 16}
-    axes.plot(*best, "*", label="least squares", **star)
+    axes.plot(*way.T, "o-", color="w", mec="k", ms=5, label="after each epoch")
+    axes.plot(*way[0], "s", color=canvas.ORANGE, mec="k", ms=10, label="start")
+    axes.plot(*best, "*", color=canvas.VERMILION, mec="w", ms=16, label="least squares")
     axes.set(xlabel="weight", ylabel="bias")
     axes.legend(facecolor=canvas.GRAY, framealpha=0.85, labelcolor="white")
     return figure

@@ -10,17 +10,6 @@ from matplotlib.ticker import EngFormatter
 
 from zoo.plots import canvas
 
-# Unfilled and of several sizes: files that are alike lie on each other.
-_MARKERS = (
-    (canvas.BLUE, "o", 8),
-    (canvas.VERMILION, "s", 10),
-    (canvas.GREEN, "D", 12),
-    (canvas.BLACK, "^", 8),
-    (canvas.PURPLE, "v", 10),
-    (canvas.ORANGE, "P", 12),
-    (canvas.SKY, "X", 8),
-)
-
 
 def sizes(artifacts: Sequence[Mapping[str, Any]]) -> Figure:
     """Draws accuracy, or the error of a regression, over bytes of exported files.
@@ -32,18 +21,17 @@ def sizes(artifacts: Sequence[Mapping[str, Any]]) -> Figure:
     axes = figure.subplots()
     classifier = "accuracy" in artifacts[0]
     count = EngFormatter("B", places=1)
+    # Unfilled and of several sizes: files that are alike lie on each other.
     for k, record in enumerate(artifacts):
-        color, marker, size = _MARKERS[k % len(_MARKERS)]
         value = 100 * record["accuracy"] if classifier else record["max_abs_error"]
         text = f"{value:.2f}%" if classifier else f"{value:.2g}"
         axes.plot(
             record["bytes"],
             value,
-            marker,
-            color=color,
+            "osD^vPX"[k % 7],
             fillstyle="none",
             markeredgewidth=2,
-            markersize=size,
+            markersize=8 + 2 * (k % 3),
             label=f"{record['name']}: {count(record['bytes'])}, {text}",
         )
     axes.set_xscale("log")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from zoo.data.dataset import Split
 from zoo.plots import canvas, classification
 from zoo.plots.class_names import shorten
 
@@ -66,13 +67,13 @@ def test_bins_of_calibration(outputs, labels, filled):
 
 def test_the_surest_mistakes_come_first(answers):
     outputs, labels = answers
-    chosen = classification.most_confident_mistakes(outputs, labels)
+    ranked = classification.rank_mistakes(outputs, labels)
     wrong = [
         (-row.max(), i)
         for i, (row, label) in enumerate(zip(outputs, labels, strict=True))
         if row.argmax() != label
     ]
-    assert chosen.tolist() == [i for _, i in sorted(wrong)[:25]]
+    assert ranked.tolist() == [i for _, i in sorted(wrong)]
 
 
 @pytest.mark.filterwarnings("error:Glyph")
@@ -103,11 +104,12 @@ def test_class_names_of_all_kinds_are_drawn(answers, tmp_path):
 
 def test_a_classifier_without_mistakes_is_drawn(tmp_path):
     labels, outputs = np.arange(30), np.eye(30, dtype=np.float32)
+    images = np.zeros((30, 8, 8, 1), np.uint8)
     names = list(map(str, range(30)))
     with canvas.style():
         for figure in (
             classification.confusion(np.eye(30, dtype=int), names),
-            classification.mistakes(np.zeros((30, 8, 8, 1)), labels, outputs, names),
+            classification.mistakes(Split(images, labels), outputs, names),
             classification.reliability(outputs, labels),
         ):
             canvas.save(figure, tmp_path / "picture.png")
