@@ -10,6 +10,9 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.plugin_event_accumulator import (
+    EventAccumulator,
+)
 
 import export
 from tests.conftest import ROOT
@@ -76,9 +79,9 @@ def test_a_run_gets_its_pictures_once(fixture, names, request, capfd):
     assert {path: path.stat().st_mtime_ns for path in drawn} == written
     assert not {"model", "dataset", "outputs"} & vars(again).keys()
     assert warnings(capfd) == []
-    events = [path.read_bytes() for path in run.tensorboard.glob("events*")]
-    for path in drawn:
-        assert sum(path.read_bytes() in content for content in events) == 1
+    events = EventAccumulator(str(run.tensorboard), size_guidance={"tensors": 0})
+    events.Reload()
+    assert [len(events.Tensors(path.stem)) for path in drawn] == [1] * len(drawn)
 
 
 def test_train_draws_what_is_missing(command, copied):
