@@ -1,8 +1,7 @@
 """Decoded images in the data directory: written once as .npy files, read by index.
 
-A cache is a directory of three files: ``train.npy`` and ``test.npy`` with the images,
-and ``labels.npz``. It is written beside its place and renamed, so it is whole or not
-there.
+A cache is a directory with ``train.npy`` and ``test.npy``, the images, and
+``labels.npz``, which is written last: a cache that has it is whole.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo import files
 from zoo.data import memory
 from zoo.data.dataset import Contents, Split
 from zoo.errors import RunError, UserError
@@ -86,22 +86,20 @@ class Stream:
 
     def read(self) -> Split:
         """Reads the split into memory."""
-        x, y = memory.allocate(self.shape), np.empty(self.shape[0], np.int32)
-        done = 0
+        x, y, done = np.empty(self.shape, np.uint8), [], 0
         for images, labels in self.batches:
-            x[done : done + len(labels)] = images
-            y[done : done + len(labels)] = labels
-            done += len(labels)
-        return Split(x, y)
+            x[done : done + len(images)] = images
+            y.append(labels)
+            done += len(images)
+        return Split(x, np.concatenate(y).astype(np.int32))
 
     def write(self, path: Path) -> np.ndarray:
         """Writes the images to a .npy file; returns the labels.
 
         The file is written, not mapped, so that a full disk is an error and no signal.
         """
-        y = []
-        header = {"descr": "|u1", "fortran_order": False, "shape": self.shape}
-        with path.open("wb") as file:
+        header, y = {"descr": "|u1", "fortran_order": False, "shape": self.shape}, []
+        with files.replacing(path) as beside, beside.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             for images, labels in self.batches:
                 file.write(np.ascontiguousarray(images).data)
@@ -114,33 +112,26 @@ def batch_size(shape: tuple[int, ...]) -> int:
     return max(1, min(_BATCH, _BATCH_BYTES // math.prod(shape)))
 
 
-def write(
-    directory: Path, class_names: tuple[str, ...], train: Stream, test: Stream
-) -> None:
-    """Writes both splits and the class names into a directory that exists."""
-    labels = {
-        "train": train.write(directory / "train.npy"),
-        "test": test.write(directory / "test.npy"),
-    }
-    np.savez(directory / "labels.npz", class_names=np.array(class_names), **labels)
-
-
 @dataclasses.dataclass(frozen=True)
 class Cache:
-    """The place of a dataset's decoded images.
+    """The decoded images of a dataset.
 
     Attributes:
-        directory: ``FOLDER/NAME`` in the data directory.
-        read_only: leave the data directory as it is, and write into a temporary one.
+        directory: where they are, ``FOLDER/NAME`` in the data directory.
         limit: bytes; a split that needs more memory is mapped. None to refuse what
             does not fit in memory.
         what: the dataset, for messages.
+        read_only: leave the data directory as it is, and use a temporary one.
     """
 
     directory: Path
-    read_only: bool
     limit: int | None
     what: str
+    read_only: bool = False
+
+    def exists(self) -> bool:
+        """Whether the images have been decoded before."""
+        return (self.directory / "labels.npz").exists()
 
     def read(
         self, class_names: tuple[str, ...], train: Stream, test: Stream
@@ -155,19 +146,15 @@ class Cache:
             return Contents(train.read(), test.read(), class_names)
         if self.exists():
             return self.load()
-        return self.make(lambda place: write(place, class_names, train, test), shapes)
-
-    def exists(self) -> bool:
-        """Whether the images have been decoded before."""
-        return self.directory.is_dir()
+        return self.make(lambda place: place.write(class_names, train, test), shapes)
 
     def make(
-        self, write: Callable[[Path], None], shapes: list[tuple[int, ...]]
+        self, write: Callable[[Cache], None], shapes: list[tuple[int, ...]]
     ) -> Contents:
         """Writes what does not exist, and loads it.
 
         Args:
-            write: writes into the directory that it is given.
+            write: calls ``write`` of the cache that it is given.
             shapes: of both splits, at most.
 
         Raises:
@@ -177,67 +164,65 @@ class Cache:
         memory.choose_mapped(shapes, self.limit, self.what)
         if self.read_only:
             with tempfile.TemporaryDirectory() as temporary:
-                self._write(Path(temporary), write, shapes)
-                return self._load(Path(temporary))
+                place = dataclasses.replace(self, directory=Path(temporary))
+                place._make(write, shapes)
+                return place.load()
         with lock(self.directory.parents[1], self.directory.name):
             if not self.exists():
-                self._write_beside(write, shapes)
+                self._make(write, shapes)
         return self.load()
 
+    def _make(self, write: Callable[[Cache], None], shapes: list) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for left in self.directory.glob(files.BESIDE):  # by a process that was killed
+            left.unlink()
+        needed = sum(map(math.prod, shapes)) / 1e9
+        free = shutil.disk_usage(self.directory).free / 1e9
+        if free < needed:
+            raise RunError(
+                f"The images of {self.what!r} are decoded to {self.directory}. Needed "
+                f"there: {needed:,.1f} GB. Free: {free:,.1f} GB. Make room, choose "
+                "another --data_dir, or a smaller --image_size."
+            )
+        try:
+            write(self)
+        except OSError as error:
+            raise RunError(
+                f"Writing decoded images to {self.directory} failed: "
+                f"{error.strerror or error}. Make room, or choose another --data_dir."
+            ) from error
+
+    def write(self, class_names: tuple[str, ...], train: Stream, test: Stream) -> None:
+        """Writes both splits and the class names."""
+        labels = {
+            "train": train.write(self.directory / "train.npy"),
+            "test": test.write(self.directory / "test.npy"),
+        }
+        with files.replacing(self.directory / "labels.npz") as beside:
+            np.savez(beside, class_names=np.array(class_names), **labels)
+
     def load(self) -> Contents:
-        """Loads what exists; what is beyond the limit is mapped.
+        """Loads what exists; a split that is beyond the limit is mapped.
 
         Raises:
             RunError: it is damaged, or does not fit in memory.
         """
-        return self._load(self.directory)
-
-    def _write_beside(self, write: Callable[[Path], None], shapes: list) -> None:
-        folder, name = self.directory.parent, self.directory.name
-        folder.mkdir(exist_ok=True)
-        for left in folder.glob(f".{name}.*"):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder))
+        paths = [self.directory / f"{split}.npy" for split in ("train", "test")]
         try:
-            self._write(beside, write, shapes)
-            beside.chmod(0o755)
-            beside.rename(self.directory)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
-
-    def _write(self, place: Path, write: Callable[[Path], None], shapes: list) -> None:
-        needed = sum(map(math.prod, shapes))
-        free = shutil.disk_usage(place).free
-        if free < needed:
-            raise RunError(
-                f"The images of {self.what!r} are decoded to {place.parent}. Needed "
-                f"there: {needed / 1e9:,.1f} GB. Free: {free / 1e9:,.1f} GB. Make "
-                "room, choose another --data_dir, or a smaller --image_size."
-            )
-        try:
-            write(place)
-        except OSError as error:
-            raise RunError(
-                f"Writing decoded images to {place.parent} failed: "
-                f"{error.strerror or error}. Make room, or choose another --data_dir."
-            ) from error
-
-    def _load(self, directory: Path) -> Contents:
-        try:
-            images = [MappedImages(directory / f"{n}.npy") for n in ("train", "test")]
-            with np.load(directory / "labels.npz") as file:
+            images = [MappedImages(path) for path in paths]
+            with np.load(self.directory / "labels.npz") as file:
                 labels, class_names = [file["train"], file["test"]], file["class_names"]
             for x, y in zip(images, labels, strict=True):
-                if x.shape != (len(y), *images[0].shape[1:]) or len(x.shape) != 4:
+                if len(x.shape) != 4 or x.shape != (*y.shape, *images[0].shape[1:]):
                     raise ValueError(f"images {x.shape} do not match labels {y.shape}")
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RunError(
-                f"The decoded images in {directory} are damaged: {error}. Delete that "
-                "directory, and they are decoded again."
+                f"The decoded images in {self.directory} are damaged: {error}. Delete "
+                "that directory, and they are decoded again."
             ) from error
         mapped = memory.choose_mapped([x.shape for x in images], self.limit, self.what)
         train, test = (
-            Split(x if stays else x[:], y)
+            Split(x if stays else np.load(x.path), y)
             for x, y, stays in zip(images, labels, mapped, strict=True)
         )
         return Contents(train, test, tuple(map(str, class_names)))

@@ -104,41 +104,32 @@ class Dataset:
         """
         from sklearn.model_selection import train_test_split
 
-        y = self.train.y
-        classes, counts = np.array([0]), np.array([len(y)])
-        if self.spec.task == "classification":
-            classes, counts = np.unique(y, return_counts=True)
-        rarest = int(counts.argmin())
+        # A regression is drawn from as if all of it were one class.
+        is_class = self.spec.task == "classification"
+        classes = self.train.y if is_class else np.zeros(len(self.train.y))
+        _, counts = np.unique(classes, return_counts=True)
         try:
             parts = train_test_split(
-                np.arange(len(y)),
+                np.arange(len(classes)),
                 test_size=share,
                 random_state=seed,
-                stratify=y if self.spec.task == "classification" else None,
+                stratify=classes,
             )
-            complete = self.spec.task == "regression" or all(
-                len(np.unique(y[part])) == len(classes) for part in parts
+        except ValueError:  # the share is out of range, or a class has one example
+            parts = []
+        if not parts or any(
+            len(np.unique(classes[part])) < len(counts) for part in parts
+        ):
+            least = math.ceil(1000 / counts.min()) / 1000
+            allowed = f"Allowed: {least:g} to {1 - least:g}."
+            raise UserError(
+                "--validation must leave an example of each class to train on and one "
+                f"to validate on; the smallest class has {counts.min()}. Received: "
+                f"{share:g}. {allowed if least <= 0.5 else 'Train without it.'}"
             )
-        except ValueError:  # a share out of range, or a class of one example
-            complete = False
-        if not complete:
-            raise self._bad_share(share, classes[rarest], int(counts[rarest]))
         kept, held_out = (self.train.take(np.sort(part)) for part in parts)
         spec = dataclasses.replace(self.spec, num_train=len(kept.y))
         return dataclasses.replace(self, spec=spec, train=kept, validation=held_out)
-
-    def _bad_share(self, share: float, label: int, count: int) -> UserError:
-        what = "the training split"
-        if self.spec.task == "classification":
-            what = f"the class {self.spec.class_names[label]!r}"
-        least = math.ceil(1000 / count) / 1000
-        allowed = f"Allowed: {least:g} to {1 - least:g}."
-        if least > 1 - least:
-            allowed = "Train without --validation."
-        return UserError(
-            f"--validation must leave examples of each class to train on and to "
-            f"validate on; {what} has {count}. Received: {share:g}. {allowed}"
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,27 +140,15 @@ class Contents:
     test: Split
     class_names: tuple[str, ...] = ()
 
-    def describe(
-        self,
-        *,
-        name: str,
-        source: str,
-        fingerprint: str,
-        license: str | None = None,
-        citation: str | None = None,
-    ) -> Dataset:
-        """Returns the dataset; the arguments are attributes of its ``DataSpec``."""
+    def describe(self, **about: str | None) -> Dataset:
+        """Returns the dataset; ``about`` are the other fields of its ``DataSpec``."""
         spec = DataSpec(
-            name=name,
-            source=source,
-            fingerprint=fingerprint,
             task="classification" if self.class_names else "regression",
             input_shape=tuple(self.train.x.shape[1:]),
             num_classes=len(self.class_names) or None,
             class_names=self.class_names,
             num_train=len(self.train.y),
             num_test=len(self.test.y),
-            license=license,
-            citation=citation,
+            **about,
         )
         return Dataset(spec, self.train, self.test)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zoo import startup
-from zoo.data.cache import Cache, Stream, batch_size, write
+from zoo.data.cache import Cache, Stream, batch_size
 from zoo.data.dataset import Contents
 from zoo.errors import RunError, UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 _TEST_FRACTION = 0.2
@@ -49,24 +54,21 @@ class ImageTree:
             return cache.load()
         # The filter takes out what TensorFlow says of errors that become ours.
         with startup.quiet_stderr():
-            height, width = image_size or _size(self.train[0][0])
+            height, width = image_size or _decode(self.train[0][0]).shape[:2]
             shapes = [
                 (len(split), height, width, 3) for split in (self.train, self.test)
             ]
             return cache.make(lambda place: self._write(place, height, width), shapes)
 
-    def _write(self, place: Path, height: int, width: int) -> None:
-        try:
-            self._write_channels(place, (height, width, 1))
-        except _ColorFoundError:
-            self._write_channels(place, (height, width, 3))
-
-    def _write_channels(self, place: Path, shape: tuple[int, int, int]) -> None:
-        train, test = (
-            Stream((len(split), *shape), _batches(split, shape))
-            for split in (self.train, self.test)
-        )
-        write(place, self.class_names, train, test)
+    def _write(self, cache: Cache, height: int, width: int) -> None:
+        for channels in (1, 3):
+            shape = (height, width, channels)
+            train, test = (
+                Stream((len(split), *shape), _batches(split, shape))
+                for split in (self.train, self.test)
+            )
+            with contextlib.suppress(_ColorFoundError):
+                return cache.write(self.class_names, train, test)
 
 
 class _ColorFoundError(Exception):
@@ -205,7 +207,9 @@ def _batches(
             yield images[..., :channels], labels[done : done + len(images)]
             done += len(images)
     except tf.errors.OpError as error:
-        raise _bad_file(paths[done:]) from error
+        for path in paths[done:]:
+            _decode(path)  # names the file, which TensorFlow's error does not
+        raise RunError(f"{paths[done]} cannot be decoded: {error.message}") from error
 
 
 @functools.lru_cache(maxsize=8)
@@ -223,35 +227,21 @@ def _decoder(height: int, width: int) -> Callable:
     return decoded
 
 
-def _size(path: Path) -> tuple[int, int]:
-    """Returns height and width of an image file."""
+def _decode(path: Path) -> tf.Tensor:
+    """Decodes one file.
+
+    Raises:
+        UserError: it cannot be, or not be read; the message names it.
+    """
     import tensorflow as tf
 
     from zoo.data import decode
 
     try:
-        data = decode.read_bytes(path)
-        image = tf.io.decode_image(data, expand_animations=False)
-    except (OSError, tf.errors.OpError) as error:
-        raise _bad_file([path]) from error
-    return tuple(image.shape[:2])
-
-
-def _bad_file(paths: Sequence[Path]) -> UserError | RunError:
-    """Names the first file that does not decode, which TensorFlow's errors do not."""
-    import tensorflow as tf
-
-    from zoo.data import decode
-
-    for path in paths:
-        try:
-            tf.io.decode_image(decode.read_bytes(path), expand_animations=False)
-        except OSError as error:
-            return UserError(f"Cannot read {path}: {error.strerror}.")
-        except UserError as error:
-            return error
-        except tf.errors.OpError:
-            return UserError(
-                f"{path} does not decode as a PNG, JPEG, BMP or GIF image."
-            )
-    return RunError(f"{paths[0]} or a file after it changed while it was decoded.")
+        return tf.io.decode_image(decode.read_bytes(path), expand_animations=False)
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"{path} does not decode as a PNG, JPEG, BMP or GIF image."
+        ) from error

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gzip
-import io
 import math
 import re
 import struct
@@ -21,7 +20,6 @@ from typing import BinaryIO
 
 import numpy as np
 
-from zoo.data import memory
 from zoo.data.cache import Cache, Stream, batch_size
 from zoo.data.dataset import Contents
 from zoo.errors import UserError
@@ -30,7 +28,7 @@ _NAME = re.compile(
     r"(?:.*-)?(?P<split>train|t10k|test)-(?P<kind>images|labels)"
     r"[-.]idx[134]-ubyte(?:\.gz)?"
 )
-_CHUNK = 1 << 18
+_GZIP_RATIO = 1032  # as much as deflate can save: nothing unpacks to more
 _PARTS = (
     ("train", "images", "training images (train-images-idx3-ubyte)"),
     ("train", "labels", "training labels (train-labels-idx1-ubyte)"),
@@ -49,55 +47,47 @@ class IdxFiles:
     test_labels: Path
     labels_txt: Path | None = None
 
-    def paths(self) -> tuple[Path, ...]:
+    def paths(self) -> list[Path]:
         """All files whose change means other data."""
-        four = (self.train_images, self.train_labels, self.test_images)
-        names = () if self.labels_txt is None else (self.labels_txt,)
-        return (*four, self.test_labels, *names)
-
-    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Checks the four files; returns the shapes (n, height, width, channels).
-
-        Raises:
-            UserError: one of them is wrong; the message names the file.
-        """
-        train = _check_pair(self.train_images, self.train_labels)
-        test = _check_pair(self.test_images, self.test_labels)
-        if train[1:] != test[1:]:
-            raise UserError(
-                f"{self.test_images}: test images of {_size(test[1:])} do not match "
-                f"training images of {_size(train[1:])}."
-            )
-        return train, test
+        return [path for path in dataclasses.astuple(self) if path]
 
     def read(
         self, cache: Cache | None = None, image_size: tuple[int, int] | None = None
     ) -> Contents:
-        """Checks and reads everything.
+        """Checks and reads everything, in one pass over each file.
 
         Args:
             cache: where images go that do not fit in memory; None to have them there.
             image_size: (height, width); default: the size that the files have.
 
         Raises:
-            UserError: see ``shapes``; also a label that is out of range.
+            UserError: a file is wrong; the message names it.
+            RunError: the images do not fit in memory.
         """
-        shapes = self.shapes()
-        train_y, test_y, class_names = self._labels()
-        streams = []
-        for path, shape, labels in (
-            (self.train_images, shapes[0], train_y),
-            (self.test_images, shapes[1], test_y),
-        ):
-            size = image_size or shape[1:3]
-            batches = _batches(path, shape, labels, size)
-            streams.append(Stream((shape[0], *size, shape[3]), batches))
+        shapes = [
+            _images_shape(self.train_images, self.train_labels),
+            _images_shape(self.test_images, self.test_labels),
+        ]
+        if shapes[0][1:] != shapes[1][1:]:
+            raise UserError(
+                f"{self.test_images}: test images of {_size(shapes[1][1:])} do not "
+                f"match training images of {_size(shapes[0][1:])}."
+            )
+        *labels, class_names = self._labels()
+        images = (self.train_images, self.test_images)
+        train, test = (
+            _stream(*split, image_size)
+            for split in zip(images, shapes, labels, strict=True)
+        )
         if cache is None:
-            return Contents(*(stream.read() for stream in streams), class_names)
-        return cache.read(class_names, *streams)
+            return Contents(train.read(), test.read(), class_names)
+        return cache.read(class_names, train, test)
 
     def _labels(self) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-        train, test = read(self.train_labels, (1,)), read(self.test_labels, (1,))
+        train, test = (
+            np.concatenate([*blocks(path, (1,))])
+            for path in (self.train_labels, self.test_labels)
+        )
         if self.labels_txt is not None:
             names = read_class_names(self.labels_txt)
             _check_range(self.train_labels, train, len(names))
@@ -139,98 +129,55 @@ def find(directory: Path) -> IdxFiles | None:
     return IdxFiles(*four, labels_txt if labels_txt.is_file() else None)
 
 
-def check(path: Path, dimensions: tuple[int, ...]) -> tuple[int, ...]:
-    """Checks that a file has the length that its header declares.
-
-    Nothing is unpacked where a gzip file's last bytes tell its length; ``blocks`` finds
-    out whether they are right.
+def blocks(path: Path, dimensions: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """Reads a file from front to back, never more than its header declares.
 
     Args:
         path: an IDX file, gzip or not (told by its content).
         dimensions: the allowed numbers of dimensions.
 
-    Returns:
-        The shape that the header declares.
+    Yields:
+        uint8 (rows, ...), in the order of the file.
 
     Raises:
         UserError: wrong magic number, a size of zero, truncated, trailing bytes,
             damaged gzip, or not readable.
     """
-    with _open(path) as (stream, zipped):
+    with _open(path) as stream:
         shape = _header(path, stream, dimensions)
-        declared, begin = math.prod(shape), stream.tell()
-        actual = path.stat().st_size - begin
-        if zipped:
-            told = _gzip_length(path) == (begin + declared) % 2**32
-            actual = declared if told else _count(stream, declared + 1)
-    if actual < declared:
-        raise UserError(
-            f"{path} is truncated: the header declares {_size(shape)}, {declared} "
-            f"bytes, but {actual} follow."
-        )
-    if actual > declared:
-        raise _trailing_bytes(path, shape)
-    return shape
-
-
-def blocks(
-    path: Path, dimensions: tuple[int, ...], size: int | None = None
-) -> Iterator[np.ndarray]:
-    """Checks and reads a file in one pass.
-
-    Args:
-        path: an IDX file, gzip or not.
-        dimensions: the allowed numbers of dimensions.
-        size: rows of a block; None to read all of them at once.
-
-    Yields:
-        uint8 (rows, ...), in the order of the file.
-
-    Raises:
-        UserError: see ``check``.
-        RunError: a block does not fit in memory.
-    """
-    shape = check(path, dimensions)
-    size = size or shape[0]
-    with _open(path) as (stream, _):
-        _header(path, stream, dimensions)
-        for first in range(0, shape[0], size):
-            block = memory.allocate((min(size, shape[0] - first), *shape[1:]))
-            view, done = memoryview(block).cast("B"), 0
-            while done < len(view):
-                count = stream.readinto(view[done : done + _CHUNK])
-                if not count:
-                    raise UserError(f"{path} is truncated.")
-                done += count
-            yield block
-        if stream.read(1):  # which also checks a gzip file's checksum
+        row, done = math.prod(shape[1:]), 0
+        size = batch_size(shape[1:]) * row
+        while data := stream.read(min(size, math.prod(shape) - done)):
+            done += len(data)
+            if len(data) % row:
+                break
+            yield np.frombuffer(data, np.uint8).reshape(-1, *shape[1:])
+        if done < math.prod(shape):
+            raise _truncated(path, shape, done)
+        if stream.read(1):  # which also compares a gzip file's checksum
             raise _trailing_bytes(path, shape)
 
 
-def read(path: Path, dimensions: tuple[int, ...]) -> np.ndarray:
-    """Checks and reads a whole file: uint8 of the shape that it declares.
+def _stream(
+    path: Path,
+    shape: tuple[int, ...],
+    labels: np.ndarray,
+    image_size: tuple[int, int] | None,
+) -> Stream:
+    """Returns the images of a file, resized if that is asked for, and their labels."""
 
-    Raises:
-        UserError: see ``check``.
-        RunError: the data do not fit in memory.
-    """
-    (array,) = blocks(path, dimensions)
-    return array
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        done = 0
+        for images in blocks(path, (3, 4)):
+            images = images.reshape(-1, *shape[1:])
+            if image_size:
+                from zoo.data import decode
 
+                images = decode.resize(images, *image_size).numpy()
+            yield images, labels[done : done + len(images)]
+            done += len(images)
 
-def _batches(
-    path: Path, shape: tuple[int, ...], labels: np.ndarray, size: tuple[int, int]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields images of the given size, each with its label."""
-    done = 0
-    for block in blocks(path, (3, 4), batch_size((*size, shape[3]))):
-        images = block.reshape(-1, *shape[1:])
-        if size != shape[1:3]:
-            from zoo.data import decode
-
-            images = decode.resize(images, *size).numpy()
-        yield images, labels[done : done + len(images)]
-        done += len(images)
+    return Stream((shape[0], *(image_size or shape[1:3]), shape[3]), batches())
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -253,27 +200,30 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
+def _open(path: Path) -> Iterator[BinaryIO]:
     """Opens an IDX file; damage found while reading becomes a UserError."""
     try:
-        with path.open("rb") as raw:
-            zipped = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            if zipped:
-                with gzip.GzipFile(fileobj=raw) as stream:
-                    yield stream, True  # type: ignore[misc]
-            else:
-                yield raw, False
+        with gzip.open(path) if _is_gzip(path) else path.open("rb") as stream:
+            yield stream
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is a damaged or truncated gzip file.") from error
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
-def _header(path: Path, stream: BinaryIO, dimensions: tuple[int, ...]) -> tuple:
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _header(
+    path: Path, stream: BinaryIO, dimensions: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Reads the header; returns the shape that it declares, if that is possible."""
+    inside = UserError(f"{path} is truncated: it ends inside the header.")
     magic = stream.read(4)
     if len(magic) < 4:
-        raise UserError(f"{path} is truncated: it ends inside the header.")
+        raise inside
     if magic[:3] != b"\x00\x00\x08" or magic[3] not in dimensions:
         wanted = " or ".join(f"0000080{n}" for n in dimensions)
         raise UserError(
@@ -281,28 +231,26 @@ def _header(path: Path, stream: BinaryIO, dimensions: tuple[int, ...]) -> tuple:
         )
     sizes = stream.read(4 * magic[3])
     if len(sizes) < 4 * magic[3]:
-        raise UserError(f"{path} is truncated: it ends inside the header.")
+        raise inside
     shape = struct.unpack(f">{magic[3]}I", sizes)
     if 0 in shape:
         raise UserError(f"{path} is empty: the header declares {_size(shape)}.")
     if len(shape) == 4 and shape[3] not in (1, 3):
         raise UserError(f"{path} has {shape[3]} channels: only 1 and 3 can be read.")
+    size, zipped = path.stat().st_size, isinstance(stream, gzip.GzipFile)
+    follow = size * _GZIP_RATIO if zipped else size - stream.tell()
+    if math.prod(shape) > follow:
+        raise _truncated(path, shape, f"at most {follow}" if zipped else follow)
+    if math.prod(shape) < follow and not zipped:
+        raise _trailing_bytes(path, shape)
     return shape
 
 
-def _gzip_length(path: Path) -> int:
-    """Returns the length of the unpacked content modulo 2**32, which is stored last."""
-    with path.open("rb") as raw:
-        raw.seek(-4, io.SEEK_END)
-        return int.from_bytes(raw.read(4), "little")
-
-
-def _count(stream: BinaryIO, limit: int) -> int:
-    """Counts the bytes that follow, up to a limit."""
-    total = 0
-    while total < limit and (chunk := stream.read(min(_CHUNK, limit - total))):
-        total += len(chunk)
-    return total
+def _truncated(path: Path, shape: tuple[int, ...], follow: int | str) -> UserError:
+    return UserError(
+        f"{path} is truncated: the header declares {_size(shape)}, {math.prod(shape)} "
+        f"bytes, but {follow} follow."
+    )
 
 
 def _trailing_bytes(path: Path, shape: tuple[int, ...]) -> UserError:
@@ -312,15 +260,17 @@ def _trailing_bytes(path: Path, shape: tuple[int, ...]) -> UserError:
     )
 
 
-def _check_pair(images: Path, labels: Path) -> tuple[int, ...]:
-    """Checks a split's two files; returns the shape of its images, with channels."""
-    image_shape, label_shape = check(images, (3, 4)), check(labels, (1,))
-    if image_shape[0] != label_shape[0]:
+def _images_shape(images: Path, labels: Path) -> tuple[int, ...]:
+    """Compares a split's two headers; returns the images' shape, with channels."""
+    with _open(images) as stream, _open(labels) as other:
+        shape = _header(images, stream, (3, 4))
+        (count,) = _header(labels, other, (1,))
+    if shape[0] != count:
         raise UserError(
-            f"{images} declares {image_shape[0]} images but {labels.name} declares "
-            f"{label_shape[0]} labels."
+            f"{images} declares {shape[0]} images but {labels.name} declares "
+            f"{count} labels."
         )
-    return image_shape if len(image_shape) == 4 else (*image_shape, 1)
+    return shape if len(shape) == 4 else (*shape, 1)
 
 
 def _check_range(path: Path, labels: np.ndarray, num_classes: int) -> None:

@@ -176,7 +176,6 @@ def load(name: str, *, data_dir: str | None = None, **options) -> Dataset:
         UserError: see ``open_dataset`` and ``Source.read``.
         RunError: likewise.
     """
-    _check_image_size(options.get("image_size"))
     return open_dataset(name, default=name, data_dir=data_dir).read(**options)
 
 

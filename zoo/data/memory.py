@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import psutil
 
 from zoo.errors import RunError
@@ -91,20 +90,6 @@ def _memory_groups(groups: Path, own: Path) -> Iterator[Path]:
                 each for each in (group, *group.parents) if root in each.parents
             )
             yield root  # all that a container sees
-
-
-def allocate(shape: tuple[int, ...]) -> np.ndarray:
-    """Returns an uninitialized uint8 array.
-
-    Raises:
-        RunError: it does not fit in memory.
-    """
-    try:
-        return np.empty(shape, np.uint8)
-    except (MemoryError, ValueError) as error:  # ValueError: beyond what numpy counts.
-        raise RunError(
-            f"{_size(shape)} pixels do not fit in memory: choose a smaller image size."
-        ) from error
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -163,9 +163,10 @@ def is_reachable(url: str, seconds: float = PROBE_SECONDS) -> bool:
     answered = threading.Event()
 
     def ask() -> None:
-        request = urllib.request.Request(url, method="HEAD")
         try:
-            urllib.request.urlopen(request, timeout=seconds).close()
+            request = urllib.request.Request(url, method="HEAD")
+            # Its own opener: the global one keeps the proxies of its first use.
+            urllib.request.build_opener().open(request, timeout=seconds).close()
         except urllib.error.HTTPError as error:
             if error.code in _GATEWAY_ERRORS:
                 return
@@ -311,9 +312,9 @@ def read(
         size = "x".join(map(str, shape))
         cache = Cache(
             root / FOLDER / f"{full_name.replace('/', '-')}-{size}",
-            read_only=read_only,
             limit=memory_limit,
             what=name,
+            read_only=read_only,
         )
         contents = cache.read(class_names, *streams)
     except tf.errors.OpError as error:

@@ -3,33 +3,35 @@
 import psutil
 import pytest
 
-from tests.zoo.data.test_data_idx import arrays, write
-from tests.zoo.data.test_data_image_tree import split_tree
-from zoo.data import folder, idx, load, memory
+from tests.zoo.data.written import idx_arrays, split_tree, write_idx
+from zoo.data import load, memory
 from zoo.errors import RunError
 
 
-@pytest.fixture
-def little(monkeypatch):
-    """A machine with 200 bytes of memory."""
+@pytest.mark.parametrize("layout", ["idx", "tree"])
+def test_directories(layout, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 200)
+    shapes = "12x4x3x1 and 5x4x3x1" if layout == "idx" else "3x6x5x3 and 1x6x5x3"
+    directory = tmp_path / "images"
+    if layout == "idx":
+        write_idx(directory, idx_arrays())
+    else:
+        split_tree(directory, 6, 5)
+    with pytest.raises(RunError) as caught:
+        load.load(str(directory), data_dir=str(tmp_path / "tfds"))
+    text = str(caught.value)
+    assert f"GB for {shapes} pixels. Available: 0.0" in text and "\n" not in text
 
 
-def fails(action, shapes):
-    match = (
-        rf"does not fit in memory. Needed: .* GB for {shapes} pixels. Available: 0.0"
-    )
-    with pytest.raises(RunError, match=match) as caught:
-        action()
-    assert "\n" not in str(caught.value)
-
-
-def test_idx_files(little, tmp_path):
-    fails(idx.find(write(tmp_path, arrays())).read, "12x4x3 and 5x4x3")
-
-
-def test_image_trees(little, tmp_path):
-    fails(folder.scan(split_tree(tmp_path, 6, 5)).read, "3x6x5x3 and 1x6x5x3")
+def test_the_smaller_splits_stay_in_memory():
+    shapes = [(100, 10, 10, 1), (10, 10, 10, 1)]
+    for limit, mapped in (
+        (None, [False, False]),
+        (33_000, [False, False]),
+        (32_999, [True, False]),
+        (2_999, [True, True]),
+    ):
+        assert memory.choose_mapped(shapes, limit, "x") == mapped
 
 
 def test_prepared_data_whatever_their_size_on_disk(data_dir, digits):

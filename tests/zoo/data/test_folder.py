@@ -1,5 +1,6 @@
 """Trees of image files: layouts, splits, decoding, and what is wrong with them."""
 
+import operator
 import os
 from pathlib import Path
 
@@ -7,37 +8,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.zoo.data.written import class_tree, pixels, save, split_tree
 from zoo.data import folder, local
+from zoo.data.cache import Cache
 from zoo.errors import UserError
 
 
-def pixels(seed: int, *shape: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+def read(root, image_size=None):
+    """Decodes a tree, without keeping what is decoded."""
+    return folder.scan(root).read(nowhere(root), image_size)
 
 
-def save(path: Path, array: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-    return path
-
-
-def split_tree(root: Path, *shape: int) -> Path:
-    for i, name in enumerate(["train/cat/1.png", "train/cat/2.PNG", "train/dog/a.bmp"]):
-        save(root / name, pixels(i, *shape))
-    save(root / "test/dog/b.png", pixels(9, *shape))
-    return root
-
-
-def class_tree(root: Path, names=("cat", "dog"), count=10) -> Path:
-    for label, name in enumerate(names):
-        for i in range(count):
-            save(root / name / f"{i}.png", pixels(100 * label + i, 5, 4))
-    return root
+def nowhere(root):
+    return Cache(root / ".none", limit=None, what=str(root), read_only=True)
 
 
 def test_train_and_test_folders(tmp_path):
-    tree = folder.scan(split_tree(tmp_path, 6, 5, 3))
-    contents = tree.read()
+    contents = read(split_tree(tmp_path, 6, 5, 3))
 
     assert contents.class_names == ("cat", "dog")
     expected = np.stack([pixels(i, 6, 5, 3) for i in range(3)])
@@ -50,13 +37,13 @@ def test_train_and_test_folders(tmp_path):
 
 def test_gray_trees_have_one_channel_and_one_color_makes_three(tmp_path):
     split_tree(tmp_path, 6, 5)
-    contents = folder.scan(tmp_path).read()
+    contents = read(tmp_path)
     assert contents.train.x.shape == (3, 6, 5, 1)
     np.testing.assert_array_equal(contents.train.x[0, ..., 0], pixels(0, 6, 5))
 
     for colored in ("test/dog/c.png", "train/dog/d.png"):
         path = save(tmp_path / colored, pixels(5, 6, 5, 3))
-        contents = folder.scan(tmp_path).read()
+        contents = read(tmp_path)
         assert contents.train.x.shape[1:] == contents.test.x.shape[1:] == (6, 5, 3)
         np.testing.assert_array_equal(contents.train.x[0, ..., 2], pixels(0, 6, 5))
         path.unlink()
@@ -66,16 +53,15 @@ def test_gray_kept_as_rgb_is_gray(tmp_path):
     split_tree(tmp_path, 6, 5)
     array = np.repeat(pixels(0, 6, 5)[..., np.newaxis], 3, axis=-1)
     save(tmp_path / "train/cat/1.png", array)
-    assert folder.scan(tmp_path).read().train.x.shape == (3, 6, 5, 1)
+    assert read(tmp_path).train.x.shape == (3, 6, 5, 1)
 
 
 def test_sizes_follow_the_first_image_or_the_given_size(tmp_path):
     split_tree(tmp_path, 6, 5)
     save(tmp_path / "train/dog/a.bmp", np.full((20, 40), 77, np.uint8))
-    tree = folder.scan(tmp_path)
-    assert tree.read().train.x.shape == (3, 6, 5, 1)
-    assert (tree.read().train.x[2] == 77).all()
-    assert tree.read((8, 9)).test.x.shape == (1, 8, 9, 1)
+    train = read(tmp_path).train
+    assert train.x.shape == (3, 6, 5, 1) and (train.x[2] == 77).all()
+    assert read(tmp_path, (8, 9)).test.x.shape == (1, 8, 9, 1)
 
 
 def test_split_is_stratified_fixed_and_complete(tmp_path):
@@ -92,8 +78,19 @@ def test_split_is_stratified_fixed_and_complete(tmp_path):
 def test_split_does_not_depend_on_the_order_of_the_file_system(tmp_path, monkeypatch):
     class_tree(tmp_path)
     expected = folder.scan(tmp_path)
-    iterdir = Path.iterdir
-    monkeypatch.setattr(Path, "iterdir", lambda path: sorted(iterdir(path))[::-1])
+
+    class Reversed(list):
+        def __enter__(self):
+            return self[::-1]
+
+        def __exit__(self, *_):
+            pass
+
+    scandir = os.scandir
+    by_name = operator.attrgetter("name")
+    monkeypatch.setattr(
+        os, "scandir", lambda path: Reversed(sorted(scandir(path), key=by_name))
+    )
     assert folder.scan(tmp_path) == expected
 
 
@@ -193,64 +190,13 @@ def palette_bmp(path: Path) -> None:
     ],
 )
 def test_bad_image_is_named(tmp_path, name, write, match):
-    tree = folder.scan(split_tree(tmp_path, 6, 5))
-    path = tmp_path / name
+    split_tree(tmp_path, 6, 5)
+    path, tree = tmp_path / name, folder.scan(tmp_path)
     write(path)
     if match is None:  # A palette of grays in order is no palette.
-        tree.read()
+        read(tmp_path)
         palette_bmp(tmp_path / "train/dog/a.bmp")
         path, match = tmp_path / "train/dog/a.bmp", "BMP with a palette"
     with pytest.raises(UserError, match=match) as caught:
-        tree.read()
+        tree.read(nowhere(tmp_path))
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("files", [[], ["a.txt"], ["1.png", "2.png"], ["x/y/z.png"]])
-def test_neither_layout(tmp_path, files):
-    (tmp_path / "data").mkdir()
-    for name in files:
-        save(tmp_path / "data" / f"{name}.png", pixels(0, 4, 4))
-    (tmp_path / "data/README").write_text("x")
-    with pytest.raises(UserError, match=r"IDX files .*train/CLASS/") as caught:
-        local.open_directory(tmp_path / "data")
-    assert "\n" not in str(caught.value)
-
-
-def test_directory_that_is_none(tmp_path):
-    (tmp_path / "file").write_text("x")
-    (tmp_path / "empty").mkdir()
-    for name, match in (
-        ("missing", "does not exist"),
-        ("file", "is a file"),
-        ("empty", "is empty"),
-        ("x" * 300, "Cannot read|does not exist"),
-    ):
-        with pytest.raises(UserError, match=match):
-            local.check_directory(tmp_path / name)
-
-
-def test_unreadable_directory(tmp_path, monkeypatch):
-    def refuse(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    (tmp_path / "a").mkdir()
-    monkeypatch.setattr(Path, "iterdir", refuse)  # Root may read everything.
-    with pytest.raises(UserError, match=r"Cannot read .*Permission denied"):
-        local.check_directory(tmp_path)
-    with pytest.raises(UserError, match=r"Cannot read .*Permission denied"):
-        folder.scan(tmp_path)
-
-
-def test_digest_follows_the_files(tmp_path):
-    class_tree(tmp_path)
-    first = local.open_directory(tmp_path)
-    assert local.open_directory(tmp_path) == first
-    assert first.fingerprint((8, 8)) != first.fingerprint(None)
-
-    os.utime(tmp_path / "cat/1.png", ns=(1, 1))
-    second = local.open_directory(tmp_path)
-    (tmp_path / "cat/1.png").rename(tmp_path / "cat/11.png")
-    third = local.open_directory(tmp_path)
-    digests = {source.digest for source in (first, second, third)}
-    assert len(digests) == 3
-    assert first.name == tmp_path.name

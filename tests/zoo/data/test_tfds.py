@@ -1,0 +1,271 @@
+"""TFDS: the network probe, and reading what is prepared: splits, sizes, damage."""
+
+import contextlib
+import http.server
+import socket
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from zoo.data import load
+from zoo.data.cache import MappedImages
+from zoo.data.tfds import host, is_reachable
+from zoo.errors import RunError, UserError
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    """A data directory that does not exist yet."""
+    return str(tmp_path / "tfds")
+
+
+@pytest.fixture
+def no_proxies(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@contextlib.contextmanager
+def server(status: int):
+    """Answers every request with a status; yields the URL and the paths asked."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            asked.append(self.path)
+            self.send_response(status)
+            if status == 302:
+                self.send_header("Location", "http://127.0.0.1:9/")
+            self.end_headers()
+
+        do_CONNECT = do_HEAD
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{httpd.server_port}/", asked
+        finally:
+            httpd.shutdown()
+
+
+def closed_url() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}/"
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 403, 404, 500])
+def test_any_answer_counts(no_proxies, status):
+    with server(status) as (url, asked):
+        assert is_reachable(url) == (status != 302)  # it leads to nowhere
+        assert asked == ["/"]
+
+
+def test_nothing_listens(no_proxies):
+    assert not is_reachable(closed_url())
+    assert not is_reachable("https://no-such-host.invalid/")
+    assert not is_reachable("nonsense")
+
+
+def test_a_silent_host_and_a_silent_name_server_are_given_up(no_proxies, monkeypatch):
+    start = time.monotonic()
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        assert not is_reachable(url, seconds=0.5)
+    asked = threading.Event()
+
+    def resolve(*args, **kwargs):
+        asked.wait()
+        raise OSError
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert not is_reachable("http://data.invalid/", seconds=0.5)
+    assert time.monotonic() - start < 5
+    asked.set()
+
+
+def test_a_certificate_that_is_not_known_is_an_answer(no_proxies, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise urllib.error.URLError(ssl.SSLCertVerificationError("self-signed"))
+
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", refuse)
+    assert is_reachable("https://data.invalid/")
+
+
+@pytest.mark.parametrize(("status", "expected"), [(200, True), (404, True), (503, 0)])
+def test_http_through_a_proxy(no_proxies, monkeypatch, status, expected):
+    with server(status) as (proxy, asked):
+        monkeypatch.setenv("http_proxy", proxy)
+        assert is_reachable("http://data.invalid/") == expected
+        assert asked == ["http://data.invalid/"]
+        monkeypatch.setenv("no_proxy", "data.invalid")
+        assert not is_reachable("http://data.invalid/")
+        assert len(asked) == 1
+
+
+def test_https_through_a_proxy_that_refuses(no_proxies, monkeypatch):
+    with server(403) as (proxy, asked):
+        monkeypatch.setenv("https_proxy", proxy)
+        assert not is_reachable("https://data.invalid/")
+        assert asked == ["data.invalid:443"]
+
+
+def test_the_host_is_the_one_that_is_downloaded_from(data_dir):
+    builder = tfds.builder("cifar10", data_dir=data_dir)
+    assert host(builder) == "www.cs.toronto.edu"
+
+
+class Fake(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A dataset that somebody else's builder has prepared.
+
+    ``splits`` are the numbers of examples; pixel (0, 0, 0) of an image is its index.
+    """
+
+    name = "someones_own"
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name="only")]
+    splits: dict[str, int] = {}
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(6, 5, 3)),
+            "label": tfds.features.ClassLabel(names=["a", "b"]),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", "label"),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager):
+        return {name: self._generate_examples(n) for name, n in self.splits.items()}
+
+    def _generate_examples(self, count):
+        for i in range(count):
+            image = np.zeros((6, 5, 3), np.uint8)
+            image[0, 0, 0] = i
+            yield i, {"image": image, "label": i % 2}
+
+
+@pytest.fixture
+def fake(data_dir, monkeypatch):
+    """Prepares made data with these splits; returns the dataset's name."""
+
+    def prepare(**splits: int) -> str:
+        monkeypatch.setattr(Fake, "splits", splits)
+        Fake(data_dir=data_dir, config="only").download_and_prepare()
+        return "someones_own/only"
+
+    return prepare
+
+
+@pytest.mark.parametrize(
+    ("splits", "train", "test"),
+    [
+        ({"train": 50, "test": 5, "validation": 4}, range(50), range(5)),
+        ({"train": 50, "validation": 4}, range(50), range(4)),
+        ({"train": 50, "extra": 4}, range(40), range(40, 50)),
+    ],
+)
+def test_prepared_folder_and_its_splits(fake, data_dir, splits, train, test):
+    dataset = load.load(fake(**splits), data_dir=data_dir)
+    assert dataset.train.x[:, 0, 0, 0].tolist() == list(train)
+    assert dataset.test.x[:, 0, 0, 0].tolist() == list(test)
+    assert dataset.spec.fingerprint == "someones_own/only/1.0.0"
+    assert dataset.spec.name == "someones_own-only"
+
+
+def test_no_train_split(fake, data_dir):
+    name = fake(test=3)
+    with pytest.raises(UserError, match=r"no split named train. Its splits: test"):
+        load.load(name, data_dir=data_dir)
+
+
+def test_images_of_many_sizes(data_dir):
+    class Sizes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(),
+                "label": tfds.features.ClassLabel(num_classes=2),
+            }
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for i in range(10):
+                image = np.full((4 + i, 20 - i, 3), 10 * i, np.uint8)
+                yield i, {"image": image, "label": i % 2}
+
+    Sizes(data_dir=data_dir).download_and_prepare()
+    first = next(iter(tfds.load("sizes", split="train", data_dir=data_dir)))
+    dataset = load.load("sizes", data_dir=data_dir)
+    assert dataset.spec.input_shape == first["image"].shape
+    assert (dataset.spec.num_train, dataset.spec.num_test) == (8, 2)
+    values = np.concatenate([dataset.train.x, dataset.test.x])
+    assert (values == values[:, :1, :1, :1]).all()
+    assert sorted(values[:, 0, 0, 0]) == [10 * i for i in range(10)]
+    resized = load.load("sizes", data_dir=data_dir, image_size=(3, 9))
+    assert resized.train.x.shape == (8, 3, 9, 3)
+
+
+def test_both_parts_of_one_split_are_mapped(fake, data_dir):
+    name = fake(train=10)
+    kept, mapped = (
+        load.load(name, data_dir=data_dir, memory_limit=limit) for limit in (None, 10)
+    )
+    for part in ("train", "test"):
+        split = getattr(mapped, part)
+        assert isinstance(split.x, MappedImages)
+        np.testing.assert_array_equal(split.x[:], getattr(kept, part).x)
+        np.testing.assert_array_equal(split.y, getattr(kept, part).y)
+
+
+def test_damaged_records(data_dir):
+    load.load("digits", data_dir=data_dir)
+    path = next(Path(data_dir).glob("digits/*/digits-train*"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    for damaged in (bytes(data), bytes(data[:-7]), bytes(data[: len(data) // 2])):
+        path.write_bytes(damaged)
+        with pytest.raises(RunError, match=r"'digits' in .* are damaged") as caught:
+            load.load("digits", data_dir=data_dir)
+        assert "\n" not in str(caught.value)
+        assert f"{path}: " in str(caught.value)
+    path.unlink()
+    with pytest.raises(RunError, match="damaged"):
+        load.load("digits", data_dir=data_dir)
+
+
+def test_a_damaged_image_in_a_record_that_is_whole(data_dir):
+    load.load("digits", data_dir=data_dir)
+    path = next(Path(data_dir).glob("digits/*/digits-train*"))
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+    records[700] = records[700].replace(b"IDAT", b"XXXX")
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+    with pytest.raises(RunError, match=r"'digits' in .* are damaged") as caught:
+        load.load("digits", data_dir=data_dir)
+    assert f"{path}: " in str(caught.value)
+    assert "\n" not in str(caught.value)
