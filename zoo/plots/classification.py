@@ -79,7 +79,7 @@ def _frequent_mistakes(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> 
     order = order[wrong.flat[order] > 0]
     bars = axes.barh(range(len(order)), wrong.flat[order], color=canvas.BLUE)
     axes.bar_label(bars, padding=3)
-    # Beginning with Latin letters, or Hebrew names would turn the line around.
+    # A line that began with a Hebrew name would be set from right to left.
     pairs = zip(*np.unravel_index(order, counts.shape), strict=True)
     names = [f"true {labels[t]}, predicted {labels[p]}" for t, p in pairs]
     axes.set_yticks(range(len(order)), names, fontsize=8)

@@ -20,11 +20,12 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
         ]
 
 
-def curves(rows: Sequence[Mapping[str, float]]) -> Figure:
+def curves(rows: Sequence[Mapping[str, float]], evaluated: str) -> Figure:
     """Draws loss and accuracy over the epochs.
 
     Args:
         rows: the content of metrics.csv.
+        evaluated: the split that was evaluated while training, test or validation.
     """
     figure = canvas.new_figure(4)
     names = [name for name in ("loss", "accuracy") if name in rows[0]]
@@ -34,7 +35,7 @@ def curves(rows: Sequence[Mapping[str, float]]) -> Figure:
         values = []
         for key, label, color, line in (
             (name, "training", canvas.BLUE, "o-"),
-            (f"val_{name}", "test", canvas.VERMILION, "s--"),
+            (f"val_{name}", evaluated, canvas.VERMILION, "s--"),
         ):
             points = [(row["epoch"], row[key]) for row in rows if key in row]
             if not points:

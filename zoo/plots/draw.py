@@ -96,7 +96,8 @@ def _draw(
     run.plots.mkdir(exist_ok=True)
     with canvas.style(classes):
         if name == "curves":
-            figure = curves(read_metrics(run.metrics))
+            evaluated = "validation" if "validation" in trained.result else "test"
+            figure = curves(read_metrics(run.metrics), evaluated)
         elif name == "confusion":
             true, predicted = trained.dataset.test.y, trained.outputs.argmax(axis=1)
             counts = confusion_matrix(true, predicted, labels=range(len(classes)))

@@ -127,6 +127,16 @@ def test_a_class_may_be_called_as_the_table_s_corner_is(tmp_path):
     assert rows == [["true class", "1", "2"], ["b", "3", "4"]]
 
 
+def test_curves_name_the_split_that_was_evaluated():
+    rows = [{"epoch": k, "loss": 1 / k, "val_loss": 2 / k} for k in (1, 20)]
+    (axes,) = curves.curves(rows, "validation").axes
+    assert axes.get_yscale() == "log"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "training, 0.05 at the end",
+        "validation, 0.1 at the end",
+    ]
+
+
 def test_the_path_of_a_regression_is_recorded(regression_run):
     rows = curves.read_metrics(regression_run.run.metrics)
     learned = regression_run.result["learned"]
