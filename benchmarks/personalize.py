@@ -129,10 +129,13 @@ def from_zero(run_dir: str) -> dict[str, Any]:
     )
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "model_trainable.tflite"
-        config = run.read_config()
         with startup.quiet_stderr():
             tflite_trainable.write(
-                model, config["data"], path, train_batch=16, device_optimizer="sgd"
+                model,
+                spec.input_shape,
+                path,
+                train_batch=16,
+                device_optimizer="sgd",
             )
         learner = Learner(path)
         marks = {0, *(int(2**power) for power in np.arange(5, 14)), FROM_ZERO_STEPS}

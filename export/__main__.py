@@ -9,14 +9,7 @@ python -m export --run_dir=runs/convnet-mnist --formats=tflite_trainable \\
 
 from __future__ import annotations
 
-from export.formats import (
-    DEFAULT_FORMATS,
-    DEVICE_OPTIMIZERS,
-    FORMATS,
-    check_device_options,
-    check_node,
-    parse_formats,
-)
+from export.formats import DEFAULT_FORMATS, FORMATS, check_request, parse_formats
 from zoo import console, startup
 from zoo.errors import UserError
 from zoo.training.rundir import finished_run
@@ -24,15 +17,13 @@ from zoo.training.rundir import finished_run
 FLAGS = console.Flags()
 FLAGS.string("run_dir", None, "The finished run to export.")
 FLAGS.string(
-    "formats", ",".join(DEFAULT_FORMATS), f"Comma-separated: {', '.join(FORMATS)}."
+    "formats",
+    ",".join(DEFAULT_FORMATS),
+    f"Comma-separated: {', '.join(FORMATS)}.",
 )
-
 FLAGS.integer("train_batch", None, "Examples of a step of tflite_trainable. Unset: 16.")
 FLAGS.string(
-    "device_optimizer",
-    None,
-    f"Of tflite_trainable: {' or '.join(DEVICE_OPTIMIZERS)}. Unset: "
-    f"{DEVICE_OPTIMIZERS[0]}.",
+    "device_optimizer", None, "Of tflite_trainable: sgd or momentum. Unset: sgd."
 )
 
 
@@ -42,20 +33,17 @@ def main(argv: list[str]) -> None:
         raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
     if FLAGS.run_dir is None:
         raise UserError("--run_dir is missing: the finished run to export.")
-    formats = parse_formats(FLAGS.formats)
-    if not formats:
-        raise UserError(f"--formats names nothing. Known: {', '.join(FORMATS)}.")
-    device = {
-        "train_batch": FLAGS.train_batch,
-        "device_optimizer": FLAGS.device_optimizer,
-    }
-    check_device_options(formats, **device)
-    check_node(formats)
+    asked = (
+        parse_formats(FLAGS.formats),
+        FLAGS.train_batch,
+        FLAGS.device_optimizer,
+    )
+    check_request(*asked)
     finished_run(FLAGS.run_dir)
     startup.start()
     from export import exporter, summary
 
-    content = exporter.export_run(FLAGS.run_dir, formats, **device)
+    content = exporter.export_run(FLAGS.run_dir, *asked)
     print(summary.summary(content, FLAGS.run_dir))
 
 

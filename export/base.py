@@ -7,10 +7,6 @@ import pathlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from zoo.data.dataset import Dataset
-    from zoo.models.base import TapeModel
     from zoo.training.outcome import TrainedRun
 
 
@@ -63,13 +59,8 @@ class Draft:
     """An export while it is written: what goes into it, and what is in it already.
 
     Attributes:
+        trained: the run. Its outputs are what every file is compared with.
         directory: where it is written, beside its place.
-        model: the trained model.
-        data: the run's data, as config.json describes them.
-        dataset: the run's dataset.
-        outputs: float32 outputs of the Keras model for the test split, (n, classes)
-            or (n, 1): what every file is compared with.
-        seed: the run's; it chooses training examples.
         train_batch: examples of a step of ``tflite_trainable``.
         device_optimizer: of ``tflite_trainable``.
         records: of the files, as in export.json.
@@ -77,17 +68,23 @@ class Draft:
         page: the record of the web page.
     """
 
+    trained: TrainedRun
     directory: pathlib.Path
-    model: TapeModel
-    data: dict[str, Any]
-    dataset: Dataset | None = None
-    outputs: np.ndarray | None = None
-    seed: int = 0
     train_batch: int = 16
     device_optimizer: str = "sgd"
     records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
     page: dict[str, Any] | None = None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The run's data, as config.json describes them."""
+        return self.trained.config["data"]
+
+    @property
+    def seed(self) -> int:
+        """The run's, by which training examples are chosen."""
+        return self.trained.config["identity"]["seed"]
 
     @property
     def is_classifier(self) -> bool:

@@ -16,26 +16,19 @@ import tensorflow as tf
 
 from export import card, verify
 from export.base import Draft, ExportedFile, Format
-from export.formats import (
-    FORMATS,
-    check_device_options,
-    check_node,
-    get_format,
-    parse_formats,
-)
+from export.formats import FORMATS, check_request, get_format, parse_formats
 from zoo import files, startup
 from zoo.errors import RunError, UserError
 from zoo.plots.draw import draw_run
 from zoo.training.outcome import TrainedRun, open_run
-from zoo.training.rundir import RunDir
 
 
 def export_run(
     run: str | os.PathLike[str] | TrainedRun,
     formats: Sequence[str],
-    *,
     train_batch: int | None = None,
     device_optimizer: str | None = None,
+    *,
     plots: bool = True,
 ) -> dict[str, Any]:
     """Writes R/export: the files, export.json and the model card.
@@ -45,10 +38,8 @@ def export_run(
     Args:
         run: a finished run, R, or its directory.
         formats: names of ``export.FORMATS``.
-        train_batch: examples of a step of ``tflite_trainable``, 1 to 1024; None for
-            16.
-        device_optimizer: of ``tflite_trainable``, ``sgd`` or ``momentum``; None for
-            ``sgd``.
+        train_batch: an option of ``tflite_trainable``, see ``formats.check_request``.
+        device_optimizer: likewise.
         plots: draw pictures, of the run where they are missing, for the model card.
 
     Returns:
@@ -59,16 +50,12 @@ def export_run(
             be written, a format that is not for such a run.
         RunError: a file does not reach its bounds; nothing has been replaced.
     """
-    formats = parse_formats(",".join(formats))
-    if not formats:
-        raise UserError(f"No export format was named. Known: {', '.join(FORMATS)}.")
-    train_batch, optimizer = check_device_options(
-        formats, train_batch, device_optimizer
-    )
-    check_node(formats)
+    formats, *device = check_request(formats, train_batch, device_optimizer)
     trained = run if isinstance(run, TrainedRun) else open_run(run)
     target = trained.run.export
-    with _locked(trained.run):
+    with contextlib.ExitStack() as stack:
+        trained.run.lock()
+        stack.callback(trained.run.unlock)
         _check_model(trained)
         for name in formats:
             get_format(name).check(trained)
@@ -77,29 +64,17 @@ def export_run(
             _replacing(target) as directory,
             startup.quiet_stderr(),
         ):
-            draft = _begin(trained, directory)
-            draft.train_batch, draft.device_optimizer = train_batch, optimizer
-            for name in _carry_over(draft, trained.run, formats):
+            draft = Draft(trained, directory, *device)
+            for name in _carry_over(draft, formats):
                 get_format(name).write(draft)
                 for file in get_format(name).files:
                     if draft.bound(file):
                         _prove(draft, get_format(name), file)
-            content = _finish(draft, trained)
-            pictures = _draw(trained, content, directory) if plots else []
+            content = _finish(draft)
+            pictures = _draw(draft) if plots else []
             text = card.render(trained.result, content, pictures)
             files.write_bytes(directory / "README.md", text.encode())
     return content
-
-
-def _begin(trained: TrainedRun, directory: pathlib.Path) -> Draft:
-    return Draft(
-        directory,
-        trained.model,
-        trained.config["data"],
-        trained.dataset,
-        trained.outputs,
-        seed=trained.config["identity"]["seed"],
-    )
 
 
 def _prove(draft: Draft, format: Format, file: ExportedFile) -> None:
@@ -113,29 +88,31 @@ def _prove(draft: Draft, format: Format, file: ExportedFile) -> None:
         details, problems = format.details(draft, file)
     if problems:
         raise RunError(
-            f"The export of {draft.directory.parent} failed its proof: "
+            f"The export of {draft.trained.run.path} failed its proof: "
             f"{pathlib.Path(file.path).name}: {'; '.join(problems)}. Nothing was "
             "exported."
         )
     draft.records.append(record | details | {"format": format.name})
+    draft.records.sort(key=lambda record: FORMATS.index(record["format"]))
     if sys.stdout.isatty():
         print(f"verified {file.path}", flush=True)
 
 
-def _finish(draft: Draft, trained: TrainedRun) -> dict[str, Any]:
+def _finish(draft: Draft) -> dict[str, Any]:
     """Writes labels.txt and export.json; returns the content of the latter."""
     if draft.is_classifier and (draft.directory / "tflite").exists():
         labels = "\n".join(draft.data["class_names"]) + "\n"
         path = draft.directory / "tflite" / "labels.txt"
         path.write_text(labels, encoding="utf-8")
+    trained = draft.trained
     content = {
         "model": trained.config["identity"]["model"],
         "model_sha256": files.sha256(trained.run.model),
-        "description": inspect.getdoc(type(draft.model)).splitlines()[0],
+        "description": inspect.getdoc(type(trained.model)).splitlines()[0],
         "data": draft.data,
         "per_class": _per_class(draft),
         "left_out": draft.left_out,
-        "artifacts": sorted(draft.records, key=lambda r: FORMATS.index(r["format"])),
+        "artifacts": draft.records,
         "page": draft.page,
     }
     files.write_json(draft.directory / "export.json", content)
@@ -146,8 +123,8 @@ def _per_class(draft: Draft) -> list[tuple[str, int, int]]:
     """Returns (class, right, all) for each class with test examples."""
     if not draft.is_classifier:
         return []
-    labels = draft.dataset.test.y
-    right = draft.outputs.argmax(axis=1) == labels
+    labels = draft.trained.dataset.test.y
+    right = draft.trained.outputs.argmax(axis=1) == labels
     return [
         (name, int(right[labels == i].sum()), int((labels == i).sum()))
         for i, name in enumerate(draft.data["class_names"])
@@ -155,18 +132,16 @@ def _per_class(draft: Draft) -> list[tuple[str, int, int]]:
     ]
 
 
-def _draw(
-    trained: TrainedRun, content: dict[str, Any], directory: pathlib.Path
-) -> list[str]:
+def _draw(draft: Draft) -> list[str]:
     """Draws what is missing in R/plots; puts all of it beside the model card.
 
     Returns:
         The names of the pictures, as in ``zoo.plots.draw.TITLES``.
     """
-    drawn = draw_run(trained, content["artifacts"])
-    (directory / "plots").mkdir()
+    drawn = draw_run(draft.trained, draft.records)
+    (draft.directory / "plots").mkdir()
     for path in drawn:
-        shutil.copy2(path, directory / "plots")
+        shutil.copy2(path, draft.directory / "plots")
     return [path.stem for path in drawn]
 
 
@@ -183,7 +158,7 @@ def _check_model(trained: TrainedRun) -> None:
         raise UserError(f"{run.model} is not the model that {run.result} is about.")
 
 
-def _carry_over(draft: Draft, run: RunDir, formats: Sequence[str]) -> tuple[str, ...]:
+def _carry_over(draft: Draft, formats: Sequence[str]) -> tuple[str, ...]:
     """Copies what an earlier export of the same weights holds in other formats.
 
     Returns:
@@ -192,6 +167,7 @@ def _carry_over(draft: Draft, run: RunDir, formats: Sequence[str]) -> tuple[str,
     Raises:
         UserError: a file is gone or is not what it was.
     """
+    run = draft.trained.run
     earlier = run.read_export()
     if earlier and earlier["model_sha256"] == files.sha256(run.model):
         kept = set(FORMATS) - set(formats)
@@ -226,15 +202,6 @@ def _copy_unchanged(
         shutil.copytree(path, place)
     else:
         shutil.copy2(path, place)
-
-
-@contextlib.contextmanager
-def _locked(run: RunDir) -> Iterator[None]:
-    run.lock()
-    try:
-        yield
-    finally:
-        run.unlock()
 
 
 @contextlib.contextmanager

@@ -14,20 +14,13 @@ if TYPE_CHECKING:
 
 #: Modules of this package with an object ``FORMAT``, in the order in which they are
 #: written. They are imported when they are needed, since they need TensorFlow.
-FORMATS = (
-    "saved_model",
-    "tflite",
-    "tflite_trainable",
-    "web",
-)
+FORMATS = ("saved_model", "tflite", "tflite_trainable", "web")
 #: Without tflite_trainable, whose proof takes as long as all others, and without web,
 #: which needs Node.
 DEFAULT_FORMATS = ("saved_model", "tflite")
 
 #: Of ``tflite_trainable``.
 DEVICE_OPTIMIZERS = ("sgd", "momentum")
-TRAIN_BATCH = 16
-MAX_TRAIN_BATCH = 1024
 MOMENTUM = 0.9
 
 
@@ -60,15 +53,30 @@ def check_node(formats: Sequence[str]) -> None:
         )
 
 
-def check_device_options(
-    formats: Sequence[str], train_batch: int | None, device_optimizer: str | None
-) -> tuple[int, str]:
-    """Returns the options of ``tflite_trainable``, with defaults for None.
+def check_request(
+    formats: Sequence[str],
+    train_batch: int | None = None,
+    device_optimizer: str | None = None,
+) -> tuple[tuple[str, ...], int, str]:
+    """Checks what is asked of an export before anything is done for it.
+
+    Args:
+        formats: names in ``FORMATS``.
+        train_batch: examples of a step of ``tflite_trainable``, 1 to 1024; None for 16.
+        device_optimizer: of ``tflite_trainable``: ``sgd``, or ``momentum``; None for
+            ``sgd``.
+
+    Returns:
+        The formats in their order, and the two options.
 
     Raises:
-        UserError: a value that cannot be, or options for a format that is not asked
-            for.
+        UserError: a value that cannot be, options for a format that is not asked for,
+            or no Node for ``web``.
     """
+    formats = parse_formats(",".join(formats))
+    if not formats:
+        raise UserError(f"--formats names nothing. Known: {', '.join(FORMATS)}.")
+    check_node(formats)
     given = {"train_batch": train_batch, "device_optimizer": device_optimizer}
     for name, value in given.items():
         if value is not None and "tflite_trainable" not in formats:
@@ -76,17 +84,14 @@ def check_device_options(
                 f"--{name} is for tflite_trainable. Received: --{name}={value} with "
                 f"--formats={','.join(formats)}. Add it to --formats."
             )
-    train_batch = TRAIN_BATCH if train_batch is None else train_batch
-    if device_optimizer is None:
-        device_optimizer = DEVICE_OPTIMIZERS[0]
-    if not isinstance(train_batch, int) or not 1 <= train_batch <= MAX_TRAIN_BATCH:
+    train_batch = 16 if train_batch is None else train_batch
+    if not isinstance(train_batch, int) or not 1 <= train_batch <= 1024:
         raise UserError(
-            f"--train_batch must be a whole number, 1 to {MAX_TRAIN_BATCH}. Received: "
-            f"{train_batch}."
+            f"--train_batch must be a whole number, 1 to 1024. Received: {train_batch}."
         )
-    if device_optimizer not in DEVICE_OPTIMIZERS:
+    if device_optimizer not in (None, *DEVICE_OPTIMIZERS):
         raise UserError(
             f"--device_optimizer must be {' or '.join(DEVICE_OPTIMIZERS)}. Received: "
             f"{device_optimizer or 'nothing'}."
         )
-    return train_batch, device_optimizer
+    return formats, train_batch, device_optimizer or DEVICE_OPTIMIZERS[0]

@@ -26,7 +26,7 @@ class SavedModel(Format):
 
     def write(self, draft: Draft) -> None:
         """Writes it."""
-        model, shape = draft.model, tuple(draft.data["input_shape"])
+        model, shape = draft.trained.model, tuple(draft.data["input_shape"])
         archive = keras.export.ExportArchive()
 
         def add(signature: str, function: Callable, spec: tf.TensorSpec) -> None:

@@ -25,8 +25,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     """Static files, as any host gives them, without a line for each."""
 
     # What the system's tables say of these differs from machine to machine.
-    extensions_map = {
-        **http.server.SimpleHTTPRequestHandler.extensions_map,
+    extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {
         ".js": "text/javascript",
         ".wasm": "application/wasm",
         ".tflite": "application/octet-stream",

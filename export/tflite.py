@@ -11,6 +11,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -27,49 +28,25 @@ CALIBRATION_EXAMPLES = 500
 CALIBRATED = ("int8", "int16x8")
 
 FLOAT16 = Bound(max_abs_error=1e-2)
+POINT_1 = Bound(accuracy_drop=0.1)
+POINT_3 = Bound(accuracy_drop=0.3)
+
+
+def _file(name: str, *about: Any, **options: Any) -> ExportedFile:
+    return ExportedFile(name, f"tflite/model_{name}.tflite", *about, **options)
 
 
 class TFLite(Format):
     """The files of phones and browsers, one for each kind of quantization."""
 
     name = "tflite"
+    # Purpose, bound for a classifier, bound for a regression if it can have the file.
     files = (
-        ExportedFile(
-            name="float32",
-            path="tflite/model_float32.tflite",
-            purpose="reference",
-            bound=EXACT,
-            regression=EXACT,
-        ),
-        ExportedFile(
-            name="float16",
-            path="tflite/model_float16.tflite",
-            purpose="GPUs, half the size",
-            bound=FLOAT16,
-            regression=FLOAT16,
-        ),
-        ExportedFile(
-            name="dynamic",
-            path="tflite/model_dynamic.tflite",
-            purpose="CPUs, a quarter of the size",
-            bound=Bound(accuracy_drop=0.1),
-            # It has no accuracy.
-            regression=FLOAT16,
-        ),
-        ExportedFile(
-            name="int8",
-            path="tflite/model_int8.tflite",
-            purpose="integer-only hardware",
-            bound=Bound(accuracy_drop=0.3),
-            integer=True,
-        ),
-        ExportedFile(
-            name="int16x8",
-            path="tflite/model_int16x8.tflite",
-            purpose="when int8 loses accuracy",
-            bound=Bound(accuracy_drop=0.1),
-            parallel=False,
-        ),
+        _file("float32", "reference", EXACT, EXACT),
+        _file("float16", "GPUs, half the size", FLOAT16, FLOAT16),
+        _file("dynamic", "CPUs, a quarter of the size", POINT_1, FLOAT16),
+        _file("int8", "integer-only hardware", POINT_3, integer=True),
+        _file("int16x8", "when int8 loses accuracy", POINT_1, parallel=False),
     )
 
     def write(self, draft: Draft) -> None:
@@ -78,7 +55,7 @@ class TFLite(Format):
         Raises:
             RunError: an operation that is not built in.
         """
-        calibration = calibration_inputs(draft.dataset.train, draft.seed)
+        calibration = calibration_inputs(draft.trained.dataset.train, draft.seed)
         with tempfile.TemporaryDirectory() as source:
             write_source(draft, source)
             for file in self.files:
@@ -94,7 +71,7 @@ class TFLite(Format):
         """Tells what a file was calibrated on."""
         calibration = None
         if file.name in CALIBRATED:
-            examples = min(CALIBRATION_EXAMPLES, len(draft.dataset.train.y))
+            examples = min(CALIBRATION_EXAMPLES, len(draft.trained.dataset.train.y))
             calibration = {"split": "train", "examples": examples, "seed": draft.seed}
         return {"calibration": calibration}, []
 
@@ -116,7 +93,7 @@ def write_source(draft: Draft, directory: str) -> None:
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
         SIGNATURE,
-        lambda x: {output: signatures.answer(draft.model, x)},
+        lambda x: {output: signatures.answer(draft.trained.model, x)},
         input_signature=[spec],
     )
     archive.write_out(directory, verbose=False)

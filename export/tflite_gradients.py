@@ -125,12 +125,10 @@ def _padding(
     _require(operation, operation.get_attr("data_format") == b"NHWC", "channels last")
     if padding == b"VALID":
         return 0, 0
-    lengths = zip(
-        operation.inputs[0].shape[1:3], operation.outputs[0].shape[1:3], strict=True
-    )
+    shapes = (operation.inputs[0].shape[1:3], operation.outputs[0].shape[1:3])
     top, left = (
         max((outputs - 1) * stride + window - length, 0) // 2
-        for (length, outputs), window in zip(lengths, size, strict=True)
+        for length, outputs, window in zip(*shapes, size, strict=True)
     )
     return top, left
 
@@ -149,22 +147,17 @@ def _place(
         size: height and width of the canvas; what is beyond is cut off.
         background: the pixels that no image covers.
     """
-    cut = [max(-begin, 0) for begin in corner]
-    kept = [
-        min(length - before, canvas - max(begin, 0))
-        for length, before, canvas, begin in zip(
-            image.shape[1:3], cut, size, corner, strict=True
-        )
+    batch, *lengths, channels = image.shape
+    sides = list(zip(corner, lengths, size, strict=True))
+    around = [
+        (max(begin, 0), max(canvas - begin - length, 0))
+        for begin, length, canvas in sides
     ]
-    if kept != image.shape[1:3]:
-        batch, *_, channels = image.shape
-        image = tf.slice(image, [0, *cut, 0], [batch, *kept, channels])
-    if tuple(kept) != tuple(size):
-        around = [
-            (max(begin, 0), canvas - max(begin, 0) - length)
-            for begin, canvas, length in zip(corner, size, kept, strict=True)
-        ]
+    if any(map(any, around)):
         image = tf.pad(image, [(0, 0), *around, (0, 0)], constant_values=background)
+    if image.shape[1:3] != list(size):
+        cut = [max(-begin, 0) for begin in corner]
+        image = tf.slice(image, [0, *cut, 0], [batch, *size, channels])
     return image
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import pathlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -64,8 +64,8 @@ class TFLiteTrainable(Format):
         path = draft.directory / self.files[0].path
         path.parent.mkdir(exist_ok=True)
         write(
-            draft.model,
-            draft.data,
+            draft.trained.model,
+            draft.data["input_shape"],
             path,
             train_batch=draft.train_batch,
             device_optimizer=draft.device_optimizer,
@@ -82,7 +82,7 @@ FORMAT = TFLiteTrainable()
 
 def write(
     model: TapeModel,
-    data: Mapping[str, Any],
+    input_shape: Sequence[int],
     path: pathlib.Path,
     *,
     train_batch: int,
@@ -96,7 +96,7 @@ def write(
 
     Args:
         model: the trained model, a classifier in float32.
-        data: the run's data, as config.json describes them.
+        input_shape: (height, width, channels).
         path: of the file, in a directory that is there.
         train_batch: examples of a training step, B.
         device_optimizer: ``sgd``, or ``momentum``: sgd with a momentum of 0.9.
@@ -104,8 +104,8 @@ def write(
     Raises:
         RunError: an operation that is not built in, or has no gradient that is.
     """
-    device = _Device(model, data, train_batch, device_optimizer)
-    functions = device.functions()
+    device = _Device(model, train_batch, device_optimizer)
+    functions = device.functions(input_shape)
     with tempfile.TemporaryDirectory() as source:
         # Our gradients are in the graph already; how they were made is not saved.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
@@ -121,16 +121,9 @@ def write(
 class _Device(tf.Module):
     """The functions of the file over the model's own variables."""
 
-    def __init__(
-        self,
-        model: TapeModel,
-        data: Mapping[str, Any],
-        train_batch: int,
-        device_optimizer: str,
-    ):
+    def __init__(self, model: TapeModel, train_batch: int, device_optimizer: str):
         super().__init__()
         self._model = model
-        self._shape = tuple(data["input_shape"])
         self._batch = train_batch
         self._all = [variable.value for variable in model.variables]
         self._names = model.parameter_names
@@ -141,26 +134,30 @@ class _Device(tf.Module):
         self._before = [tf.Variable(weight, name="before") for weight in slots]
         self._shipped = [tf.constant(w.numpy()) for w in self._weights]
 
-    def functions(self) -> dict[str, Any]:
-        image = tf.TensorSpec((1, *self._shape), tf.float32, name="image")
-        images = tf.TensorSpec((self._batch, *self._shape), tf.float32, name="image")
-        label = tf.TensorSpec((self._batch,), tf.int32, name="label")
-        rate = tf.TensorSpec((), tf.float32, name="learning_rate")
-        ignored = tf.TensorSpec((), tf.float32, name="ignored")
-        weights = {
-            name: tf.TensorSpec(weight.shape, tf.float32, name=name)
-            for name, weight in zip(self._names, self._weights, strict=True)
-        }
+    def functions(self, input_shape: Sequence[int]) -> dict[str, Any]:
+        """Returns the signatures for images of a shape, traced."""
+
+        def trace(function: Callable, **shapes: Sequence[int]) -> Any:
+            dtypes = {"label": tf.int32}
+            return tf.function(function).get_concrete_function(
+                **{
+                    name: tf.TensorSpec(shape, dtypes.get(name, tf.float32), name)
+                    for name, shape in shapes.items()
+                }
+            )
+
+        weights = dict(zip(self._names, (w.shape for w in self._weights), strict=True))
+        images = (self._batch, *input_shape)
         return {
-            "infer": tf.function(self._infer).get_concrete_function(image),
-            "train": tf.function(self._train).get_concrete_function(
-                images, label, rate
+            "infer": trace(self._infer, image=(1, *input_shape)),
+            "train": trace(
+                self._train, image=images, label=images[:1], learning_rate=()
             ),
-            "weights": tf.function(self._read).get_concrete_function(),
-            "weights_java": tf.function(self._read).get_concrete_function(ignored),
-            "restore": tf.function(self._restore).get_concrete_function(**weights),
-            "reset": tf.function(self._reset).get_concrete_function(),
-            "reset_java": tf.function(self._reset).get_concrete_function(ignored),
+            "weights": trace(self._read),
+            "weights_java": trace(self._read, ignored=()),
+            "restore": trace(self._restore, **weights),
+            "reset": trace(self._reset),
+            "reset_java": trace(self._reset, ignored=()),
         }
 
     def _infer(self, image):
@@ -177,13 +174,8 @@ class _Device(tf.Module):
             loss = -likelihood / known
             # The whole step but for momentum: one pass over the weights less.
             updates = tf.gradients(loss, self._weights, grad_ys=-learning_rate)
-        if self._before:
-            updates = [
-                update + MOMENTUM * (weight - before)
-                for update, weight, before in zip(
-                    updates, self._weights, self._before, strict=True
-                )
-            ]
+        for i, before in enumerate(self._before):
+            updates[i] += MOMENTUM * (self._weights[i] - before)
         good = _finite([loss, *updates])
         for before, weight in zip(self._before, self._weights, strict=False):
             before.assign(tf.where(good, weight, before))
@@ -192,18 +184,14 @@ class _Device(tf.Module):
         return {"loss": tf.where(good, loss, float("nan"))}
 
     def _read(self, ignored=None):
-        return {
-            name: tf.identity(weight)
-            for name, weight in zip(self._names, self._weights, strict=True)
-        }
+        weights = map(tf.identity, self._weights)
+        return dict(zip(self._names, weights, strict=True))
 
     def _restore(self, **weights):
         given = [weights[name] for name in self._names]
         good = _finite(given)
-        return self._assign(
-            [tf.where(good, *pair) for pair in zip(given, self._weights, strict=True)],
-            good,
-        )
+        pairs = zip(given, self._weights, strict=True)
+        return self._assign([tf.where(good, *pair) for pair in pairs], good)
 
     def _reset(self, ignored=None):
         return self._assign(self._shipped, tf.constant(True))

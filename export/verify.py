@@ -36,14 +36,13 @@ def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]
         "operations": list(loaded.operations),
         "tensor_dtypes": list(loaded.tensor_dtypes),
     }
-    test = draft.dataset.test
+    test, reference = draft.trained.dataset.test, draft.trained.outputs
     record["latency_ms"] = _latency(loaded, test.x[:1])
     problems = _signature_problems(loaded, file, draft)
     for ask in _on_all_cores(loaded, file):
         outputs = np.concatenate([ask(part) for part in test.blocks()])
-        labels = test.y if draft.is_classifier else None
-        measured = compare(outputs, draft.outputs, labels)
-        problems += bound_problems(draft.bound(file), outputs, draft.outputs, measured)
+        measured = compare(outputs, reference, test.y if draft.is_classifier else None)
+        problems += bound_problems(draft.bound(file), outputs, reference, measured)
         # The record holds the worse of the two.
         for key, value in measured.items():
             worse = min if key in ("accuracy", "agreement") else max
@@ -129,13 +128,12 @@ def _signature_problems(
 ) -> list[str]:
     """Checks names, dtypes, shapes, quantization and operations in the file."""
     input_name, output_name = signatures.tensor_names(draft.is_classifier)
-    batch, input_dtype, output_dtype, quantization = 1, "float32", "float32", None
-    if file.integer:
-        input_dtype, output_dtype, quantization = "uint8", "uint8", (1.0, 0)
+    taken, given = loaded.input, loaded.output
+    batch, width = 1, draft.data["num_classes"] or 1
+    input_dtype = output_dtype = "uint8" if file.integer else "float32"
+    quantization = (1.0, 0) if file.integer else None
     if loaded.format == "saved_model":
         batch, input_dtype = None, "uint8" if draft.is_classifier else "float32"
-    width = draft.data["num_classes"] or 1
-    taken, given = loaded.input, loaded.output
     expected = {
         "input name": (taken.name, input_name),
         "input dtype": (taken.dtype, input_dtype),
@@ -161,14 +159,9 @@ def _signature_problems(
 def _latency(loaded: artifact.Artifact, example: np.ndarray) -> dict[str, Any]:
     """Times single examples at one thread."""
     milliseconds = []
-    for i in range(LATENCY_WARM_UP + LATENCY_RUNS):
+    for _ in range(LATENCY_WARM_UP + LATENCY_RUNS):
         start = time.perf_counter()
         loaded(example)
-        if i >= LATENCY_WARM_UP:
-            milliseconds.append(1000 * (time.perf_counter() - start))
-    median, p95 = np.percentile(milliseconds, [50, 95])
-    return {
-        "median": round(float(median), 4),
-        "p95": round(float(p95), 4),
-        "threads": 1,
-    }
+        milliseconds.append(1000 * (time.perf_counter() - start))
+    median, p95 = np.percentile(milliseconds[LATENCY_WARM_UP:], [50, 95]).round(4)
+    return {"median": float(median), "p95": float(p95), "threads": 1}

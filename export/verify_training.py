@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 import pathlib
+import pickle
 import subprocess
 import sys
-import tempfile
 from typing import Any
 
 import keras
@@ -26,10 +24,14 @@ STEPS = 20
 LEARNING_RATE = 0.001
 #: Of any loss and any weight, against Keras.
 MAX_ERROR = 1e-4
-#: Of any weight, as a share of what the most changed one of its parameter has changed.
-MAX_SHARE = 0.05
-#: What another interpreter may answer with the same weights.
-MAX_RESTORED_ERROR = 1e-6
+LIMITS = {
+    "max_loss_error": MAX_ERROR,
+    "max_weight_error": MAX_ERROR,
+    # As a share of what the most changed weight of its parameter has changed.
+    "max_error_share": 0.05,
+    # What another interpreter may answer with the same weights.
+    "max_restored_error": 1e-6,
+}
 #: The bytes of the file, in those of its parameters and of the graph of the step.
 MAX_SIZE = 1.5
 GRAPH_BYTES = 32 * 1024
@@ -50,22 +52,30 @@ def verify(draft: Draft, path: pathlib.Path) -> tuple[dict[str, Any], list[str]]
     Returns:
         What ``training`` holds in export.json, and what is wrong, if anything.
     """
-    model, train = draft.model, draft.dataset.train
+    model, train = draft.trained.model, draft.trained.dataset.train
     learner = Learner(path)
     chosen = np.random.default_rng(draft.seed).choice(
         len(train.y), (STEPS, learner.batch_size)
     )
     batches = [(train.x[r], (train.y[r] + 1) % model.num_classes) for r in chosen]
-    twin = _compiled_twin(draft)
+    momentum = MOMENTUM if draft.device_optimizer == "momentum" else 0.0
+    twin = Frozen(model, train.x[:1])
+    twin.compile(
+        optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=momentum),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
     loss_error = 0.0
     for x, y in batches:
         expected = twin.train_on_batch(x, y)
         twin.reset_metrics()
         loss_error = _worse(loss_error, learner.train(x, y, LEARNING_RATE) - expected)
     weights = learner.weights()
-    images = draft.dataset.test.x[:100]
+    images = draft.trained.dataset.test.x[:100]
     answers = learner.infer(images)
-    restored, cost = _elsewhere(path, weights, images, batches[0])
+    x, y = batches[0]
+    given = {"weights": weights, "images": images, "x": x, "y": y}
+    cost = _measure_elsewhere(path, given)
+    restored_error = _worse(0.0, cost.pop("answers") - answers)
     record = {
         "optimizer": draft.device_optimizer,
         "batch_size": learner.batch_size,
@@ -73,7 +83,7 @@ def verify(draft: Draft, path: pathlib.Path) -> tuple[dict[str, Any], list[str]]
         "learning_rate": LEARNING_RATE,
         "max_loss_error": loss_error,
         **_compare_weights(model, twin.model, weights),
-        "max_restored_error": _worse(0.0, restored - answers),
+        "max_restored_error": restored_error,
         "parameter_bytes": sum(4 * weight.size for weight in weights.values()),
         **cost,
     }
@@ -91,16 +101,6 @@ class Frozen(TapeModel):
 
     def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.model(image, training=False)
-
-
-def _compiled_twin(draft: Draft) -> Frozen:
-    momentum = MOMENTUM if draft.device_optimizer == "momentum" else 0.0
-    twin = Frozen(draft.model, draft.dataset.train.x[:1])
-    twin.compile(
-        optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=momentum),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
-    return twin
 
 
 def _compare_weights(
@@ -130,53 +130,32 @@ def _worse(error: float, difference: np.ndarray) -> float:
     return max(error, largest if np.isfinite(largest) else 1e38)
 
 
-def _elsewhere(
-    path: pathlib.Path,
-    weights: dict[str, np.ndarray],
-    images: np.ndarray,
-    batch: tuple[np.ndarray, np.ndarray],
-) -> tuple[np.ndarray, dict[str, float]]:
-    """Restores the weights in a process of its own, and measures a step there.
-
-    Returns:
-        What the file answers to the images, and the costs.
-    """
-    with tempfile.TemporaryDirectory() as directory:
-        exchange = pathlib.Path(directory)
-        np.savez(exchange / "weights.npz", **weights)
-        np.savez(exchange / "data.npz", images=images, x=batch[0], y=batch[1])
-        root = str(pathlib.Path(__file__).parents[1])
-        path_list = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        command = [sys.executable, "-m", "export.measure_training"]
-        try:
-            done = subprocess.run(
-                [*command, str(path.absolute()), directory],
-                env=os.environ | {"PYTHONPATH": path_list},
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS,
-            )
-        except subprocess.TimeoutExpired:
-            raise RunError(
-                f"{path.name} hangs in a process of its own: no answer in {_SECONDS} s."
-            ) from None
-        if done.returncode:
-            said = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
-            raise RunError(f"{path.name} fails in a process of its own: {said[-1]}.")
-        return np.load(exchange / "answers.npy"), json.loads(done.stdout)
+def _measure_elsewhere(path: pathlib.Path, given: dict[str, Any]) -> dict[str, Any]:
+    """Restores weights in a process of its own, and measures a step there."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "export.measure_training", str(path.absolute())],
+            cwd=pathlib.Path(__file__).parents[1],
+            input=pickle.dumps(given),
+            capture_output=True,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise RunError(
+            f"{path.name} hangs in a process of its own: no answer in {_SECONDS} s."
+        ) from None
+    if done.returncode:
+        said = done.stderr.decode().strip().splitlines()
+        reason = said[-1] if said else f"exit {done.returncode}"
+        raise RunError(f"{path.name} fails in a process of its own: {reason}.")
+    return pickle.loads(done.stdout)
 
 
 def _problems(record: dict[str, Any], size: int) -> list[str]:
     """Lists the bounds that the file does not keep, ``size`` being its bytes."""
-    limits = {
-        "max_loss_error": MAX_ERROR,
-        "max_weight_error": MAX_ERROR,
-        "max_error_share": MAX_SHARE,
-        "max_restored_error": MAX_RESTORED_ERROR,
-    }
     problems = [
         f"{key} is {record[key]:.3g}, allowed {limit:.3g}"
-        for key, limit in limits.items()
+        for key, limit in LIMITS.items()
         if not record[key] <= limit
     ]
     if not record["max_weight_change"] > 10 * MAX_ERROR:

@@ -60,13 +60,13 @@ class Web(Format):
         chosen = [by_name[name] for name in CHOICE]
         for record in chosen:
             shutil.copyfile(draft.directory / record["path"], web / _base(record))
-        data, test = draft.data, draft.dataset.test
+        data, test = draft.data, draft.trained.dataset.test
         size = int(np.prod(data["input_shape"]))
-        indices = examples(test.y, draft.outputs, size)
+        indices = examples(test.y, draft.trained.outputs, size)
         images = np.stack([test.x[int(i)] for i in indices])
         (web / "examples.bin").write_bytes(images.tobytes())
         content = {
-            "model": draft.model.name,
+            "model": draft.trained.model.name,
             "dataset": data["name"],
             "classes": list(data["class_names"]),
             "input_shape": list(data["input_shape"]),
@@ -116,28 +116,29 @@ def packages() -> pathlib.Path:
     """
     check_node(["web"])
     modules = PAGE / "node_modules"
-    if _installed(modules) != _pinned():
-        command = ["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit"]
-        try:
-            done = subprocess.run(
-                [*command, "--no-fund"],
-                cwd=PAGE,
-                capture_output=True,
-                text=True,
-                timeout=_NPM_SECONDS,
-            )
-            said = done.stderr.splitlines() if done.returncode else []
-            # As npm 10 and later have it, and as those before.
-            said = [s for s in said if s.startswith(("npm error ", "npm ERR! "))]
-            failed = done.returncode != 0
-        except subprocess.TimeoutExpired:
-            said, failed = [f"no answer in {_NPM_SECONDS} s"], True
-        if failed or _installed(modules) != _pinned():
-            reason = " ".join(said)
-            raise RunError(
-                f"LiteRT.js cannot be installed by npm: {reason[:300] or 'no reason'}. "
-                f"Run `npm ci` in {PAGE} where there is a network."
-            )
+    if _installed(modules) == _pinned():
+        return modules
+    options = ("--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund")
+    try:
+        done = subprocess.run(
+            ["npm", "ci", *options],
+            cwd=PAGE,
+            capture_output=True,
+            text=True,
+            timeout=_NPM_SECONDS,
+        )
+        # As npm 10 and later have it, and as those before.
+        marks = ("npm error ", "npm ERR! ")
+        said = [line for line in done.stderr.splitlines() if line.startswith(marks)]
+        failed = done.returncode != 0
+    except subprocess.TimeoutExpired:
+        said, failed = [f"no answer in {_NPM_SECONDS} s"], True
+    if failed or _installed(modules) != _pinned():
+        raise RunError(
+            "LiteRT.js cannot be installed by npm: "
+            f"{' '.join(said)[:300] or 'no reason'}. Run `npm ci` in {PAGE} where "
+            "there is a network."
+        )
     return modules
 
 

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
 
 from zoo import startup
 from zoo.errors import UserError
@@ -66,28 +66,24 @@ class Artifact:
             UserError: inputs of another shape, not finite, or pixels out of 0..255.
         """
         inputs = np.asarray(inputs)
-        expected = tuple(self.input.shape[1:])
+        expected, name = tuple(self.input.shape[1:]), self.path.name
         if inputs.ndim == 0 or inputs.shape[1:] != expected:
             raise UserError(
-                f"{self.path.name} takes inputs of shape (n, "
-                f"{', '.join(map(str, expected))}). Received: {inputs.shape}."
+                f"{name} takes inputs of shape (n, {', '.join(map(str, expected))}). "
+                f"Received: {inputs.shape}."
             )
         if inputs.dtype.kind not in "biuf" or not np.isfinite(inputs).all():
-            raise UserError(
-                f"{self.path.name} takes finite numbers. Received: {inputs.dtype}."
-            )
-        if len(expected) == 3 and inputs.dtype != np.uint8:
-            inputs = _pixels(inputs)
+            raise UserError(f"{name} takes finite numbers. Received: {inputs.dtype}.")
         if len(inputs) == 0:
             return np.zeros((0, *self.output.shape[1:]), np.float32)
+        if len(expected) == 3 and inputs.dtype != np.uint8:
+            low, high = inputs.min(), inputs.max()
+            if low < 0 or high > 255:
+                raise UserError(
+                    f"Pixels are raw, 0 to 255. Received: {low:g} to {high:g}."
+                )
+            inputs = np.rint(inputs).astype(np.uint8)
         return self._run(inputs)
-
-
-def _pixels(inputs: np.ndarray) -> np.ndarray:
-    low, high = (inputs.min(), inputs.max()) if inputs.size else (0, 0)
-    if low < 0 or high > 255:
-        raise UserError(f"Pixels are raw, 0 to 255. Received: {low:g} to {high:g}.")
-    return np.rint(inputs).astype(np.uint8)
 
 
 def load(
@@ -130,25 +126,21 @@ def _load_saved_model(path: pathlib.Path) -> Artifact:
     except Exception as error:
         # Its readers raise OSError, OpError, KeyError, DecodeError and others.
         raise UserError(f"{path} cannot be loaded as a SavedModel: {error}") from error
+
+    def run(inputs: np.ndarray, _owner_of_the_variables: object = loaded) -> np.ndarray:
+        parts = np.array_split(inputs, -(-len(inputs) // 500))
+        inputs = ({spec.name: tf.cast(part, spec.dtype)} for part in parts)
+        return np.concatenate([serve(**part)[name].numpy() for part in inputs])
+
     output = serve.structured_outputs[name]
-
-    def run(inputs: np.ndarray) -> np.ndarray:
-        parts = [
-            serve(**{spec.name: tf.cast(part, spec.dtype)})[name].numpy()
-            for part in np.array_split(inputs, -(-len(inputs) // 500) or 1)
-        ]
-        # `loaded` owns the variables; without a reference to it they are gone.
-        assert loaded is not None
-        return np.concatenate(parts)
-
     return Artifact(
         path,
         "saved_model",
         Tensor(spec.name, spec.dtype.name, tuple(spec.shape)),
         Tensor(name, output.dtype.name, tuple(output.shape)),
-        (),
-        (),
-        run,
+        operations=(),
+        tensor_dtypes=(),
+        _run=run,
     )
 
 
@@ -160,16 +152,13 @@ def _load_tflite(path: pathlib.Path, threads: int, workers: int) -> Artifact:
             runners = [_Runner(content, threads) for _ in range(workers)]
     except Exception as error:
         # The flatbuffer's reader and the runtime raise what they please.
-        message = " ".join(str(error).split())
-        raise UserError(
-            f"{path} cannot be loaded as a TFLite file: {message}"
-        ) from error
+        raise UserError(f"{path} cannot be loaded as a TFLite file: {error}") from error
 
     def run(inputs: np.ndarray) -> np.ndarray:
         if workers == 1:
             return runners[0](inputs)
-        parts = np.array_split(inputs, workers)
         with ThreadPoolExecutor(workers) as pool:
+            parts = np.array_split(inputs, workers)
             answers = pool.map(lambda runner, part: runner(part), runners, parts)
             return np.concatenate(list(answers))
 
@@ -232,18 +221,13 @@ def _tensor(name: str, details: dict[str, Any]) -> Tensor:
 
 def _inspect(content: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Reads operations and tensor dtypes off the file itself, before any delegate."""
-    names = _names_of(schema.BuiltinOperator)
-    types = _names_of(schema.TensorType)
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = flatbuffer_utils.convert_bytearray_to_object(content)
     operations = {
         code.customCode.decode()
         if code.customCode
-        else names[max(code.builtinCode, code.deprecatedBuiltinCode)]
-        for code in model.operatorCodes
+        else flatbuffer_utils.opcode_to_name(model, i)
+        for i, code in enumerate(model.operatorCodes)
     }
-    dtypes = {types[t.type].lower() for graph in model.subgraphs for t in graph.tensors}
+    types = {tensor.type for graph in model.subgraphs for tensor in graph.tensors}
+    dtypes = (flatbuffer_utils.type_to_name(kind).lower() for kind in types)
     return tuple(sorted(operations)), tuple(sorted(dtypes))
-
-
-def _names_of(enumeration: type) -> dict[int, str]:
-    return {v: k for k, v in vars(enumeration).items() if isinstance(v, int)}

@@ -47,10 +47,9 @@ class Learner:
                 }
         except Exception as error:
             # The runtime raises what it pleases.
-            message = " ".join(str(error).split())
             raise UserError(
                 f"A learner is a model_trainable.tflite, as --formats=tflite_trainable "
-                f"writes it. Received: {self.path} ({message})."
+                f"writes it. Received: {self.path} ({error})."
             ) from None
         image = self._run["train"].get_input_details()["image"]
         self.batch_size, *self.input_shape = (int(size) for size in image["shape"])
@@ -65,11 +64,12 @@ class Learner:
             UserError: images of another shape.
         """
         images = self._images(images)
-        if not len(images):
-            details = self._run["infer"].get_output_details()["probabilities"]
-            return np.zeros((0, details["shape"][1]), np.float32)
-        answers = [self._run["infer"](image=image[np.newaxis]) for image in images]
-        return np.concatenate([answer["probabilities"] for answer in answers])
+        details = self._run["infer"].get_output_details()["probabilities"]
+        probabilities = np.zeros((len(images), details["shape"][1]), np.float32)
+        for i, image in enumerate(images):
+            answer = self._run["infer"](image=image[np.newaxis])
+            probabilities[i] = answer["probabilities"][0]
+        return probabilities
 
     def train(
         self, images: np.ndarray, labels: np.ndarray, learning_rate: float
@@ -117,10 +117,7 @@ class Learner:
         return self._run["weights"]()
 
     def restore(self, weights: Mapping[str, np.ndarray]) -> bool:
-        """Puts back what ``weights`` gave; momentum starts anew.
-
-        Returns:
-            Whether it did.
+        """Puts back what ``weights`` gave, and whether it did; momentum is zero then.
 
         Raises:
             UserError: other names or shapes, or numbers that are not finite.
@@ -158,6 +155,11 @@ def checked_weights(
 ) -> dict[str, np.ndarray]:
     """Returns the weights in float32.
 
+    Args:
+        weights: arrays by name.
+        wanted: their shapes by name.
+        taker: who wants them, for messages.
+
     Raises:
         UserError: they have other names or shapes than are wanted, or are not finite.
     """
@@ -167,16 +169,13 @@ def checked_weights(
             f"Received: {type(weights).__name__}."
         )
     given = {name: np.shape(value) for name, value in weights.items()}
-    wrong = sorted(
-        name for name in {*given, *wanted} if given.get(name) != wanted.get(name)
-    )
-    if wrong:
-        name = wrong[0]
-        raise UserError(
-            f"These are not the weights of {taker}: {name} must have the shape "
-            f"{wanted.get(name, 'of nothing: it has no such name')}. Received: "
-            f"{given.get(name, 'nothing')}."
-        )
+    for name in sorted({*given, *wanted}):
+        if given.get(name) != wanted.get(name):
+            raise UserError(
+                f"These are not the weights of {taker}: {name} must have the shape "
+                f"{wanted.get(name, 'of nothing: it has no such name')}. Received: "
+                f"{given.get(name, 'nothing')}."
+            )
     checked = {}
     for name in wanted:
         value = np.asarray(weights[name])
@@ -184,9 +183,9 @@ def checked_weights(
             raise UserError(f"{name} must hold numbers. Received: {value.dtype}.")
         with np.errstate(over="ignore"):
             checked[name] = value.astype(np.float32)
-        if not np.isfinite(checked[name]).all():
+        if not (finite := np.isfinite(checked[name])).all():
             raise UserError(
                 f"{name} must hold finite numbers of float32. Received: "
-                f"{value[~np.isfinite(checked[name])][0]}."
+                f"{value[~finite][0]}."
             )
     return checked

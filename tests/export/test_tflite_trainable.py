@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -16,17 +16,11 @@ from ai_edge_litert.interpreter import Interpreter
 
 import export
 import zoo
-from export import (
-    formats,
-    tflite,
-    tflite_gradients,
-    tflite_trainable,
-    verify_training,
-)
+from export import formats, tflite, tflite_gradients, tflite_trainable, verify_training
+from export.base import Draft
+from tests.export.conftest import read, snapshot
 from zoo.errors import RunError, UserError
 from zoo.learner import Learner
-from zoo.training import trainer
-from zoo.training.config import Config
 
 BATCH = 4
 SHAPE = (12, 12, 1)
@@ -47,9 +41,8 @@ def written(tmp_path_factory):
                     layer.moving_mean.assign(layer.moving_mean + 0.1)
                     layer.moving_variance.assign(layer.moving_variance * 0.6)
             path = tmp_path_factory.mktemp(name) / "model_trainable.tflite"
-            data = {"input_shape": list(SHAPE), "num_classes": 10}
             tflite_trainable.write(
-                model, data, path, train_batch=BATCH, device_optimizer=optimizer
+                model, SHAPE, path, train_batch=BATCH, device_optimizer=optimizer
             )
             made[name, optimizer] = model, path
         return made[name, optimizer]
@@ -214,102 +207,22 @@ def test_bad_input_leaves_the_weights_as_they_were(name, optimizer, written):
         np.testing.assert_array_equal(kept[key], expected[key])
 
 
-@pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (5, 2)])
-def test_gradients_of_convolutions_are_those_of_tensorflow(kernel, stride, padding):
-    rng = np.random.default_rng(0)
-    image = tf.constant(rng.normal(size=(2, 9, 10, 3)).astype("float32"))
-    weight = tf.constant(rng.normal(size=(*kernel, 3, 4)).astype("float32"))
-    check_gradients(
-        lambda x, w: tf.nn.conv2d(x, w, stride, padding.upper()), [image, weight]
-    )
-
-
-@pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_gradients_of_pooling_are_those_of_tensorflow(size, padding):
-    rng = np.random.default_rng(0)
-    # Whole numbers: windows are full of ties.
-    image = tf.constant(rng.integers(-2, 3, (2, 7, 10, 3)).astype("float32"))
-    check_gradients(lambda x: tf.nn.max_pool2d(x, size, size, padding.upper()), [image])
-
-
-def test_gradients_of_relu_are_those_of_tensorflow():
-    check_gradients(tf.nn.relu, [tf.constant([[-1.0, -0.0, 0.0, 1e-30, 2.0]])])
-
-
-def check_gradients(function, inputs):
-    with tf.GradientTape() as tape:
-        tape.watch(inputs)
-        outputs = function(*inputs)
-    upstream = tf.constant(
-        np.random.default_rng(1).normal(size=outputs.shape).astype("float32")
-    )
-    expected = tape.gradient(outputs, inputs, upstream)
-
-    @tf.function(autograph=False)
-    def ours():
-        with tflite_gradients.builtin_gradients():
-            return tf.gradients(function(*inputs), inputs, upstream)
-
-    graph = ours.get_concrete_function().graph
-    kinds = {operation.type for operation in graph.get_operations()}
-    assert not kinds & {"Conv2DBackpropFilter", "MaxPoolGrad", "ReluGrad"}
-    for gradient, wanted in zip(ours(), expected, strict=True):
-        np.testing.assert_allclose(gradient, wanted, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("function", "message"),
-    [
-        (
-            lambda x: tf.nn.conv2d(x, tf.ones((3, 3, 4, 2)), 1, "SAME", dilations=2),
-            "out",
-        ),
-        (lambda x: tf.nn.conv2d(x, tf.ones((3, 3, 2, 2)), 1, "SAME"), "and groups"),
-        (lambda x: tf.nn.max_pool2d(x, 3, 2, "SAME"), "do not overlap"),
-        (lambda x: tf.nn.conv2d(x, tf.ones((1, 1, 4, 2)), 1, [[0, 0]] * 4), "VALID"),
-    ],
-)
-def test_what_has_no_gradient_is_named(function, message):
-    @tf.function(autograph=False)
-    def ours(x):
-        with tflite_gradients.builtin_gradients():
-            return tf.gradients(function(x), x)
-
-    with pytest.raises(RunError, match=message) as caught:
-        ours(tf.ones((1, 8, 8, 4)))
-    assert "tflite_trainable differentiates" in str(caught.value)
-
-
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory, data_dir, digits):
+def learning(train):
     """A finished run of the mlp, exported as a SavedModel and to learn."""
-    run_dir = tmp_path_factory.mktemp("learning") / "mlp"
-    config = Config(
-        model="mlp",
-        dataset="digits",
-        overrides={"epochs": 2},
-        data_dir=str(data_dir),
-        run_dir=str(run_dir),
-    )
-    outcome = trainer.train(config)
-    export.export_run(
-        run_dir, ["saved_model", "tflite_trainable"], dataset=outcome.dataset
-    )
-    return outcome
+    trained = train("mlp", dataset="digits", overrides={"epochs": 2})
+    export.export_run(trained, ["saved_model", "tflite_trainable"])
+    return trained
 
 
 @pytest.fixture
-def run(outcome, tmp_path):
+def run(learning, tmp_path):
     """A copy of that run."""
-    return shutil.copytree(outcome.run_dir, tmp_path / "run")
+    return shutil.copytree(learning.run.path, tmp_path / "run")
 
 
 def records(run):
-    content = json.loads((run / "export" / "export.json").read_text())
-    return {record["name"]: record for record in content["artifacts"]}
+    return {record["name"]: record for record in read(run)["artifacts"]}
 
 
 def file_of(run):
@@ -341,11 +254,12 @@ def test_a_file_is_at_most_half_as_large_again(name, tmp_path):
     keras.utils.set_random_seed(0)
     model = zoo.create_model(name, input_shape=(28, 28, 1), num_classes=10)
     data = {"input_shape": [28, 28, 1], "num_classes": 10}
-    tflite._write_source(model, data, str(tmp_path))
-    plain = tflite.convert(str(tmp_path), data, "float32", np.zeros(0))
+    trained = types.SimpleNamespace(model=model, config={"data": data})
+    tflite.write_source(Draft(trained, tmp_path), str(tmp_path))
+    plain = tflite.convert(str(tmp_path), "float32", np.zeros(0))
     path = tmp_path / "model_trainable.tflite"
     tflite_trainable.write(
-        model, data, path, train_batch=16, device_optimizer="momentum"
+        model, (28, 28, 1), path, train_batch=16, device_optimizer="momentum"
     )
     assert path.stat().st_size <= 1.5 * len(plain)
 
@@ -476,32 +390,20 @@ def test_a_flag_that_cannot_be_is_one_line(run, command):
     assert "--train_batch must be a whole number, 1 to 1024" in done.stderr
 
 
-def test_a_regression_is_refused(tmp_path, data_dir):
-    config = Config(
-        model="linear",
-        overrides={"epochs": 1},
-        data_dir=str(data_dir),
-        run_dir=str(tmp_path / "run"),
-    )
-    trainer.train(config)
+def test_a_regression_is_refused(regression):
     with pytest.raises(
         UserError, match="classifiers .*Received: .*, a regression. Leave"
     ):
-        export.export_run(tmp_path / "run", ["tflite_trainable"])
+        export.export_run(regression, ["tflite_trainable"])
 
 
 @pytest.mark.slow
-def test_faults_are_caught_and_nothing_is_replaced(run, outcome, monkeypatch):
+def test_faults_are_caught_and_nothing_is_replaced(run, monkeypatch):
     def check(message):
-        before = {p: p.stat().st_mtime_ns for p in (run / "export").rglob("*")}
+        before = snapshot(run)
         with pytest.raises(RunError, match=message):
-            export.export_run(
-                run,
-                ["tflite_trainable"],
-                dataset=outcome.dataset,
-                device_optimizer="momentum",
-            )
-        assert {p: p.stat().st_mtime_ns for p in (run / "export").rglob("*")} == before
+            export.export_run(run, ["tflite_trainable"], device_optimizer="momentum")
+        assert snapshot(run) == before
         monkeypatch.undo()
 
     monkeypatch.setattr(tflite_trainable, "MOMENTUM", 0.8)

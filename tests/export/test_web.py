@@ -24,8 +24,6 @@ import export
 from export import formats, serve, web
 from tests.conftest import ROOT
 from zoo.errors import RunError, UserError
-from zoo.training import trainer
-from zoo.training.config import Config
 
 MODULES = ROOT / "export" / "page" / "node_modules"
 VISIT = pathlib.Path(__file__).parent / "browser" / "visit.mjs"
@@ -55,17 +53,9 @@ def in_browser(test):
     return pytest.mark.slow(test)
 
 
-def trained(path, data_dir, **options):
-    config = Config(data_dir=str(data_dir), run_dir=str(path), **options)
-    outcome = trainer.train(config)
-    export.export_run(path, ["tflite", "web"], dataset=outcome.dataset)
-    return outcome
-
-
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory, data_dir, request):
-    """A run on MNIST, or on digits where that is absent, with its page."""
-    path = tmp_path_factory.mktemp("web") / "mlp"
+def page(train, request):
+    """The page of a run on MNIST, or on digits where that is absent."""
     try:
         options = {
             "dataset": str(request.getfixturevalue("mnist_dir")),
@@ -73,7 +63,15 @@ def outcome(tmp_path_factory, data_dir, request):
         }
     except pytest.skip.Exception:
         options = {"dataset": "digits"}
-    return trained(path, data_dir, model="mlp", **options)
+    trained = train("mlp", **options)
+    export.export_run(trained, ["tflite", "web"])
+    return trained.run.export / "web"
+
+
+@pytest.fixture
+def page_copy(page, tmp_path):
+    """A copy of the page, to be spoiled."""
+    return shutil.copytree(page, tmp_path / "web")
 
 
 @pytest.fixture(scope="module")
@@ -140,27 +138,17 @@ def examples_of(folder):
 
 @needs_node
 @needs_litert
-def test_the_folder_is_whole_and_the_other_formats_stay(tmp_path, data_dir):
-    run = tmp_path / "run"
-    outcome = trainer.train(
-        Config(
-            model="linear",
-            dataset="digits",
-            overrides={"epochs": 3},
-            data_dir=str(data_dir),
-            run_dir=str(run),
-        )
-    )
-    content = export.export_run(run, ["web"], dataset=outcome.dataset)
+def test_the_folder_is_whole_and_the_other_formats_stay(train):
+    trained = train("linear", dataset="digits", overrides={"epochs": 3})
+    run, test = trained.run.path, trained.dataset.test
+    content = export.export_run(trained, ["web"])
     folder = run / "export" / "web"
     images, labels, page = examples_of(folder)
     assert len(images) == len(labels) == 200
     # Every image is one of the test split, with its label.
     known = {
         (image.tobytes(), int(label))
-        for image, label in zip(
-            outcome.dataset.test.x, outcome.dataset.test.y, strict=True
-        )
+        for image, label in zip(test.x, test.y, strict=True)
     }
     shown = zip(images, labels, strict=True)
     assert all((image.tobytes(), int(label)) in known for image, label in shown)
@@ -170,7 +158,7 @@ def test_the_folder_is_whole_and_the_other_formats_stay(tmp_path, data_dir):
     assert page["draw"] is True
     text = "".join(path.read_text() for path in folder.glob("*.[hjc]*"))
     assert not re.search(r"https?://", text)
-    again = export.export_run(run, ["saved_model"], dataset=outcome.dataset)
+    again = export.export_run(trained, ["saved_model"])
     assert again["page"] == content["page"]
     assert "LiteRT.js" in (run / "export" / "README.md").read_text()
     assert (folder / "litert" / "wasm" / "litert_wasm_internal.wasm").exists()
@@ -229,18 +217,10 @@ def test_the_lock_file_pins_and_names_no_registry():
     assert all(entry["integrity"].startswith("sha512-") for entry in packages)
 
 
-def test_a_regression_has_no_page(tmp_path, data_dir, monkeypatch):
+def test_a_regression_has_no_page(regression, monkeypatch):
     monkeypatch.setattr(formats.shutil, "which", lambda name: name)
-    run = tmp_path / "run"
-    config = Config(
-        model="linear",
-        overrides={"epochs": 1},
-        data_dir=str(data_dir),
-        run_dir=str(run),
-    )
-    trainer.train(config)
     with pytest.raises(UserError, match=r"web is a page for classifiers of images\."):
-        export.export_run(run, ["web"])
+        export.export_run(regression, ["web"])
 
 
 def test_a_page_that_is_not_there_or_a_port_that_is_taken(tmp_path, command):
@@ -382,28 +362,26 @@ def test_the_end_of_a_stroke_is_the_last_that_is_told():
 
 @in_browser
 @pytest.mark.parametrize("name", ["int8", "float32"])
-def test_200_test_images_get_the_class_that_python_gives_them(outcome, visit, name):
-    folder = outcome.run_dir / "export" / "web"
-    images, labels, page = examples_of(folder)
-    expected = in_python(folder, name, images)
-    seen = visit(folder, "examples", file=name)
+def test_200_test_images_get_the_class_that_python_gives_them(page, visit, name):
+    images, labels, content = examples_of(page)
+    expected = in_python(page, name, images)
+    seen = visit(page, "examples", file=name)
     assert seen["first_answer_ms"] < 3000
     assert sorted(int(one["example"]) for one in seen["answers"]) == [*range(200)]
     for one in seen["answers"]:
         i = int(one["example"])
-        assert [name for name, _ in one["bars"]] == page["classes"]
+        assert [name for name, _ in one["bars"]] == content["classes"]
         shares = np.array([share for _, share in one["bars"]])
         np.testing.assert_allclose(shares, expected[i], atol=0.02)
-        assert one["best"] == page["classes"][expected[i].argmax()]
+        assert one["best"] == content["classes"][expected[i].argmax()]
         right = expected[i].argmax() == labels[i]
         assert one["group"] == ("right" if right else "wrong")
 
 
 @in_browser
-def test_answers_are_dequantized_by_scale_and_zero_point(outcome, visit, tmp_path):
+def test_answers_are_dequantized_by_scale_and_zero_point(page_copy, visit):
     """The files themselves have zero points of 0."""
-    folder = tmp_path / "web"
-    shutil.copytree(outcome.run_dir / "export" / "web", folder)
+    folder = page_copy
     page = json.loads((folder / "page.json").read_text())
     output = page["files"][0]["output"]
     (expected,) = in_python(folder, "int8", examples_of(folder)[0][:1])
@@ -416,9 +394,8 @@ def test_answers_are_dequantized_by_scale_and_zero_point(outcome, visit, tmp_pat
 
 @in_browser
 @pytest.mark.parametrize(("offset", "group"), [(0, "right"), (1, "wrong")])
-def test_the_group_is_that_of_what_is_shown(outcome, visit, tmp_path, offset, group):
-    folder = tmp_path / "web"
-    shutil.copytree(outcome.run_dir / "export" / "web", folder)
+def test_the_group_is_that_of_what_is_shown(page_copy, visit, offset, group):
+    folder = page_copy
     page = json.loads((folder / "page.json").read_text())
     (expected,) = in_python(folder, "int8", examples_of(folder)[0][:1])
     page["examples"]["labels"][0] = (int(expected.argmax()) + offset) % 10
@@ -427,9 +404,8 @@ def test_the_group_is_that_of_what_is_shown(outcome, visit, tmp_path, offset, gr
 
 
 @in_browser
-def test_what_is_drawn_is_read(outcome, visit):
-    folder = outcome.run_dir / "export" / "web"
-    seen = visit(folder, "drawing")
+def test_what_is_drawn_is_read(page, visit):
+    seen = visit(page, "drawing")
     assert "ink fits 20x20 pixels" in seen["prepared"]
     assert "center of mass in the middle of 28x28" in seen["prepared"]
     for digit, answer in seen["mouse"].items():
@@ -444,15 +420,15 @@ def test_what_is_drawn_is_read(outcome, visit):
 
 
 @in_browser
-def test_the_file_chosen_last_is_used_and_what_is_cleared_stays_so(outcome, visit):
-    seen = visit(outcome.run_dir / "export" / "web", "choices")
+def test_the_file_chosen_last_is_used_and_what_is_cleared_stays_so(page, visit):
+    seen = visit(page, "choices")
     assert seen["chosen"] == seen["used"] == "int8"
     assert seen["cleared"]["best"] == "\u2013"
 
 
 @in_browser
-def test_fingers_draw_on_a_phone(outcome, visit):
-    seen = visit(outcome.run_dir / "export" / "web", "touch")
+def test_fingers_draw_on_a_phone(page, visit):
+    seen = visit(page, "touch")
     for digit, answer in seen["touch"].items():
         assert answer["best"] == digit
     assert seen["width"] == 360
@@ -460,8 +436,8 @@ def test_fingers_draw_on_a_phone(outcome, visit):
 
 
 @in_browser
-def test_keyboard_and_screen_reader_reach_everything(outcome, visit):
-    seen = visit(outcome.run_dir / "export" / "web", "access")
+def test_keyboard_and_screen_reader_reach_everything(page, visit):
+    seen = visit(page, "access")
     controls = {"button", "combobox", "radio", "image", "link", "group"}
     named = [(role, name) for role, name in seen["tree"] if role in controls]
     assert len(named) >= 9
@@ -493,20 +469,16 @@ def test_keyboard_and_screen_reader_reach_everything(outcome, visit):
         (lambda w: (w / "examples.bin").write_bytes(b"12"), "examples.bin is dam", 0),
     ],
 )
-def test_a_spoiled_folder_gives_a_message(
-    outcome, visit, tmp_path, spoil, message, errors
-):
-    folder = tmp_path / "web"
-    shutil.copytree(outcome.run_dir / "export" / "web", folder)
-    spoil(folder)
+def test_a_spoiled_folder_gives_a_message(page_copy, visit, spoil, message, errors):
+    spoil(page_copy)
     # The browser itself notes the 404.
-    seen = visit(folder, "broken", errors=errors)
+    seen = visit(page_copy, "broken", errors=errors)
     assert seen["visible"]
     assert message in seen["message"]
 
 
 @in_browser
-def test_other_datasets_take_dropped_images(tmp_path, data_dir, visit):
+def test_other_datasets_take_dropped_images(tmp_path, train, visit):
     rng = np.random.default_rng(0)
     source = tmp_path / "colors"
     for k, name in enumerate(("red", "green", "blue")):
@@ -515,13 +487,10 @@ def test_other_datasets_take_dropped_images(tmp_path, data_dir, visit):
             image = rng.integers(0, 120, (16, 16, 3)).astype(np.uint8)
             image[..., k] += 120
             Image.fromarray(image).save(source / name / f"{i}.png")
-    outcome = trained(
-        *(tmp_path / "run", data_dir),
-        model="linear",
-        dataset=str(source),
-        overrides={"epochs": 20, "batch_size": 32},
-    )
-    folder = outcome.run_dir / "export" / "web"
+    overrides = {"epochs": 20, "batch_size": 32}
+    trained = train("linear", dataset=str(source), overrides=overrides)
+    export.export_run(trained, ["tflite", "web"])
+    folder = trained.run.export / "web"
     paths = [str(source / name / "0.png") for name in ("red", "green", "blue")]
     text = tmp_path / "a.png"
     text.write_text("no image")

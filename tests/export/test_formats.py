@@ -1,4 +1,4 @@
-"""Every model's export, read from the files and not from export.json."""
+"""Every model's SavedModel and TFLite files, read without the code that wrote them."""
 
 from __future__ import annotations
 
@@ -17,38 +17,10 @@ from ai_edge_litert.interpreter import Interpreter
 import export
 import zoo
 from tests.conftest import ROOT
+from tests.export.conftest import read
 from zoo.data import decode
-from zoo.training import trainer
-from zoo.training.config import Config
 
 TFLITE = ("float32", "float16", "dynamic", "int8", "int16x8")
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory, data_dir):
-    """A finished and exported run of each model on digits, made when asked for."""
-    made = {}
-
-    def run(name):
-        if name not in made:
-            path = tmp_path_factory.mktemp("runs") / name
-            config = Config(
-                model=name,
-                dataset="digits",
-                overrides={"epochs": 12},
-                data_dir=str(data_dir),
-                run_dir=str(path),
-            )
-            outcome = trainer.train(config)
-            export.export_run(path, dataset=outcome.dataset)
-            made[name] = path
-        return made[name]
-
-    return run
-
-
-def read(run):
-    return json.loads((run / "export" / "export.json").read_text())
 
 
 def interpreter(run, variant):
@@ -60,7 +32,7 @@ def interpreter(run, variant):
 
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_the_saved_model_serves_what_keras_computes(name, runs, digits):
-    run = runs(name)
+    run = runs(name).run.path
     model = zoo.load_run(run)
     loaded = tf.saved_model.load(str(run / "export" / "saved_model" / "1"))
     serve = loaded.signatures["serving_default"]
@@ -89,13 +61,13 @@ def test_the_saved_model_serves_what_keras_computes(name, runs, digits):
 
 
 def test_the_saved_model_holds_each_weight_once(runs):
-    folder = runs("mlp") / "export" / "saved_model" / "1" / "variables"
+    folder = runs("mlp").run.export / "saved_model" / "1" / "variables"
     size = (folder / "variables.data-00000-of-00001").stat().st_size
     assert size == pytest.approx(4 * 235_146, rel=0.01)
 
 
 def test_encoded_images_of_any_size_are_served(runs, digits):
-    loaded = tf.saved_model.load(str(runs("mlp") / "export" / "saved_model" / "1"))
+    loaded = tf.saved_model.load(str(runs("mlp").run.export / "saved_model" / "1"))
     small, large = digits.test.x[0], tf.image.resize(digits.test.x[1], (91, 60))
     large = tf.cast(large, tf.uint8)
     rgb = tf.image.grayscale_to_rgb(tf.constant(digits.test.x[2]))
@@ -115,7 +87,7 @@ def test_encoded_images_of_any_size_are_served(runs, digits):
 
 def test_request_bodies_of_the_rest_api(runs, digits):
     """Decodes bodies as TF Serving does: instances are rows; b64 becomes bytes."""
-    loaded = tf.saved_model.load(str(runs("mlp") / "export" / "saved_model" / "1"))
+    loaded = tf.saved_model.load(str(runs("mlp").run.export / "saved_model" / "1"))
 
     def serve(body):
         request = json.loads(body)
@@ -137,7 +109,7 @@ def test_request_bodies_of_the_rest_api(runs, digits):
 
 
 def test_saved_model_cli_shows_and_runs_it(runs, digits, tmp_path):
-    directory = str(runs("mlp") / "export" / "saved_model" / "1")
+    directory = str(runs("mlp").run.export / "saved_model" / "1")
     cli = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli"]
     shown = subprocess.run(
         [*cli, "show", "--dir", directory, "--all"],
@@ -166,7 +138,7 @@ def test_saved_model_cli_shows_and_runs_it(runs, digits, tmp_path):
 @pytest.mark.parametrize("variant", TFLITE)
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_a_tflite_file_is_what_it_says(name, variant, runs, digits):
-    run = runs(name)
+    run = runs(name).run.path
     runtime = interpreter(run, variant)
     assert runtime.get_signature_list() == {
         "serving_default": {"inputs": ["image"], "outputs": ["probabilities"]}
@@ -189,7 +161,7 @@ def test_a_tflite_file_is_what_it_says(name, variant, runs, digits):
     if variant == "float16":
         assert np.dtype(np.float16) in dtypes
 
-    reference = tf.nn.softmax(zoo.load_run(run)(digits.test.x)).numpy()
+    reference = runs(name).outputs
     outputs = []
     for image in digits.test.x:
         runtime.set_tensor(source["index"], image[np.newaxis].astype(dtype))
@@ -211,7 +183,7 @@ def test_a_tflite_file_is_what_it_says(name, variant, runs, digits):
 
 
 def test_sizes_follow_the_weights(runs):
-    sizes = {r["name"]: r["bytes"] for r in read(runs("mlp"))["artifacts"]}
+    sizes = {r["name"]: r["bytes"] for r in read(runs("mlp").run.path)["artifacts"]}
     assert sizes["float16"] < 0.55 * sizes["float32"]
     for variant in ("dynamic", "int8", "int16x8"):
         assert sizes[variant] < 0.3 * sizes["float32"]
@@ -219,7 +191,7 @@ def test_sizes_follow_the_weights(runs):
 
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_the_export_directory_is_complete(name, runs, digits):
-    run = runs(name)
+    run = runs(name).run.path
     content = read(run)
     for record in content["artifacts"]:
         assert record["verified"] is True
@@ -251,11 +223,11 @@ def test_the_export_directory_is_complete(name, runs, digits):
 
 
 def test_the_python_of_the_card_runs(runs):
-    card = (runs("mlp") / "export" / "README.md").read_text()
+    card = (runs("mlp").run.export / "README.md").read_text()
     code = re.search(r"```python\n(.*?)```", card, re.DOTALL).group(1)
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=runs("mlp") / "export",
+        cwd=runs("mlp").run.export,
         capture_output=True,
         text=True,
         timeout=120,
@@ -265,10 +237,9 @@ def test_the_python_of_the_card_runs(runs):
 
 
 def test_any_artifact_is_one_callable(runs, digits):
-    run = runs("mlp")
-    reference = tf.nn.softmax(zoo.load_run(run)(digits.test.x)).numpy()
-    for record in read(run)["artifacts"]:
-        loaded = export.load(run / "export" / record["path"])
+    run, reference = runs("mlp").run, runs("mlp").outputs
+    for record in read(run.path)["artifacts"]:
+        loaded = export.load(run.export / record["path"])
         outputs = loaded(digits.test.x)
         assert outputs.shape == (360, 10)
         assert outputs.dtype == np.float32
@@ -279,34 +250,27 @@ def test_any_artifact_is_one_callable(runs, digits):
         )
 
 
-def test_linear_regression_gets_what_applies(tmp_path, data_dir, capsys):
-    config = Config(
-        model="linear",
-        overrides={"epochs": 1},
-        data_dir=str(data_dir),
-        run_dir=str(tmp_path / "run"),
-    )
-    outcome = trainer.train(config)
-    content = export.export_run(outcome.run_dir)
+def test_linear_regression_gets_what_applies(regression):
+    content = export.export_run(regression)
+    directory = regression.run.export
     names = [record["name"] for record in content["artifacts"]]
     assert names == ["saved_model", "float32", "float16", "dynamic"]
     assert set(content["left_out"]) == {"model_int8.tflite", "model_int16x8.tflite"}
-    assert not (outcome.run_dir / "export" / "tflite" / "labels.txt").exists()
-    weight, bias = outcome.result["learned"].values()
+    assert not (directory / "tflite" / "labels.txt").exists()
+    weight, bias = regression.result["learned"].values()
     x = np.float32([[-1.5], [0.0], [2.5]])
     for record in content["artifacts"]:
-        loaded = export.load(outcome.run_dir / "export" / record["path"])
+        loaded = export.load(directory / record["path"])
         assert (loaded.input.name, loaded.output.name) == ("x", "y")
         np.testing.assert_allclose(loaded(x), weight * x + bias, atol=1e-2)
-    loaded = tf.saved_model.load(str(outcome.run_dir / "export" / "saved_model" / "1"))
+    loaded = tf.saved_model.load(str(directory / "saved_model" / "1"))
     y = loaded.signatures["serving_default"](x=tf.constant(x))["y"]
     np.testing.assert_allclose(y, weight * x + bias, atol=1e-5)
-    card = (outcome.run_dir / "export" / "README.md").read_text()
-    assert "model_int8.tflite` is left out" in card
+    assert "model_int8.tflite` is left out" in (directory / "README.md").read_text()
 
 
 def test_the_command_line_asks_any_artifact(runs, command, digits, tmp_path):
-    run = runs("mlp")
+    run = runs("mlp").run.path
     result = json.loads((run / "result.json").read_text())
     tf.io.write_file(str(tmp_path / "a.png"), tf.io.encode_png(digits.test.x[0]))
     int8 = f"{run}/export/tflite/model_int8.tflite"

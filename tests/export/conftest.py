@@ -1,0 +1,71 @@
+"""Runs that the tests of the export share: leave their directories as they are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+import export
+from export import verify
+from zoo.training import trainer
+from zoo.training.config import Config
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _measure_less():
+    """Times fewer examples than an export does for its users."""
+    verify.LATENCY_RUNS, verify.LATENCY_WARM_UP = 10, 1
+
+
+@pytest.fixture(scope="session")
+def train(tmp_path_factory, data_dir):
+    """Trains; returns the finished run."""
+
+    def train(model, **options):
+        path = tmp_path_factory.mktemp("runs") / model
+        config = Config(
+            model=model, data_dir=str(data_dir), run_dir=str(path), **options
+        )
+        return trainer.train(config)
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def runs(train):
+    """A finished and exported run of each model on digits, made when asked for."""
+    made = {}
+
+    def run(name):
+        if name not in made:
+            made[name] = train(name, dataset="digits", overrides={"epochs": 12})
+            export.export_run(made[name])
+        return made[name]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def regression(train):
+    """A finished run of linear on linear_regression."""
+    return train("linear", overrides={"epochs": 1})
+
+
+@pytest.fixture
+def copy(runs, tmp_path):
+    """A copy of the exported run of the mlp, to be changed."""
+    return shutil.copytree(runs("mlp").run.path, tmp_path / "run")
+
+
+def read(run_dir):
+    return json.loads((run_dir / "export" / "export.json").read_text())
+
+
+def snapshot(run_dir):
+    return {
+        str(path.relative_to(run_dir)): path.stat().st_mtime_ns
+        for path in run_dir.rglob("*")
+        if path.name != ".lock" and path.is_file()
+    }

@@ -1,0 +1,70 @@
+"""The bounds, each on both sides of where it lies."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from export.base import EXACT
+from export.formats import FORMATS, get_format
+from export.verify import bound_problems, compare
+
+BOUNDS = {file.name: file.bound for name in FORMATS for file in get_format(name).files}
+LABELS = np.zeros(10_000, "int32")
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_outputs_that_are_not_finite_are_caught(name):
+    outputs = np.eye(4, 3, dtype="float32")
+    reference = outputs.copy()
+    outputs[0] = np.nan
+    measured = compare(outputs, reference, LABELS[:4])
+    assert json.loads(json.dumps(measured, allow_nan=False)) == measured
+    problems = bound_problems(BOUNDS[name], outputs, reference, measured)
+    assert "outputs that are not finite" in problems
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "wrong", "error", "passes"),
+    [
+        ("saved_model", 1000, 0, 0.9e-4, True),
+        ("saved_model", 1000, 0, 1.2e-4, False),
+        ("float32", 1000, 0, 0.9e-4, True),
+        ("float32", 1000, 0, 1.2e-4, False),
+        ("float32", 1000, 1, 0.0, False),
+        ("trainable", 1000, 0, 1.2e-4, False),
+        ("float16", 1000, 0, 0.9e-2, True),
+        ("float16", 1000, 0, 1.2e-2, False),
+        ("dynamic", 10_000, 10, 0.0, True),
+        ("dynamic", 10_000, 11, 0.0, False),
+        ("int16x8", 10_000, 10, 0.0, True),
+        ("int16x8", 10_000, 11, 0.0, False),
+        ("int8", 10_000, 30, 0.0, True),
+        ("int8", 10_000, 31, 0.0, False),
+        # One example, where the split cannot tell so few points.
+        ("dynamic", 360, 1, 0.0, True),
+        ("dynamic", 360, 2, 0.0, False),
+        ("int8", 100, 2, 0.0, False),
+    ],
+)
+def test_every_bound_holds_where_it_is_said_to(name, size, wrong, error, passes):
+    """Some outputs of two classes are wrong, all of them are off by an error."""
+    reference = np.tile(np.float32([0.75, 0.25]), (size, 1))
+    outputs = reference + np.float32([error, 0])
+    outputs[:wrong] = outputs[:wrong, ::-1]
+    measured = compare(outputs, reference, LABELS[:size])
+    assert measured["accuracy_drop"] == pytest.approx(100 * wrong / size)
+    problems = bound_problems(BOUNDS[name], outputs, reference, measured)
+    assert (problems == []) == passes, problems
+
+
+def test_ties_may_go_either_way():
+    reference = np.float32([[0.5, 0.5], [0.6, 0.4]])
+    tie = np.float32([[0.49999, 0.50001], [0.6, 0.4]])
+    wrong = np.float32([[0.5, 0.5], [0.4, 0.6]])
+    for outputs, expected in ((tie, []), (wrong, ["1 examples get another class"])):
+        measured = compare(outputs, reference, LABELS[:2])
+        problems = bound_problems(EXACT, outputs, reference, measured)
+        assert [p for p in problems if "class" in p] == expected
