@@ -33,8 +33,13 @@ def kills(
     place = directory / case
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "tests.soak.kills", f"--case={case}"),
-            *(f"--kills={count}", f"--directory={place}", f"--data_dir={data_dir}"),
+            sys.executable,
+            "-m",
+            "tests.soak.kills",
+            f"--case={case}",
+            f"--kills={count}",
+            f"--directory={place}",
+            f"--data_dir={data_dir}",
             f"--seed={seed}",
         ],
         cwd=ROOT,
@@ -54,8 +59,17 @@ def properties(count: int) -> Iterator[tuple[str, int, int, int]]:
     """Runs the property tests; yields a row for each."""
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "-q", "-rA", "-n", "4"),
-            *("--dist=load", str(PROPERTIES), "-k", "not line_that_passes"),
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-rA",
+            "-n",
+            "4",
+            "--dist=load",
+            str(PROPERTIES),
+            "-k",
+            "not line_that_passes",
         ],
         cwd=ROOT,
         env={**os.environ, "SOAK_CASES": str(count)},

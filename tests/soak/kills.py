@@ -37,8 +37,12 @@ CASES: dict[str, dict[str, Any]] = {
         "model": "mlp",
         "gradient_norm": True,
         "overrides": {
-            **{"epochs": 4, "batch_size": 100, "min_steps": 200, "remainder": "keep"},
-            **{"steps_per_execution": 4, "optimizer": "nadam"},
+            "epochs": 4,
+            "batch_size": 100,
+            "min_steps": 200,
+            "remainder": "keep",
+            "steps_per_execution": 4,
+            "optimizer": "nadam",
             "model": {"dropout": 0.3, "hidden": (64, 32)},
             "augment": {"shift": 0.1, "rotate": 15.0, "scale": 0.1, "shear": 0.1},
         },
@@ -62,14 +66,14 @@ def train(case: str, run_dir: pathlib.Path, data_dir: str) -> int:
         from zoo.training import trainer
         from zoo.training.config import Config
 
-        batch_end = trainer.Bookkeeper.on_train_batch_end
+        batch_end = trainer.StepCounter.on_train_batch_end
 
         def tell(self, batch, logs=None):
             os.write(writer, b"x")
-            trainer.Bookkeeper.on_train_batch_end = batch_end
+            trainer.StepCounter.on_train_batch_end = batch_end
             batch_end(self, batch, logs)
 
-        trainer.Bookkeeper.on_train_batch_end = tell
+        trainer.StepCounter.on_train_batch_end = tell
         config = {"model": case, "dataset": "digits"} | CASES[case]
         with contextlib.redirect_stdout(io.StringIO()):
             trainer.train(
@@ -172,16 +176,16 @@ def signal_at(step: int) -> None:
     """Makes trainings of this process receive SIGTERM after a step, once."""
     from zoo.training import trainer
 
-    whole = trainer.Bookkeeper.on_train_batch_end
+    whole = trainer.StepCounter.on_train_batch_end
 
     def interrupt(self, batch, logs=None):
-        if self.step + 1 >= step:
-            trainer.Bookkeeper.on_train_batch_end = whole
+        if self._progress.step + 1 >= step:
+            trainer.StepCounter.on_train_batch_end = whole
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0)  # where Python calls its handler
         whole(self, batch, logs)
 
-    trainer.Bookkeeper.on_train_batch_end = interrupt
+    trainer.StepCounter.on_train_batch_end = interrupt
 
 
 def every_optimizer(directory: pathlib.Path, data_dir: str) -> dict[str, list[str]]:
@@ -198,7 +202,9 @@ def every_optimizer(directory: pathlib.Path, data_dir: str) -> dict[str, list[st
             # Keras 3.15's divides 0 by 0 where pixels are always black.
             config = {"model": "linear", "dataset": None, "overrides": {}}
         config["overrides"] = config["overrides"] | {
-            **{"optimizer": optimizer, "epochs": 2, "learning_rate": 1e-3},
+            "optimizer": optimizer,
+            "epochs": 2,
+            "learning_rate": 1e-3,
             "momentum": 0.9 if optimizer in ("sgd", "rmsprop") else 0.0,
         }
         runs = [directory / f"{optimizer}-{name}" for name in ("whole", "interrupted")]

@@ -15,7 +15,6 @@ import struct
 import tempfile
 import tracemalloc
 from pathlib import Path
-from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -25,11 +24,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from zoo import console, evaluation
-from zoo.data import idx, load
+from zoo.data import folder, idx, load
+from zoo.data.cache import Cache
+from zoo.data.dataset import Dataset, DataSpec, Split
 from zoo.errors import UserError, ZooError
-from zoo.evaluation import _shape_and_classes
-from zoo.training import checkpoint
+from zoo.training import checkpoint, summary
 from zoo.training.config import Config, parse_image_size
+from zoo.training.outcome import TrainedRun
 from zoo.training.rundir import RunDir, differences
 
 CASES = int(os.environ.get("SOAK_CASES", "2400"))
@@ -43,7 +44,8 @@ SHARES = {
     "test_image_sizes": 0.15,
     "test_flags": 0.1,
     "test_configs_edited_by_hand": 0.15,
-    "test_results_edited_by_hand": 0.05,
+    "test_results_edited_by_hand": 0.03,
+    "test_exports_edited_by_hand": 0.02,
     "test_backups_edited_by_hand": 0.1,
 }
 
@@ -80,6 +82,8 @@ def one_line_or_right(memory: int | None = None):
         assert peak < memory
 
 
+# Nothing is written: what a split is, is read into memory.
+CACHE = Cache(Path("nowhere"), read_only=True, limit=None, what="made up")
 small = st.integers(0, 6)
 numbers = st.one_of(small, st.sampled_from([2**16, 2**31, 2**32 - 1]))
 JSON = st.recursive(
@@ -127,12 +131,11 @@ def test_idx_bytes(data):
     with place() as directory:
         path = directory / "train-images-idx3-ubyte"
         path.write_bytes(data)
-        # A chunk of what is being unpacked, besides twice the file.
-        with one_line_or_right(memory=2 * len(data) + (2 << 20)):
-            shape = idx.check(path, (1, 3, 4))
-            array = idx.read(path)
-            assert array.shape == shape
-            assert array.nbytes + 4 + 4 * len(shape) == len(_unzipped(data))
+        # A block of what is being unpacked, besides twice the file.
+        with one_line_or_right(memory=2 * len(data) + (8 << 20)):
+            size = sum(block.nbytes for block in idx.blocks(path, (1, 3, 4)))
+            content = _unzipped(data)
+            assert 0 < size == len(content) - 4 - 4 * content[3]
 
 
 def _unzipped(data: bytes) -> bytes:
@@ -158,7 +161,7 @@ def test_idx_directories(labels, names):
             text = names.encode("utf-8", "surrogatepass")
             (directory / "labels.txt").write_bytes(text)
         with one_line_or_right():
-            contents = idx.find(directory).read()
+            contents = idx.find(directory).read(CACHE)
             assert contents.train.y.max() < len(contents.class_names)
 
 
@@ -189,14 +192,15 @@ PICTURES = [
 )
 def test_image_trees(entries):
     with place() as directory:
-        for folder, stem, suffix, data in entries:
-            path = directory / folder / f"{stem}{suffix}"
+        for parent, stem, suffix, data in entries:
+            path = directory / parent / f"{stem}{suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         with one_line_or_right(memory=24 << 20):
             tree = folder.scan(directory)
             if tree is not None:
-                contents = tree.read((4, 4))
+                nowhere = Cache(directory / "x", limit=None, what="x", read_only=True)
+                contents = tree.read(nowhere, (4, 4))
                 assert contents.train.x.shape[1:3] == (4, 4)
                 assert len(contents.train.x) == len(contents.train.y)
 
@@ -241,12 +245,18 @@ def test_flags(arguments):
 
 
 IDENTITY = {
-    **{"model": "mlp", "recipe": "default", "dataset_fingerprint": "digits/1.0.0"},
+    "model": "mlp",
+    "recipe": "default",
+    "dataset": "digits/1.0.0",
+    "dataset_fingerprint": "digits/1.0.0",
     "settings": {"epochs": 3, "num_examples": 9, "model": {"hidden": [2, 3]}},
     "seed": 0,
+    "validation": 0.25,
 }
 CONFIG = {
-    **{"dataset_used": "digits", "data_dir": None, "image_size": [3, 3]},
+    "dataset_used": "digits",
+    "data_dir": None,
+    "image_size": [3, 3],
     "identity": IDENTITY,
     "data": {"class_names": ["a", "b"], "input_shape": [4, 4, 1]},
 }
@@ -270,12 +280,32 @@ def edited(draw, original):
     return text[: draw(st.integers(0, len(text)))] if draw(st.booleans()) else text
 
 
-def checked(name, *, data_dir, image_size, num_examples, seed, memory_limit):
-    """Loads nothing, but looks at what it is given as ``load.load`` does."""
-    load._check_image_size(image_size)
-    load.check_name(name, data_dir)
-    assert all(isinstance(n, int) for n in (num_examples, seed, memory_limit))
-    return SimpleNamespace(spec=SimpleNamespace(fingerprint="digits/1.0.0"))
+class Opened:
+    """Reads nothing, but looks at what it is given as ``Source.read`` does."""
+
+    def __init__(self, name, *, default, data_dir):
+        load.check_name(name, data_dir)
+
+    def read(self, *, image_size, num_examples, seed, memory_limit, read_only):
+        load._check_image_size(image_size)
+        assert all(isinstance(n, int) for n in (num_examples, seed, memory_limit))
+        x, y = np.zeros((12, 1, 1, 1), np.uint8), np.arange(12, dtype=np.int32) % 2
+        spec = DataSpec(
+            name="digits",
+            source="digits/1.0.0",
+            fingerprint="digits/1.0.0",
+            task="classification",
+            input_shape=(1, 1, 1),
+            num_classes=2,
+            class_names=("a", "b"),
+            num_train=12,
+            num_test=12,
+        )
+        return Dataset(spec, Split(x, y), Split(x, y))
+
+
+def same_data(source, spec, recorded):
+    return spec.fingerprint == recorded
 
 
 @cases
@@ -285,75 +315,109 @@ def test_configs_edited_by_hand(text):
         run = RunDir(directory)
         run.config.write_text(text)
         with one_line_or_right():
-            shape, names = _shape_and_classes(run)
-            assert len(shape) in (1, 3)
-            assert all(isinstance(name, str) for name in names)
-        with one_line_or_right(), mock.patch.object(load, "load", checked):
+            data = run.read_config()["data"]
+            assert len(data["input_shape"]) in (1, 3)
+            assert all(isinstance(name, str) for name in data["class_names"])
+        with (
+            one_line_or_right(),
+            mock.patch.object(load, "open_dataset", Opened),
+            mock.patch.object(load, "same_data", same_data),
+        ):
             evaluation.run_dataset(run)
         with one_line_or_right():
             run.claim(IDENTITY, overwrite=False)
-            assert differences(json.loads(text)["identity"], IDENTITY) == []
+            before = json.loads(text)["identity"]
+            before["settings"].pop("steps_per_execution", None)
+            assert differences(before, IDENTITY) == []
 
 
 RESULT = {
-    **dict.fromkeys(("model", "recipe", "dataset", "dataset_requested"), "text"),
-    **dict.fromkeys(("num_params", "num_train_examples", "num_test_examples"), 7),
-    **{"train_seconds": 1.5, "steps": 3, "examples_per_second": 9},
+    "model": "text",
+    "recipe": "text",
+    "dataset": "text",
+    "dataset_requested": "text",
+    "num_params": 7,
+    "num_train_examples": 7,
+    "num_test_examples": 7,
+    "train_seconds": 1.5,
+    "steps": 3,
+    "examples_per_second": 9,
     "test": {"accuracy": 0.5, "loss": 1.0},
 }
+LINE = {"weight": 1.0, "bias": 2.0}
+LINES = {"learned": LINE, "true": LINE, "least_squares": LINE}
 
 
 @cases
-@given(edited(RESULT))
+@given(edited(RESULT) | edited(RESULT | LINES))
 def test_results_edited_by_hand(text):
-    from zoo.training import summary
-
     with place() as directory:
         run = RunDir(directory)
         run.result.write_text(text)
         with one_line_or_right():
-            summary.summary(run.read_result(), directory, done_before=True).encode()
+            summary.summary(TrainedRun(run, done_before=True)).encode()
 
 
-STATE = checkpoint.State(
-    [np.arange(6, dtype=np.float32).reshape(2, 3), np.array(4, np.int64)],
-    checkpoint.Progress(4, [{"epoch": 1, "loss": 0.25}], 1.5),
-)
+TENSOR = {"name": "image", "dtype": "uint8", "shape": [None, 4, 4, 1]}
+ARTIFACT = {
+    "name": "int8",
+    "format": "tflite",
+    "path": "tflite/model_int8.tflite",
+    "sha256": "text",
+    "bytes": 9,
+    "accuracy": 0.5,
+    "agreement": 1.0,
+    "max_abs_error": None,
+    "latency_ms": {"median": 0.5},
+    "input": TENSOR,
+    "output": TENSOR,
+}
+EXPORT = {
+    "model_sha256": "text",
+    "left_out": {},
+    "artifacts": [ARTIFACT],
+    "page": None,
+}
+
+
+@cases
+@given(edited(EXPORT) | edited(ARTIFACT).map('{{"artifacts": [{}]}}'.format))
+def test_exports_edited_by_hand(text):
+    with place() as directory:
+        run = RunDir(directory)
+        run.export.mkdir()
+        (run.export / "export.json").write_text(text)
+        with one_line_or_right():
+            content = run.read_export()
+            for record in content["artifacts"]:
+                assert isinstance(run.export / record["path"], Path)
+                assert f"{record['bytes']:,} {record['latency_ms']['median']:.2f}"
+
+
+ARRAYS = [np.arange(6, dtype=np.float32).reshape(2, 3), np.array(4, np.int64)]
+PROGRESS = checkpoint.Progress(4, [{"epoch": 1, "loss": 0.25}], 1.5)
 
 
 @cases
 @given(st.data())
 def test_backups_edited_by_hand(data):
     with place() as directory, contextlib.redirect_stderr(io.StringIO()) as said:
-        checkpoint.save(directory, STATE)
-        for path in sorted(directory.iterdir()):
-            before = path.read_bytes()
-            path.write_bytes(data.draw(content(st.just(before))))
-        untouched = path.read_bytes() == before  # the manifest comes last
-        manifest = directory / "step-000000004.json"
-        if data.draw(st.booleans()):
-            manifest.write_text(data.draw(edited(json.loads(before))))
-        elif data.draw(st.booleans()):
-            progress = json.loads(manifest.read_text()) if untouched else {}
-            forge(manifest, data.draw(JSON | st.just(progress.get("progress"))))
-            untouched = False
+        checkpoint.save(directory, ARRAYS, PROGRESS)
+        (path,) = directory.iterdir()
+        is_forged = data.draw(st.booleans())
+        if is_forged:
+            written = {"step": 4, "rows": PROGRESS.rows, "seconds": 1.5}
+            text = data.draw(edited(written) | JSON.map(json.dumps)).encode()
+            progress = np.frombuffer(text, np.uint8)
+            np.savez(path, **{"0": ARRAYS[0], "1": ARRAYS[1], "progress": progress})
+        else:
+            path.write_bytes(data.draw(content(st.just(path.read_bytes()))))
         with one_line_or_right(memory=8 << 20):
-            state = checkpoint.load_newest(directory, STATE.arrays)
-            assert state.progress == STATE.progress or not untouched
-            for ours, theirs in zip(state.arrays, STATE.arrays, strict=True):
+            arrays, progress = checkpoint.load_newest(directory, ARRAYS)
+            assert progress == PROGRESS or is_forged
+            for ours, theirs in zip(arrays, ARRAYS, strict=True):
                 np.testing.assert_array_equal(ours, theirs)
         assert said.getvalue().count("\n") <= 1
-
-
-def forge(manifest: Path, progress: object) -> None:
-    """Gives a manifest another progress, with a checksum that is right."""
-    values = b"".join(array.tobytes() for array in STATE.arrays)
-    with contextlib.suppress(ValueError):  # no JSON, as NaN
-        digest = checkpoint._digest(progress)
-        digest.update(values)
-        content = {"sha256": digest.hexdigest(), "progress": progress}
-        manifest.write_text(json.dumps(content))
-        manifest.with_suffix(".bin").write_bytes(values)
 
 
 def test_the_line_that_passes_is_one_of_ours():

@@ -114,7 +114,7 @@ def alone(case, tmp_path_factory):
         if (model, recipe) not in done:
             fields = case(model, recipe, directory / f"{model}-{recipe}")
             outcome = trainer.train(Config(**fields, strategy="one"))
-            weights = zoo.load_run(outcome.run_dir).get_weights()
+            weights = zoo.load_run(outcome.run.path).get_weights()
             done[model, recipe] = Run([weights], outcome.result)
         return done[model, recipe]
 
@@ -161,7 +161,9 @@ def two_workers(case, tmp_path_factory):
 def test_two_workers_train_what_one_does(model, recipe, two_workers, alone):
     run = two_workers[0][f"{model}-{recipe}"]
     assert run.result["strategy"] == {
-        **{"name": "multi_worker", "replicas": 2, "workers": 2}
+        "name": "multi_worker",
+        "replicas": 2,
+        "workers": 2,
     }
     assert run.result["steps"] == STEPS
     check_equal(run, alone(model, recipe), rounding=model != UNSTEADY)
@@ -200,7 +202,7 @@ def test_two_devices_train_what_one_does(model, recipe, case, alone, tmp_path):
     fields = case(model, recipe, tmp_path / "run", strategy="mirrored")
     outcome = trainer.train(Config(**fields))
     assert outcome.result["strategy"]["replicas"] == 2
-    weights = zoo.load_run(outcome.run_dir).get_weights()
+    weights = zoo.load_run(outcome.run.path).get_weights()
     run = Run([weights], outcome.result)
     check_equal(run, alone(model, recipe), rounding=model != UNSTEADY)
 
@@ -239,7 +241,7 @@ def test_keras_still_needs_the_repair(two_workers):
         for left_out in ("repair_symbolic_build", "repair_train_function"):
             assert errors[left_out], (
                 f"fit works without {left_out} (keras issue 20585): remove it from "
-                "zoo/distribute.py"
+                "zoo/training/distribute.py"
             )
 
 
@@ -338,6 +340,6 @@ def test_gradients_that_only_the_loss_scale_overflows_are_skipped(
     monkeypatch.setattr(build, "_INITIAL_SCALE", 2.0**30)
     fields = case("mlp", "default", tmp_path / "run", strategy=strategy)
     outcome = trainer.train(Config(**fields, precision="mixed_float16"))
-    made = zoo.load_run(outcome.run_dir).optimizer.iterations
+    made = zoo.load_run(outcome.run.path).optimizer.iterations
     assert 20 < int(made) < STEPS  # the first ones halve the scale
     assert outcome.result["test"]["accuracy"] > 0.3

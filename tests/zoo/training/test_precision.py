@@ -120,21 +120,21 @@ def test_what_a_run_leaves_is_float32(precision, tmp_path, data_dir, digits):
         )
     )
     assert outcome.result["precision"] == precision
-    model = zoo.load_run(outcome.run_dir)
+    model = zoo.load_run(outcome.run.path)
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
     assert int(model.optimizer.iterations) == outcome.result["steps"]
     tested = model.evaluate(digits.test.x, digits.test.y, verbose=0, return_dict=True)
     assert tested["accuracy"] == pytest.approx(outcome.result["test"]["accuracy"])
     assert tested["accuracy"] > 0.8
     # Raises where a file does not reach the bounds of its proof.
-    export.export_run(outcome.run_dir, dataset=digits)
-    path = outcome.run_dir / "export" / "tflite" / "model_float32.tflite"
+    export.export_run(outcome)
+    path = outcome.run.path / "export" / "tflite" / "model_float32.tflite"
     interpreter = Interpreter(str(path), num_threads=1)
     interpreter.allocate_tensors()
     tensors = {detail["dtype"] for detail in interpreter.get_tensor_details()}
     assert np.float32 in tensors
     assert np.float16 not in tensors
-    saved = tf.saved_model.load(outcome.run_dir / "export" / "saved_model" / "1")
+    saved = tf.saved_model.load(outcome.run.path / "export" / "saved_model" / "1")
     answer = saved.signatures["serving_default"](image=tf.constant(digits.test.x[:9]))
     assert answer["logits"].dtype == tf.float32
     logits = model(digits.test.x[:9]).numpy()

@@ -13,6 +13,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import zoo
+from zoo import evaluation
+from zoo.data import load
 from zoo.errors import RunError, UserError
 from zoo.training import summary, trainer
 from zoo.training.config import Config
@@ -39,14 +41,18 @@ def config(tmp_path, data_dir):
 @pytest.mark.parametrize("model", zoo.list_models())
 def test_a_run_leaves_what_it_should(model, config, digits, capfd):
     outcome = trainer.train(config(model))
-    result = json.loads((outcome.run_dir / "result.json").read_text())
+    result = json.loads((outcome.run.path / "result.json").read_text())
     assert result == outcome.result
-    names = {path.name for path in outcome.run_dir.iterdir()}
+    names = {path.name for path in outcome.run.path.iterdir()}
     assert names == {
-        *("config.json", "metrics.csv", "model.keras", "result.json", ".lock"),
+        "config.json",
+        "metrics.csv",
+        "model.keras",
+        "result.json",
+        ".lock",
         "tensorboard",
     }
-    loaded = keras.models.load_model(outcome.run_dir / "model.keras")
+    loaded = keras.models.load_model(outcome.run.path / "model.keras")
     right = loaded(digits.test.x).numpy().argmax(axis=1) == digits.test.y
     assert result["test"]["accuracy"] == pytest.approx(right.mean())
     assert result["num_test_examples"] == 360
@@ -54,14 +60,19 @@ def test_a_run_leaves_what_it_should(model, config, digits, capfd):
     assert result["num_params"] == loaded.count_params()
     assert result["dataset"] == result["dataset_requested"] == "digits"
     assert set(result["versions"]) == {
-        *("tensorflow", "keras", "tensorflow_datasets", "python")
+        "tensorflow",
+        "keras",
+        "tensorflow_datasets",
+        "python",
     }
-    rows = list(csv.DictReader((outcome.run_dir / "metrics.csv").open()))
+    rows = list(csv.DictReader((outcome.run.path / "metrics.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert int(rows[-1]["step"]) == result["steps"]
     assert all(row["val_loss"] for row in rows)
     assert float(rows[-1]["loss"]) == result["train"]["loss"]
     assert float(rows[-1]["val_accuracy"]) == pytest.approx(result["test"]["accuracy"])
+    outputs = evaluation.outputs(loaded, digits.test)
+    np.testing.assert_allclose(outcome.outputs, outputs, atol=1e-6)
     # Not a terminal: nothing on the screen.
     assert capfd.readouterr().out == ""
 
@@ -75,7 +86,7 @@ def test_linear_regression_is_compared_with_least_squares(config):
     assert result["least_squares"]["bias"] == pytest.approx(bias, abs=1e-4)
     assert result["learned"]["weight"] == pytest.approx(weight, abs=0.01)
     assert result["learned"]["bias"] == pytest.approx(bias, abs=0.01)
-    text = summary.summary(result, outcome.run_dir)
+    text = summary.summary(outcome)
     assert f"{result['learned']['weight']:.4f}" in text
     assert "3.0000  2.0000" in text
 
@@ -102,11 +113,11 @@ def test_the_linear_tutorial_ends_near_its_own_end(config):
 
 def test_a_finished_run_is_left_alone_and_another_one_refused(config):
     first = trainer.train(config())
-    before = (first.run_dir / "model.keras").stat().st_mtime_ns
+    before = (first.run.path / "model.keras").stat().st_mtime_ns
     again = trainer.train(config())
     assert again.done_before
     assert again.result == first.result
-    assert (first.run_dir / "model.keras").stat().st_mtime_ns == before
+    assert (first.run.path / "model.keras").stat().st_mtime_ns == before
     with pytest.raises(UserError, match=r"seed: 0 -> 1\).*--overwrite"):
         trainer.train(config(seed=1))
     replaced = trainer.train(config(seed=1, overwrite=True))
@@ -125,7 +136,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(config, tmp_path, monkeypatc
         start_at(self, step)
 
     monkeypatch.setattr(trainer.pipeline.TrainingBatches, "start_at", record)
-    epoch_begin = trainer.Bookkeeper.on_epoch_begin
+    epoch_begin = trainer.StepCounter.on_epoch_begin
 
     def interrupt(self, epoch, logs=None):
         if epoch == 2:
@@ -133,7 +144,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(config, tmp_path, monkeypatc
         epoch_begin(self, epoch, logs)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trainer.Bookkeeper, "on_epoch_begin", interrupt)
+        patch.setattr(trainer.StepCounter, "on_epoch_begin", interrupt)
         trainer.train(config())
     assert (tmp_path / "run" / "backup").is_dir()
     assert not (tmp_path / "run" / "result.json").exists()
@@ -144,8 +155,8 @@ def test_an_interrupted_run_goes_on_to_the_same_end(config, tmp_path, monkeypatc
     assert resumed.result["train_seconds"] > float(rows[-1]["seconds"])
     assert not (tmp_path / "run" / "backup").exists()
     for a, b in zip(
-        zoo.load_run(whole.run_dir).get_weights(),
-        zoo.load_run(resumed.run_dir).get_weights(),
+        zoo.load_run(whole.run.path).get_weights(),
+        zoo.load_run(resumed.run.path).get_weights(),
         strict=True,
     ):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
@@ -156,7 +167,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(config, tmp_path, monkeypatc
 
 def test_evaluation_is_as_rare_as_asked_for_and_ends_with_the_last(config):
     outcome = trainer.train(config(eval_every=2))
-    rows = list(csv.DictReader((outcome.run_dir / "metrics.csv").open()))
+    rows = list(csv.DictReader((outcome.run.path / "metrics.csv").open()))
     assert [bool(row["val_loss"]) for row in rows] == [False, True, True]
 
 
@@ -191,7 +202,8 @@ def test_photographs_are_learned_with_flips_and_colors(model, photographs, confi
             model,
             dataset=str(photographs),
             overrides={
-                **{"epochs": 10, "batch_size": 40},
+                "epochs": 10,
+                "batch_size": 40,
                 "augment": {**recipe.augment, **changes, "saturation": 0.3},
             },
         )
@@ -217,20 +229,100 @@ def test_what_cannot_be_trained_writes_nothing(config, fields, message, tmp_path
 
 def test_a_model_file_that_is_damaged_is_explained(config):
     outcome = trainer.train(config(overrides={**OVERRIDES, "epochs": 1}))
-    path = outcome.run_dir / "model.keras"
+    path = outcome.run.path / "model.keras"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"model.keras cannot be loaded"):
-        zoo.load_run(outcome.run_dir)
+        zoo.load_run(outcome.run.path)
 
 
 def test_a_busy_default_directory_is_refused_before_data_are_read(
     config, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trainer.sources, "load", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr(load.Source, "read", lambda *_, **__: pytest.fail("read"))
     busy = RunDir("runs/mlp-digits")
     with (
         busy.locked(),
         pytest.raises(RunError, match="process is working in runs/mlp-digits"),
     ):
         trainer.train(config(run_dir=None))
+
+
+def test_a_trained_run_is_evaluated_once_and_loads_nothing(config, monkeypatch):
+    scored = []
+    score = evaluation.Evaluator.__call__
+
+    def count(self, split):
+        scored.append(len(split.y))
+        return score(self, split)
+
+    monkeypatch.setattr(evaluation.Evaluator, "__call__", count)
+    monkeypatch.setattr(evaluation, "load_run", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(evaluation, "run_dataset", lambda *_: pytest.fail("loaded"))
+    trained = trainer.train(config())
+    assert scored == [360] * 3  # once after each epoch
+    scores = trained.model.evaluate(
+        *(trained.dataset.test.x, trained.dataset.test.y),
+        batch_size=500,
+        verbose=0,
+        return_dict=True,
+    )
+    assert trained.result["test"] == pytest.approx(scores, rel=1e-6)
+    assert trained.outputs.shape == (360, 10)
+    assert scored == [360] * 3
+
+
+def test_a_validation_split_is_shown_and_the_test_split_evaluated_once(
+    config, monkeypatch, digits
+):
+    scored = []
+    score = evaluation.Evaluator.__call__
+
+    def count(self, split):
+        scored.append(len(split.y))
+        return score(self, split)
+
+    monkeypatch.setattr(evaluation.Evaluator, "__call__", count)
+    trained = trainer.train(config(validation=0.2))
+    held_out = trained.dataset.validation
+    assert scored == [len(held_out.y)] * 3 + [360]
+    result = trained.result
+    assert result["num_train_examples"] == 1437 - len(held_out.y)
+    assert result["num_validation_examples"] == len(held_out.y)
+    right = trained.outputs.argmax(axis=1) == digits.test.y
+    assert result["test"]["accuracy"] == pytest.approx(right.mean())
+    rows = list(csv.DictReader(trained.run.metrics.open()))
+    assert float(rows[-1]["val_loss"]) == result["validation"]["loss"]
+    assert result["validation"]["loss"] != result["test"]["loss"]
+    assert trainer.train(config(validation=0.2)).done_before
+    again = evaluation.run_dataset(trained.run)
+    np.testing.assert_array_equal(again.validation.y, held_out.y)
+    with pytest.raises(UserError, match=r"validation: 0.2 -> None\)"):
+        trainer.train(config())
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
+def test_a_validation_split_is_a_share(config, share):
+    with pytest.raises(UserError, match="--validation must be a share"):
+        config(validation=share).check()
+
+
+def test_what_is_unknown_is_refused(config):
+    with pytest.raises(UserError, match="Unknown progress 'loud'. Known: auto, bar"):
+        config(progress="loud").check()
+
+
+def test_steps_per_execution_may_change(config):
+    first = trainer.train(config())
+    again = trainer.train(config(overrides=OVERRIDES | {"steps_per_execution": 7}))
+    assert again.done_before
+    assert first.config["steps_per_execution"] != 7
+
+
+def test_a_run_of_an_earlier_version_is_still_this_run(config):
+    first = trainer.train(config())
+    content = json.loads(first.run.config.read_text())
+    del content["identity"]["validation"]
+    content["identity"]["settings"]["steps_per_execution"] = 3
+    first.run.config.write_text(json.dumps(content))
+    assert trainer.train(config()).done_before

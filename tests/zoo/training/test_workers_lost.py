@@ -15,8 +15,14 @@ from tests.zoo.training import workers
 pytestmark = pytest.mark.slow
 
 FLAGS = [
-    *("--model=mlp", "--dataset=digits", "--epochs=5", "--batch_size=64"),
-    *("--backup_steps=5", "--deterministic", "--export=none", "--run_dir=run"),
+    "--model=mlp",
+    "--dataset=digits",
+    "--epochs=5",
+    "--batch_size=64",
+    "--backup_steps=5",
+    "--deterministic",
+    "--export=none",
+    "--run_dir=run",
 ]
 
 
@@ -36,7 +42,7 @@ def wait_for_backup(run_dir, processes, after=0, timeout=120):
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         assert all(process.poll() is None for process in processes)
-        found = [int(p.stem.split("-")[1]) for p in run_dir.glob("backup/step-*.json")]
+        found = [int(p.stem.split("-")[1]) for p in run_dir.glob("backup/step-*.npz")]
         if found and max(found) > after:
             return max(found)
         time.sleep(0.05)

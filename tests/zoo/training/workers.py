@@ -90,7 +90,7 @@ def _worker(path: pathlib.Path) -> None:
     def recorded(job, model, copy):
         result = fit(job, model, copy)
         arrays = {str(i): w for i, w in enumerate(copy.get_weights())}
-        np.savez(path.parent / f"{job.directory.path.name}-{index}.npz", **arrays)
+        np.savez(path.parent / f"{job.run.path.name}-{index}.npz", **arrays)
         return result
 
     trainer._fit = recorded
