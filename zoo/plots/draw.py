@@ -101,7 +101,7 @@ def _draw(
         elif name == "confusion":
             true, predicted = trained.dataset.test.y, trained.outputs.argmax(axis=1)
             counts = confusion_matrix(true, predicted, labels=range(len(classes)))
-            write_counts(run, counts, classes)
+            _write_counts(run, counts, classes)
             figure = classification.confusion(counts, classes)
         elif name == "mistakes":
             test = trained.dataset.test
@@ -124,7 +124,7 @@ def _draw(
     return path
 
 
-def write_counts(run: RunDir, counts: np.ndarray, classes: Sequence[str]) -> None:
+def _write_counts(run: RunDir, counts: np.ndarray, classes: Sequence[str]) -> None:
     """Writes confusion.csv: int counts (classes, classes), true classes are rows."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
