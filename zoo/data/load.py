@@ -18,9 +18,7 @@ from zoo.errors import UserError
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-DIGITS = "digits"
-LINEAR_REGRESSION = "linear_regression"
-OWN = (DIGITS, LINEAR_REGRESSION)
+DIGITS, LINEAR_REGRESSION = OWN = ("digits", "linear_regression")
 WELL_KNOWN = ("mnist", "fashion_mnist", "kmnist", "emnist/letters", "cifar10")
 _SUBSTITUTED = "mnist"  # the only default that something else may stand in for
 
@@ -84,17 +82,25 @@ class Source:
             RunError: downloading, preparing or reading failed.
         """
         _check_image_size(image_size)
-        place = {"root": self.root, "read_only": read_only}
-        images = {"image_size": image_size, "memory_limit": memory_limit}
+        options = {
+            "root": self.root,
+            "image_size": image_size,
+            "memory_limit": memory_limit,
+            "read_only": read_only,
+        }
         if isinstance(self.opened, local.Directory):
-            return self.opened.read(**images, **place)
+            return self.opened.read(**options)
         from zoo.data import tfds
+        from zoo.data.builders import digits, linear_regression
 
-        place["progress"] = progress
-        if self.used == LINEAR_REGRESSION:
-            return tfds.read_line(num_examples, seed, **place)
-        builder = self.opened or tfds.digits(self.root)
-        return tfds.read(builder, name=self.name, what=self.used, **images, **place)
+        builder = self.opened
+        if self.used == DIGITS:
+            builder = digits.Digits(data_dir=self.root)
+        elif self.used == LINEAR_REGRESSION:
+            builder = linear_regression.builder(self.root, num_examples, seed)
+        return tfds.read(
+            builder, name=self.name, what=self.used, progress=progress, **options
+        )
 
 
 def check_name(dataset: str, data_dir: str | None) -> None:
@@ -125,7 +131,6 @@ def check_name(dataset: str, data_dir: str | None) -> None:
             f"Unknown dataset {dataset!r}. Known: {', '.join((*OWN, *WELL_KNOWN))}, "
             f"any other image-classification name of TFDS, or a local directory.{hint}"
         )
-    tfds.check_config(dataset)
 
 
 def open_dataset(dataset: str | None, *, default: str, data_dir: str | None) -> Source:

@@ -23,11 +23,14 @@ from tensorflow_datasets.core import naming, registered
 
 from zoo.data.cache import FOLDER, Cache, Stream, batch_size, lock
 from zoo.data.dataset import Contents, Dataset, Split
-from zoo.errors import RunError, UserError, ZooError, unknown
+from zoo.errors import RunError, UserError, unknown
+
+LINEAR_REGRESSION = "linear_regression"
+OWN = ("digits", LINEAR_REGRESSION)  # prepared by builders of our own
 
 Builder = tfds.core.DatasetBuilder
 
-PROBE_SECONDS = 3.0
+_PROBE_SECONDS = 3.0
 _DEFAULT_SITE = "https://storage.googleapis.com/"
 _GATEWAY_ERRORS = {407, 502, 503, 504}  # said by a proxy, not by the host
 
@@ -47,17 +50,11 @@ def _without_warnings() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-# Names
-
-
 @functools.cache
 def names() -> frozenset[str]:
     """Lists TFDS's datasets. ``tfds.list_builders`` would ask the network too."""
-    # Ours are registered once they have been used; load.py knows them by itself.
-    return frozenset(registered.list_imported_builders()) - {
-        "digits",
-        "linear_regression",
-    }
+    # Without ours, which are registered once they have been used.
+    return frozenset(registered.list_imported_builders()) - {*OWN}
 
 
 def base_name(dataset: str) -> str:
@@ -70,32 +67,19 @@ def base_name(dataset: str) -> str:
 
 
 def exists(dataset: str, root: Path) -> bool:
-    """Whether TFDS has such a dataset, or ``root`` has it from another's builder."""
-    name = base_name(dataset)
-    if name in names():
-        return True
-    return bool(name) and any(
-        True
-        for pattern in ("*/dataset_info.json", "*/*/dataset_info.json")
-        for _ in (root / name).glob(pattern)
-    )
-
-
-def check_config(dataset: str) -> None:
-    """Checks the configuration in a name, ``letters`` in ``emnist/letters``.
+    """Whether TFDS has such a dataset, or ``root`` has it from another's builder.
 
     Raises:
-        UserError: TFDS's dataset has no such configuration.
+        UserError: TFDS has the dataset, but not in that configuration.
     """
-    name, options = naming.parse_builder_name_kwargs(dataset)
-    config = options.get("config")
-    if config and name.name in names():
-        configs = tfds.builder_cls(name.name).builder_configs
-        if config not in configs:
-            raise unknown(f"configuration of {name}", config, configs)
-
-
-# Builders
+    name = base_name(dataset)
+    if not name or name in OWN or name not in names():
+        return bool(name) and any((root / name).glob("**/dataset_info.json"))
+    config = naming.parse_builder_name_kwargs(dataset)[1].get("config")
+    configs = tfds.builder_cls(name).builder_configs
+    if config and config not in configs:
+        raise unknown(f"configuration of {name}", config, configs)
+    return True
 
 
 @_without_warnings()
@@ -114,13 +98,6 @@ def open_builder(dataset: str, root: Path) -> Builder:
         raise UserError(f"TFDS cannot open {dataset!r}: {message}") from error
     _image_and_label(builder)
     return builder
-
-
-def digits(root: Path) -> Builder:
-    """Returns the builder of the handwritten digits that scikit-learn ships."""
-    from zoo.data.builders.digits import Digits
-
-    return Digits(data_dir=root)
 
 
 def short_name(builder: Builder) -> str:
@@ -154,7 +131,7 @@ def offline_error(what: str, builder: Builder) -> RunError:
     )
 
 
-def is_reachable(url: str, seconds: float = PROBE_SECONDS) -> bool:
+def is_reachable(url: str, seconds: float = _PROBE_SECONDS) -> bool:
     """Whether the host of a URL answers one HEAD request, with whatever status.
 
     Proxies are used as the environment says (``https_proxy``, ``no_proxy``, ...), and
@@ -226,19 +203,8 @@ def _image_and_label(builder: Builder) -> tuple[str, str]:
     )
 
 
-# Preparing
-
-
 def _prepare(builder: Builder, what: str, *, progress: bool, read_only: bool) -> None:
-    """Downloads and prepares a dataset unless that was done before.
-
-    Prepared data are used without writing anything, so their directory may be
-    read-only.
-
-    Raises:
-        UserError: the data directory cannot be written, or must not be.
-        RunError: whatever went wrong, in one line.
-    """
+    """Downloads and prepares a dataset; one that is prepared is left as it is."""
     if builder.is_prepared():
         return
     root = Path(builder.data_dir_root)
@@ -257,20 +223,14 @@ def _prepare(builder: Builder, what: str, *, progress: bool, read_only: bool) ->
         try:
             with contextlib.nullcontext() if progress else silent:
                 builder.download_and_prepare()
-        except ZooError:
-            raise
         except Exception as error:  # from the network, the disk or one of many builders
+            reason = (str(error).strip().splitlines() or [""])[0][:300]
+            reason = f"{type(error).__name__}: {reason}"
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 reason = "no space is left on the disk"
-            else:
-                lines = str(error).strip().splitlines() or [""]
-                reason = f"{type(error).__name__}: {lines[0][:300]}"
             raise RunError(
                 f"Preparing the dataset {what!r} in {root} failed: {reason}"
             ) from error
-
-
-# Reading
 
 
 @_without_warnings()
@@ -285,10 +245,10 @@ def read(
     progress: bool,
     read_only: bool,
 ) -> Dataset:
-    """Reads both splits of a dataset of labeled images, preparing it first.
+    """Reads both splits of a dataset, preparing it first.
 
     Args:
-        builder: of the dataset.
+        builder: of labeled images, or of x and y, float32 (n, 1) each.
         name: for ``DataSpec.name``.
         what: the dataset as the user named it, for messages.
         root: the data directory.
@@ -302,21 +262,27 @@ def read(
     import tensorflow as tf
 
     _prepare(builder, what, progress=progress, read_only=read_only)
-    image_key, label_key = _image_and_label(builder)
-    label = builder.info.features[label_key]
-    class_names = tuple(label.int2str(i) for i in range(label.num_classes))
     full_name = builder.info.full_name
+    about = {
+        "name": name,
+        "source": full_name,
+        "fingerprint": full_name,
+        "license": builder.info.redistribution_info.license or None,
+        "citation": builder.info.citation or None,
+    }
     try:
-        shape = _image_shape(builder, image_key, image_size)
+        if what == LINEAR_REGRESSION:
+            about["fingerprint"] = builder.builder_config.name
+            return Contents(_xy(builder, "train"), _xy(builder, "test")).describe(
+                **about
+            )
+        shape = _image_shape(builder, image_size)
         streams = [_stream(builder, split, shape) for split in _split_names(builder)]
-        size = "x".join(map(str, shape))
-        cache = Cache(
-            root / FOLDER / f"{full_name.replace('/', '-')}-{size}",
-            limit=memory_limit,
-            what=name,
-            read_only=read_only,
-        )
-        contents = cache.read(class_names, *streams)
+        key = "-".join([*full_name.split("/"), "x".join(map(str, shape))])
+        cache = Cache(root / FOLDER / key, memory_limit, what, read_only)
+        label = builder.info.features[_image_and_label(builder)[1]]
+        classes = tuple(label.int2str(i) for i in range(label.num_classes))
+        contents = cache.read(classes, *streams)
     except tf.errors.OpError as error:
         raise _damaged(what, builder, error) from error
     for which, split in (("train", contents.train), ("test", contents.test)):
@@ -326,52 +292,7 @@ def read(
                 f"Dataset {what!r}: label {split.y[wrong[0]]} at index {wrong[0]} of "
                 f"the {which} split is out of range 0..{label.num_classes - 1}."
             )
-    return contents.describe(
-        name=name,
-        source=full_name,
-        fingerprint=full_name,
-        license=builder.info.redistribution_info.license or None,
-        citation=builder.info.citation or None,
-    )
-
-
-@_without_warnings()
-def read_line(
-    num_examples: int, seed: int, *, root: Path, progress: bool, read_only: bool
-) -> Dataset:
-    """Reads both splits of ``linear_regression``, float32 x and y (n, 1) each.
-
-    Raises:
-        UserError: num_examples or seed is out of range.
-        RunError: preparing failed, or the data are damaged.
-    """
-    import tensorflow as tf
-
-    from zoo.data.builders import linear_regression
-
-    if num_examples < 1 or seed < 0:
-        raise UserError(
-            "linear_regression needs num_examples of at least 1 and a seed of at "
-            f"least 0. Received: num_examples={num_examples}, seed={seed}"
-        )
-    what = "linear_regression"
-    builder = linear_regression.builder(root, num_examples, seed)
-    _prepare(builder, what, progress=progress, read_only=read_only)
-    splits = []
-    try:
-        for split in ("train", "test"):
-            data = _examples(builder, split, ("x", "y")).batch(1000)
-            batches = list(data.as_numpy_iterator())
-            splits.append(
-                Split(*(np.concatenate([b[k] for b in batches]) for k in "xy"))
-            )
-    except tf.errors.OpError as error:
-        raise _damaged(what, builder, error) from error
-    return Contents(*splits).describe(
-        name=what,
-        source=builder.info.full_name,
-        fingerprint=builder.builder_config.name,
-    )
+    return contents.describe(**about)
 
 
 def _split_names(builder: Builder) -> tuple[str, str]:
@@ -409,19 +330,25 @@ def _examples(builder: Builder, split: str, keys: tuple[str, str]):
     )
 
 
+def _xy(builder: Builder, split: str) -> Split:
+    batches = list(
+        _examples(builder, split, ("x", "y")).batch(1000).as_numpy_iterator()
+    )
+    return Split(*(np.concatenate([batch[key] for batch in batches]) for key in "xy"))
+
+
 def _image_shape(
-    builder: Builder, image_key: str, image_size: tuple[int, int] | None
+    builder: Builder, image_size: tuple[int, int] | None
 ) -> tuple[int, int, int]:
-    height, width, channels = builder.info.features[image_key].shape
+    """Returns the shape of all images: where they differ, that of the first one."""
+    keys = _image_and_label(builder)
+    height, width, channels = builder.info.features[keys[0]].shape
     if None in (height, width, channels):
-        split, keys = _split_names(builder)[0], _image_and_label(builder)
-        first = next(iter(_examples(builder, split, keys).take(1)))
-        stored = first[image_key].shape
+        first = next(iter(_examples(builder, _split_names(builder)[0], keys).take(1)))
+        stored = first[keys[0]].shape
         height, width = height or stored[0], width or stored[1]
         channels = channels or (3 if stored[2] >= 3 else 1)
-    if image_size is not None:
-        height, width = image_size
-    return height, width, channels
+    return (*(image_size or (height, width)), channels)
 
 
 def _stream(builder: Builder, split: str, shape: tuple[int, int, int]) -> Stream:
@@ -463,15 +390,15 @@ def _damaged(what: str, builder: Builder, error: Exception) -> RunError:
 
     file = ""
     for path in sorted(Path(builder.data_dir).glob("*.tfrecord*")):
+        records = tf.data.TFRecordDataset(str(path))
         try:
-            for record in tf.data.TFRecordDataset(str(path)):
-                builder.info.features.deserialize_example(record)
+            for _ in records.map(builder.info.features.deserialize_example):
+                pass
         except tf.errors.OpError as found:
             file, error = f"{path}: ", found
             break
-    message = error.message or str(error)
+    message = (error.message or str(error)).strip().splitlines()[0][:300]
     return RunError(
         f"The prepared data of {what!r} in {builder.data_dir} are damaged; delete that "
-        "directory to prepare them again: "
-        f"{file}{message.strip().splitlines()[0][:300]}"
+        f"directory to prepare them again: {file}{message}"
     )

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from zoo.errors import UserError
+
 WEIGHT = 3.0
 BIAS = 2.0
 NUM_TEST = 1000
@@ -24,7 +26,16 @@ class LineConfig(tfds.core.BuilderConfig):
 
 
 def builder(root: Path, num_examples: int, seed: int) -> LinearRegression:
-    """Returns the builder of the configuration ``nNUM-seedSEED``."""
+    """Returns the builder of the configuration ``nNUM-seedSEED``.
+
+    Raises:
+        UserError: no example, or a negative seed.
+    """
+    if num_examples < 1 or seed < 0:
+        raise UserError(
+            "linear_regression needs num_examples of at least 1 and a seed of at "
+            f"least 0. Received: num_examples={num_examples}, seed={seed}"
+        )
     config = LineConfig(
         name=f"n{num_examples}-seed{seed}", num_examples=num_examples, seed=seed
     )
@@ -38,15 +49,11 @@ class LinearRegression(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES = {"1.0.0": "First version."}
 
     def _info(self) -> tfds.core.DatasetInfo:
+        number = tfds.features.Tensor(shape=(1,), dtype=np.float32)
         return tfds.core.DatasetInfo(
             builder=self,
             description="y = 3x + 2 + N(0, 1) with x ~ N(0, 1), made from a seed.",
-            features=tfds.features.FeaturesDict(
-                {
-                    "x": tfds.features.Tensor(shape=(1,), dtype=np.float32),
-                    "y": tfds.features.Tensor(shape=(1,), dtype=np.float32),
-                }
-            ),
+            features=tfds.features.FeaturesDict({"x": number, "y": number}),
             supervised_keys=("x", "y"),
             disable_shuffling=True,
         )
