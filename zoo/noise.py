@@ -18,7 +18,7 @@ NOISE = re.compile(
     rb"|INFO: Created TensorFlow Lite XNNPACK delegate"
     # Said on every machine that has no NVIDIA driver.
     rb"|E\d{4} .*failed call to cuInit: .*\(303\)"
-    rb"|\s+\[\[\{\{node .*\}\}\]\]"
+    rb"|\s+\[\[\{\{(function_)?node .*\}\}\]\]"
     # An error that is raised, and told here a second time.
     rb"|W\d{4} .*(Local rendezvous is aborting|OP_REQUIRES failed)"
     # What the TFLite converter says of its own options, at every conversion.
