@@ -76,7 +76,7 @@ def make(directory: pathlib.Path) -> None:
 
 
 class Peak:
-    """The largest resident set of this process, all that TensorFlow takes included."""
+    """The most memory that this process had of its own, TensorFlow's included."""
 
     def __init__(self):
         self.rss = 0
@@ -93,7 +93,13 @@ class Peak:
 
     def _follow(self) -> None:
         while not self._end.wait(0.05):
-            self.rss = max(self.rss, psutil.Process().memory_info().rss)
+            self.rss = max(self.rss, _own_memory())
+
+
+def _own_memory() -> int:
+    """Returns the resident bytes that are not pages of files, such as mapped images."""
+    info = psutil.Process().memory_info()
+    return info.rss - info.shared
 
 
 def _plan(split, steps: int):
@@ -134,17 +140,24 @@ def _evict(path: pathlib.Path) -> None:
 def measure(directory: pathlib.Path, limit: int, rounds: int, steps: int) -> None:
     """Prints what was measured, medians over the rounds."""
     import zoo
-    from zoo.data import reading
+    from zoo.data import tfds
     from zoo.data.dataset import Split
 
     builder = made(directory)
     model = zoo.create_model(
         "linear", input_shape=(SIDE, SIDE, 3), num_classes=4, recipe=_plain()
     )
-    before = psutil.Process().memory_info().rss
+    before = _own_memory()
     with Peak() as reading_peak:
-        data = reading.read_images(
-            builder, name="large", source="", fingerprint="", memory_limit=limit
+        data = tfds.read(
+            builder,
+            name="large",
+            what="large",
+            root=directory,
+            image_size=None,
+            memory_limit=limit,
+            progress=False,
+            read_only=False,
         )
         for _ in _batches(data.train, steps):
             pass
