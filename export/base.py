@@ -118,4 +118,4 @@ class Format:
 
     def details(self, draft: Draft, file: ExportedFile) -> tuple[dict, list[str]]:
         """Returns what else export.json says of a file, and what is wrong with it."""
-        return {"calibration": None}, []
+        return {}, []

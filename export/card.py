@@ -34,31 +34,6 @@ def render(
         export: the content of export.json.
         pictures: what there is in ``plots`` beside it, as in ``zoo.plots.draw.TITLES``.
     """
-    right, interval = None, None
-    if "accuracy" in result["test"]:
-        total = result["num_test_examples"]
-        right = round(result["test"]["accuracy"] * total)
-        interval = stats.binomtest(right, total).proportion_ci(method="wilson")
-    files = [file for name in FORMATS for file in get_format(name).files]
-    return (
-        _environment()
-        .get_template("card.md.j2")
-        .render(
-            result=result,
-            export=export,
-            records={record["name"]: record for record in export["artifacts"]},
-            right=right,
-            interval=interval,
-            purposes={file.name: file.purpose for file in files},
-            pictures={name: TITLES[name] for name in pictures},
-            measured=measured,
-            tensor=_tensor,
-            momentum=MOMENTUM,
-        )
-    )
-
-
-def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -69,10 +44,26 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "cell": lambda name: re.sub(r"([\\`*_<>|#\[\]])", r"\\\1", name),
         "commas": "{:,.0f}".format,
+        "measured": measured,
         "percent": "{:.2%}".format,
         "product": math.prod,
+        "tensor": _tensor,
     }
-    return environment
+    files = [file for name in FORMATS for file in get_format(name).files]
+    return environment.get_template("card.md.j2").render(
+        result=result,
+        export=export,
+        records={record["name"]: record for record in export["artifacts"]},
+        wilson=_wilson,
+        purposes={file.name: file.purpose for file in files},
+        pictures={name: TITLES[name] for name in pictures},
+        momentum=MOMENTUM,
+    )
+
+
+def _wilson(right: int, total: int) -> tuple[float, float]:
+    """Returns the 95% interval of an accuracy."""
+    return stats.binomtest(right, total).proportion_ci(method="wilson")
 
 
 def _tensor(tensor: Mapping[str, Any]) -> str:

@@ -69,10 +69,10 @@ class TFLite(Format):
 
     def details(self, draft: Draft, file: ExportedFile) -> tuple[dict, list[str]]:
         """Tells what a file was calibrated on."""
-        calibration = None
-        if file.name in CALIBRATED:
-            examples = min(CALIBRATION_EXAMPLES, len(draft.trained.dataset.train.y))
-            calibration = {"split": "train", "examples": examples, "seed": draft.seed}
+        if file.name not in CALIBRATED:
+            return {}, []
+        examples = min(CALIBRATION_EXAMPLES, len(draft.trained.dataset.train.y))
+        calibration = {"split": "train", "examples": examples, "seed": draft.seed}
         return {"calibration": calibration}, []
 
 

@@ -74,7 +74,7 @@ class TFLiteTrainable(Format):
     def details(self, draft: Draft, file: ExportedFile) -> tuple[dict, list[str]]:
         """Proves that it learns as Keras does."""
         training, problems = verify_training.verify(draft, draft.directory / file.path)
-        return {"calibration": None, "training": training}, problems
+        return {"training": training}, problems
 
 
 FORMAT = TFLiteTrainable()

@@ -35,6 +35,7 @@ def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]
         "output": dataclasses.asdict(loaded.output),
         "operations": list(loaded.operations),
         "tensor_dtypes": list(loaded.tensor_dtypes),
+        "calibration": None,
     }
     test, reference = draft.trained.dataset.test, draft.trained.outputs
     record["latency_ms"] = _latency(loaded, test.x[:1])

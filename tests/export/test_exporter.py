@@ -219,6 +219,10 @@ def test_nothing_that_the_run_has_made_is_made_again(copy, finished, monkeypatch
         ({"run_dir": "run", "formats": "tflit"}, "format 'tflit'.*mean 'tflite'"),
         ({"run_dir": "run", "formats": ""}, "--formats names nothing. Known: saved"),
         ({}, "--run_dir is missing"),
+        (
+            {"run_dir": "run", "formats": "tflite_trainable", "train_batch": "0"},
+            "--train_batch must be a whole number, 1 to 1024. Received: 0",
+        ),
     ],
 )
 def test_bad_requests_get_one_line(command, finished, tmp_path, fields, message):

@@ -81,8 +81,8 @@ def test_steps_are_those_of_keras(name, optimizer, written):
     model, path = written(name, optimizer)
     learner = Learner(path)
     momentum = 0.9 if optimizer == "momentum" else 0.0
-    twin, expected = keras_steps(model, batches(20), 0.03, momentum)
-    losses = [learner.train(x, y, 0.03) for x, y in batches(20)]
+    twin, expected = keras_steps(model, batches(10), 0.03, momentum)
+    losses = [learner.train(x, y, 0.03) for x, y in batches(10)]
     np.testing.assert_allclose(losses, expected, atol=1e-4)
     weights = learner.weights()
     assert list(weights) == sorted(model.parameter_names)
@@ -112,7 +112,7 @@ def test_steps_are_those_of_keras(name, optimizer, written):
     for key, weight in zip(model.parameter_names, model.trainable_weights, strict=True):
         np.testing.assert_array_equal(learner.weights()[key], weight)
     # Momentum starts anew as well.
-    again = [learner.train(x, y, 0.03) for x, y in batches(20)]
+    again = [learner.train(x, y, 0.03) for x, y in batches(10)]
     np.testing.assert_allclose(again, losses, atol=1e-6)
 
 
@@ -124,10 +124,7 @@ def test_a_file_is_what_it_says(name, optimizer, written):
     names = sorted(model.parameter_names)
     assert interpreter.get_signature_list() == {
         "infer": {"inputs": ["image"], "outputs": ["probabilities"]},
-        "train": {
-            "inputs": ["image", "label", "learning_rate"],
-            "outputs": ["loss"],
-        },
+        "train": {"inputs": ["image", "label", "learning_rate"], "outputs": ["loss"]},
         "weights": {"inputs": [], "outputs": names},
         "weights_java": {"inputs": ["ignored"], "outputs": names},
         "restore": {"inputs": names, "outputs": ["restored"]},
@@ -335,14 +332,10 @@ def test_weights_of_something_else_are_refused(run, tmp_path, change, message):
     np.savez(tmp_path / "w.npz", **weights)
     with pytest.raises(UserError, match=message):
         zoo.load_run(run, device_weights=tmp_path / "w.npz")
-
-
-@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 not a zip"])
-def test_a_file_that_holds_no_weights_is_refused(run, tmp_path, content):
-    if content is not None:
+    for content in (b"", b"PK\x03\x04 not a zip"):
         (tmp_path / "w.npz").write_bytes(content)
-    with pytest.raises(UserError, match=r"must be an .npz file .*w.npz"):
-        zoo.load_run(run, device_weights=tmp_path / "w.npz")
+        with pytest.raises(UserError, match=r"must be an .npz file .*w.npz"):
+            zoo.load_run(run, device_weights=tmp_path / "w.npz")
 
 
 def test_a_learner_refuses_what_does_not_fit(run, digits):
@@ -380,14 +373,6 @@ def test_options_are_checked(run, flags, message):
     chosen = flags.pop("formats", "tflite_trainable").split(",")
     with pytest.raises(UserError, match=message):
         export.export_run(run, chosen, **flags)
-
-
-def test_a_flag_that_cannot_be_is_one_line(run, command):
-    flags = [f"--run_dir={run}", "--formats=tflite_trainable", "--train_batch=0"]
-    done = command("-m", "export", *flags)
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert "--train_batch must be a whole number, 1 to 1024" in done.stderr
 
 
 def test_a_regression_is_refused(regression):

@@ -41,16 +41,11 @@ needs_litert = pytest.mark.skipif(
 
 def in_browser(test):
     """Marks a test that visits the page, and skips it where that cannot be."""
-    for absent, reason in (
-        (not shutil.which("node") or not shutil.which("npm"), "Node is not installed"),
-        (CHROMIUM is None, "Chromium is not installed"),
-        (
-            not (MODULES / "playwright-core").exists(),
-            "playwright-core is not installed: run npm ci in export/page",
-        ),
-    ):
-        test = pytest.mark.skipif(absent, reason=reason)(test)
-    return pytest.mark.slow(test)
+    able = CHROMIUM and (MODULES / "playwright-core").exists()
+    reason = "Chromium is not installed, or playwright-core: run npm ci in export/page"
+    return pytest.mark.slow(
+        needs_node(pytest.mark.skipif(not able, reason=reason)(test))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +129,18 @@ def examples_of(folder):
     content = np.frombuffer((folder / "examples.bin").read_bytes(), np.uint8)
     images = content.reshape(-1, *page["input_shape"])
     return images, np.array(page["examples"]["labels"]), page
+
+
+def in_node(code, given=None):
+    """What JavaScript prints that reads a value and prints one, both as JSON."""
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", code],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
 
 
 @needs_node
@@ -301,14 +308,7 @@ def test_a_drawing_is_centered_and_scaled_as_mnist_was():
         drawings.append(ink)
     drawings.append(np.zeros((9, 9), np.uint8))
     rows = [[d.shape[1], d.shape[0], d.ravel().tolist()] for d in drawings]
-    done = subprocess.run(
-        ["node", "--input-type=module", "-e", code],
-        input=json.dumps(rows),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    *fields, empty = json.loads(done.stdout)
+    *fields, empty = in_node(code, rows)
     assert empty is None
     for ink, field in zip(drawings, fields, strict=False):
         field = np.array(field).reshape(28, 28)
@@ -351,13 +351,7 @@ def test_the_end_of_a_stroke_is_the_last_that_is_told():
         "on.pointerdown(event); frames.get(1)();"
         "console.log(JSON.stringify(told));"
     )
-    done = subprocess.run(
-        ["node", "--input-type=module", "-e", code],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(done.stdout) == [True, False]
+    assert in_node(code) == [True, False]
 
 
 @in_browser
@@ -446,25 +440,23 @@ def test_keyboard_and_screen_reader_reach_everything(page, visit):
         assert stop in seen["stops"], seen["stops"]
 
 
+def change_int8(change):
+    """A spoiler of a page: it changes the content of the int8 file."""
+
+    def spoil(folder):
+        path = folder / "model_int8.tflite"
+        path.write_bytes(change(path.read_bytes()))
+
+    return spoil
+
+
 @in_browser
 @pytest.mark.parametrize(
     ("spoil", "message", "errors"),
     [
         (lambda w: (w / "model_int8.tflite").unlink(), "server answered 404", 1),
-        (
-            lambda w: (w / "model_int8.tflite").write_bytes(
-                (w / "model_int8.tflite").read_bytes()[:1000]
-            ),
-            "model_int8.tflite is damaged",
-            0,
-        ),
-        (
-            lambda w: (w / "model_int8.tflite").write_bytes(
-                (w / "model_int8.tflite").read_bytes()[:-1] + b"x"
-            ),
-            "model_int8.tflite is damaged",
-            0,
-        ),
+        (change_int8(lambda content: content[:1000]), "int8.tflite is damaged", 0),
+        (change_int8(lambda content: content[:-1] + b"x"), "int8.tflite is damaged", 0),
         (lambda w: (w / "page.json").unlink(), "page.json cannot be fetched", 1),
         (lambda w: (w / "examples.bin").write_bytes(b"12"), "examples.bin is dam", 0),
     ],
