@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
 
 import pytest
 from PIL import Image
 
 from tests.conftest import check_user_error
+from zoo import cli
+from zoo.errors import UserError
 
 
-def test_the_zoo_as_a_table_and_a_page(command):
+def test_the_zoo_as_a_table_and_a_page(command, capsys):
     done = command("-m", "zoo")
     assert done.returncode == 0, done.stderr
     assert re.search(
@@ -18,34 +21,35 @@ def test_the_zoo_as_a_table_and_a_page(command):
         done.stdout,
     )
     assert re.search(r"linear +7,850 .* images, numbers +default", done.stdout)
-    done = command("-m", "zoo", "describe", "convnet")
-    assert re.search(r"conv +\(None, 28, 28, 32\) +320\n", done.stdout)
-    assert re.search(r"pool +\(None, 14, 14, 32\) +0\n", done.stdout)
-    assert "recipe tutorial: " in done.stdout
-    assert "loss=cross_entropy_sum" in done.stdout
+    cli.main(["zoo", "describe", "convnet"])
+    page = capsys.readouterr().out
+    assert re.search(r"conv +\(None, 28, 28, 32\) +320\n", page)
+    assert re.search(r"pool +\(None, 14, 14, 32\) +0\n", page)
+    assert "recipe tutorial: " in page
+    assert "loss=cross_entropy_sum" in page
 
 
-def test_a_run_answers(command, trained_run, tmp_path):
+def test_a_run_answers(trained_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     test = trained_run.dataset.test
     run = f"--run_dir={trained_run.run.path}"
-    done = command("-m", "zoo", "evaluate", run)
-    assert done.returncode == 0, done.stderr
+    cli.main(["zoo", "evaluate", run])
     accuracy = round(trained_run.result["test"]["accuracy"], 6)
-    assert done.stdout == f"examples  {len(test.y)}\naccuracy  {accuracy}\n"
+    shown = capsys.readouterr().out
+    assert shown == f"examples  {len(test.y)}\naccuracy  {accuracy}\n"
     # Pictures of another size and format than the model's.
     names = [f"{i}.bmp" for i in range(5)]
     for name, image in zip(names, test.x, strict=False):
-        Image.fromarray(image[..., 0]).resize((90, 90)).save(tmp_path / name)
-    done = command("-m", "zoo", "predict", run, *names)
-    assert done.returncode == 0, done.stderr
-    answers = [line.split() for line in done.stdout.splitlines()]
+        Image.fromarray(image[..., 0]).resize((90, 90)).save(name)
+    cli.main(["zoo", "predict", run, *names])
+    answers = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [answer[0] for answer in answers] == names
     assert [int(answer[1]) for answer in answers] == list(test.y[:5])
     assert all(0.2 < float(answer[2]) <= 1 for answer in answers)
-    (tmp_path / "not.png").write_text("not an image")
-    done = command("-m", "zoo", "predict", run, "not.png")
-    assert done.returncode == 2
-    assert done.stderr == "Error: not.png is not a PNG, JPEG, BMP or GIF image.\n"
+    pathlib.Path("not.png").write_text("not an image")
+    message = r"^not.png is not a PNG, JPEG, BMP or GIF image\.$"
+    with pytest.raises(UserError, match=message):
+        cli.main(["zoo", "predict", run, "not.png"])
 
 
 @pytest.mark.parametrize(
