@@ -32,7 +32,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     }
 
     def send_head(self) -> io.BytesIO | io.BufferedReader | None:
-        """Answers 404 to what no file can be called, as a name with a zero byte."""
+        """Answers 404 to what no file can be called, such as a zero byte."""
         try:
             return super().send_head()
         except ValueError:

@@ -104,7 +104,7 @@ def convert(source: str, name: str, calibration: np.ndarray) -> bytes:
 
     Args:
         source: its directory.
-        name: that of the file, as ``int8``.
+        name: that of the file, such as ``int8``.
         calibration: images, float32 (n, ...), for ``int8`` and ``int16x8``. One with
             a pixel at 0 and one at 255 is added to them.
 

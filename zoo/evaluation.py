@@ -282,7 +282,8 @@ def predict_images(
         input_shape, class_names = ask.input.shape[1:], _labels_beside(ask)
     if len(input_shape) != 3:
         raise UserError("A regression does not take images.")
-    batch = np.stack([read_image(path, input_shape) for path in paths])
+    with startup.quiet_stderr():  # once: each of these starts a process
+        batch = np.stack([read_image(path, input_shape) for path in paths])
     try:
         probabilities = ask(batch)
     except (ValueError, tf.errors.OpError):

@@ -182,7 +182,7 @@ def opened(monkeypatch):
 
 @pytest.mark.parametrize("cores", [1, 3])
 def test_files_are_proved_on_the_cores_that_the_process_may_use(
-    copy, finished, opened, monkeypatch, cores
+    copy, opened, monkeypatch, cores
 ):
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", str(cores))
@@ -236,7 +236,7 @@ def test_bad_requests_get_one_line(command, finished, tmp_path, fields, message)
     assert re.search(message, done.stderr), done.stderr
 
 
-def test_a_damaged_model_is_refused(copy, finished):
+def test_a_damaged_model_is_refused(copy):
     (copy / "model.keras").write_bytes(b"PK\x03\x04 not a zip")
     before = snapshot(copy)
     with pytest.raises(UserError, match="model.keras cannot be loaded"):
@@ -267,9 +267,8 @@ def test_what_a_killed_export_left_is_put_back_or_removed(tmp_path):
     (tmp_path / ".export.old" / "good").write_text("")
     with pytest.raises(ZeroDivisionError), exporter._replacing(target):
         fail()
-    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == [
-        *("export", "export/good")
-    ]
+    left = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")]
+    assert left == ["export", "export/good"]
     with exporter._replacing(target) as directory:
         (directory / "better").write_text("")
     assert [p.name for p in target.iterdir()] == ["better"]
@@ -304,7 +303,7 @@ def test_a_file_in_the_place_of_the_export_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["change", "remove"])
-def test_what_was_changed_is_not_carried_over(copy, finished, fault):
+def test_what_was_changed_is_not_carried_over(copy, fault):
     path = copy / "export" / "saved_model" / "1" / "saved_model.pb"
     if fault == "change":
         path.write_bytes(path.read_bytes() + b" ")
@@ -332,7 +331,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_earlier_export(copy, command):
     assert snapshot(copy) == before
 
 
-def test_the_model_of_another_run_is_refused(copy, finished):
+def test_the_model_of_another_run_is_refused(copy):
     other = zoo.create_model("linear", input_shape=(28, 28, 1), num_classes=10)
     other.save(copy / "model.keras")
     with pytest.raises(UserError, match="is not the model that .*result.json is about"):
@@ -377,7 +376,7 @@ def test_inputs_of_another_shape_are_refused(finished):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_target_that_cannot_be_written_is_refused(copy, finished):
+def test_a_target_that_cannot_be_written_is_refused(copy):
     copy.chmod(0o500)
     with pytest.raises(UserError, match="cannot be written"):
         export.export_run(copy)
