@@ -53,8 +53,13 @@ class AllConv(TapeModel):
         self.block4 = self._block(d, 3, strides=2, name="block4")
         self.block5 = self._block(e, 3, name="block5")
         self.dropout = keras.layers.Dropout(dropout, name="dropout")
-        self.classes = keras.layers.Conv2D(self.num_outputs, 1, name="classes")
-        self.mean = keras.layers.GlobalAveragePooling2D(name="mean")
+        # The last two compute in float32 with mixed precision too.
+        self.classes = keras.layers.Conv2D(
+            self.num_outputs, 1, name="classes", dtype=self.variable_dtype
+        )
+        self.mean = keras.layers.GlobalAveragePooling2D(
+            name="mean", dtype=self.variable_dtype
+        )
 
     def _block(self, filters: int, size: int, *, strides: int = 1, name: str):
         # Without a bias: the normalization would take it out again.

@@ -12,6 +12,7 @@ import tensorflow as tf
 import zoo
 from zoo import catalog
 from zoo.errors import UserError
+from zoo.training import trainer
 
 SHAPES = [((28, 28, 1), 10), ((7, 9, 3), 4), ((32, 32, 3), 100)]
 RECIPES = [(m, r) for m in zoo.list_models() for r in zoo.list_recipes(m)]
@@ -41,6 +42,17 @@ def test_logits_have_the_shape_of_the_classes(name, input_shape, num_classes):
     x, _ = examples(input_shape, num_classes, size=3)
     assert model(x).shape == (3, num_classes)
     assert model(x).dtype == tf.float32
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_logits_are_float32_where_the_rest_computes_in_16_bits(name, precision):
+    with trainer.dtype_policy(precision):
+        model = zoo.create_model(name, input_shape=(12, 12, 1), num_classes=10)
+    x, _ = examples((12, 12, 1), 10, size=3)
+    assert model.compute_dtype == precision.removeprefix("mixed_")
+    assert model(x).dtype == tf.float32
+    assert {weight.dtype for weight in model.weights} == {"float32"}
 
 
 @pytest.mark.parametrize("name", zoo.list_models())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -20,14 +21,28 @@ from zoo.training.config import PRECISIONS, Config
 
 STEPS, BATCH = 10, 32
 RECIPES = [(m, r) for m in zoo.list_models() for r in zoo.list_recipes(m)]
+# The distance between the weights of a training in 16 bits and of one in float32, in
+# terms of the distance that the latter went in ten steps. Measured: linear 0 to 1%, mlp
+# 0 to 15%, convnet 3 to 11%, allconv 13 to 27%: AdamW makes large steps of small
+# gradients too, whose sign is rounding's.
+BOUND = 0.33
+
+
+class Training(NamedTuple):
+    """The last loss; the weights before and after; a finished model's outputs."""
+
+    loss: float
+    before: list[np.ndarray]
+    after: list[np.ndarray]
+    output_dtype: str
 
 
 @pytest.fixture(scope="module")
 def train(digits):
-    """Trains ten steps; returns the loss and the weights."""
+    """Trains ten steps."""
 
     @functools.cache
-    def run(name, recipe, precision, jit_compile, steps_per_execution):
+    def run(name, recipe, precision, jit_compile=False, fused=1, rate=1.0):
         settings = zoo.get_recipe(name, recipe)
         if settings.task == "regression":
             x = np.random.default_rng(0).normal(size=(320, 1)).astype("float32")
@@ -35,7 +50,15 @@ def train(digits):
         else:
             x, y = digits.train.x[:320, 2:26:2, 2:26:2], digits.train.y[:320]
             split, shape, classes = Split(x, y), (12, 12, 1), 10
-        settings = settings.override(batch_size=BATCH, steps_per_epoch=STEPS, epochs=1)
+        layers = dict(settings.model)
+        layers.pop("dropout", None)  # it draws other numbers in 16 bits
+        settings = settings.override(
+            batch_size=BATCH,
+            steps_per_epoch=STEPS,
+            epochs=1,
+            model=layers,
+            learning_rate=rate * settings.learning_rate,
+        )
         plan = pipeline.make_plan(settings, 320)
         keras.utils.set_random_seed(3)
         with trainer.dtype_policy(precision):
@@ -46,37 +69,36 @@ def train(digits):
                 recipe=settings,
                 steps=plan.steps,
                 jit_compile=jit_compile,
-                steps_per_execution=steps_per_execution,
+                steps_per_execution=fused,
             )
+        before = model.get_weights()
         batches = pipeline.TrainingBatches(split, plan, settings, seed=0)
         history = model.fit(batches.dataset, verbose=0, shuffle=False).history
         assert int(model.optimizer.iterations) == STEPS
-        return history["loss"][-1], model.get_weights()
+        assert model.dtype_policy.name == precision
+        dtype = model(x[:2]).dtype.name
+        return Training(history["loss"][-1], before, model.get_weights(), dtype)
 
     return run
 
 
-def distance(weights, reference):
-    """The norm of the difference, as a share of the norm of the reference."""
-    moved = sum(np.square(a - b).sum() for a, b in zip(weights, reference, strict=True))
-    return np.sqrt(moved / sum(np.square(b).sum() for b in reference))
+def apart(training, reference):
+    """How far apart two trainings ended, in terms of how far the reference went."""
+
+    def distance(weights):
+        pairs = zip(weights, reference.after, strict=True)
+        return np.sqrt(sum(np.square(a - b).sum() for a, b in pairs))
+
+    return distance(training.after) / distance(reference.before)
 
 
 COMBINATIONS = [
     *itertools.product(zoo.list_models(), PRECISIONS, (False, True), (1, 4))
 ]
-# Beside allconv. Measured: convnet 1.4 to 1.9%, mlp 10%, allconv 4 to 17%. Their high
-# rates make AdamW's first steps large, whatever the size of a gradient.
-BEYOND = [("convnet", "default"), ("convnet", "best"), ("mlp", "best")]
-IN_SHORT = [("mlp", "mixed_float16", False, 4), ("linear", "mixed_bfloat16", True, 1)]
-
-
-def check_near(weights, reference, name, recipe):
-    """Within 1% after 10 steps; those that are not are shown as expected failures."""
-    found = distance(weights, reference)
-    if found >= 0.01 and (name == "allconv" or (name, recipe) in BEYOND):
-        pytest.xfail(f"{found:.1%} after 10 steps: AdamW makes rounding grow")
-    assert found < 0.01
+IN_SHORT = [
+    ("mlp", "mixed_float16", False, 4),
+    ("linear", "mixed_bfloat16", True, 1),
+]
 
 
 @pytest.mark.parametrize(
@@ -89,28 +111,36 @@ def check_near(weights, reference, name, recipe):
 def test_every_combination_trains_as_float32_does(
     name, precision, jit_compile, steps_per_execution, train
 ):
-    loss, reference = train(name, "default", "float32", False, 1)
-    other_loss, weights = train(
-        name, "default", precision, jit_compile, steps_per_execution
-    )
-    assert other_loss == pytest.approx(loss, rel=0.02)
-    assert all(weight.dtype == np.float32 for weight in weights)
-    check_near(weights, reference, name, "default")
+    reference = train(name, "default", "float32")
+    training = train(name, "default", precision, jit_compile, steps_per_execution)
+    assert training.loss == pytest.approx(reference.loss, rel=0.02)
+    assert training.output_dtype == "float32"
+    assert all(weight.dtype == np.float32 for weight in training.after)
+    assert apart(training, reference) < (1e-3 if precision == "float32" else BOUND)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS[1:])
 @pytest.mark.parametrize(("name", "recipe"), RECIPES)
 def test_mixed_precision_suits_every_recipe(name, recipe, precision, train):
-    _, reference = train(name, recipe, "float32", False, 1)
-    _, weights = train(name, recipe, precision, False, 1)
-    check_near(weights, reference, name, recipe)
+    reference = train(name, recipe, "float32")
+    training = train(name, recipe, precision)
+    assert training.output_dtype == "float32"
+    assert apart(training, reference) < BOUND
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [0.5, 2.0])
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_the_bound_tells_other_trainings_apart(name, rate, train):
+    reference = train(name, "default", "float32")
+    assert apart(train(name, "default", "float32", rate=rate), reference) > BOUND
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS[1:])
 def test_what_a_run_leaves_is_float32(precision, tmp_path, data_dir, digits):
-    outcome = trainer.train(
+    trained = trainer.train(
         Config(
             model="mlp",
             dataset="digits",
@@ -119,22 +149,22 @@ def test_what_a_run_leaves_is_float32(precision, tmp_path, data_dir, digits):
             precision=precision,
         )
     )
-    assert outcome.result["precision"] == precision
-    model = zoo.load_run(outcome.run.path)
+    assert trained.result["precision"] == precision
+    model = zoo.load_run(trained.run.path)
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
-    assert int(model.optimizer.iterations) == outcome.result["steps"]
+    assert int(model.optimizer.iterations) == trained.result["steps"]
     tested = model.evaluate(digits.test.x, digits.test.y, verbose=0, return_dict=True)
-    assert tested["accuracy"] == pytest.approx(outcome.result["test"]["accuracy"])
+    assert tested["accuracy"] == pytest.approx(trained.result["test"]["accuracy"])
     assert tested["accuracy"] > 0.8
     # Raises where a file does not reach the bounds of its proof.
-    export.export_run(outcome)
-    path = outcome.run.path / "export" / "tflite" / "model_float32.tflite"
+    export.export_run(trained, export.DEFAULT_FORMATS)
+    path = trained.run.export / "tflite" / "model_float32.tflite"
     interpreter = Interpreter(str(path), num_threads=1)
     interpreter.allocate_tensors()
     tensors = {detail["dtype"] for detail in interpreter.get_tensor_details()}
     assert np.float32 in tensors
     assert np.float16 not in tensors
-    saved = tf.saved_model.load(outcome.run.path / "export" / "saved_model" / "1")
+    saved = tf.saved_model.load(trained.run.export / "saved_model" / "1")
     answer = saved.signatures["serving_default"](image=tf.constant(digits.test.x[:9]))
     assert answer["logits"].dtype == tf.float32
     logits = model(digits.test.x[:9]).numpy()
