@@ -29,7 +29,7 @@ _FIRST_STEPS = f"""
 import os, runpy, sys, wrapt
 @wrapt.when_imported("zoo.training.callbacks")
 def end_after_a_batch(module):
-    module.Bookkeeper.on_train_batch_end = lambda *_, **__: os._exit({_STEPS_DONE})
+    module.StepCounter.on_train_batch_end = lambda *_, **__: os._exit({_STEPS_DONE})
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """

@@ -52,6 +52,7 @@ class Training:
         if plain:
             layers = recipe.model | {"dropout": 0.0}
             recipe = recipe.override(augment={}, model=layers)
+        self.recipe = recipe
         self.plan = pipeline.make_plan(recipe, dataset.spec.num_train)
         self.model = zoo.create_model(
             model_name,
@@ -67,25 +68,39 @@ class Training:
             dataset.train, self.plan, recipe, seed=0, op_determinism=deterministic
         )
 
-    def keeper(self, directory: pathlib.Path, backup_steps: int | None = None) -> Any:
-        """Returns the callback that train.py adds, at the beginning."""
-        from zoo.training.callbacks import Bookkeeper
+    def job(self, directory: pathlib.Path, **fields: Any) -> Any:
+        """Returns the training as train.py decides it, with fields of its Config."""
+        from zoo.training.config import Config
         from zoo.training.distribute import Placement
+        from zoo.training.job import Job
         from zoo.training.rundir import RunDir
+
+        return Job(
+            Config(self.model.name, **fields),
+            self.recipe,
+            None,
+            self.dataset,
+            self.plan,
+            Placement("one"),
+            RunDir(directory),
+        )
+
+    def keepers(
+        self, directory: pathlib.Path, backup_steps: int | None = None
+    ) -> tuple[Any, list[Any]]:
+        """Returns where the training stands, and the callbacks that train.py adds."""
+        from zoo.training.callbacks import Checkpoints, MetricsLog, StepCounter
+        from zoo.training.checkpoint import Progress
         from zoo.training.signals import Stop
 
-        keeper = Bookkeeper(
-            RunDir(directory),
-            self.plan,
-            self.batches,
-            self.dataset,
-            stop=Stop(),
-            backup_steps=backup_steps,
-            again="",
-            placement=Placement("one"),
-        )
-        keeper.restore(self.model)
-        return keeper
+        job, progress = self.job(directory, backup_steps=backup_steps), Progress()
+        checkpoints = Checkpoints(job, self.model, progress, Stop())
+        checkpoints.restore()
+        return progress, [
+            StepCounter(progress, self.plan, self.batches),
+            MetricsLog(job, self.model, progress),
+            checkpoints,
+        ]
 
     def take_adamw_of_keras(self) -> None:
         """Replaces the optimizer by the one of Keras that it is derived from."""
@@ -98,14 +113,11 @@ class Training:
 
     def tensorboard(self, directory: pathlib.Path, *, histograms: bool) -> Any:
         """Returns the callback that train.py adds for TensorBoard."""
-        from zoo.training.rundir import RunDir
+        from zoo.training.checkpoint import Progress
         from zoo.training.tensorboard import TensorBoard
 
-        return TensorBoard(
-            RunDir(directory),
-            steps_per_epoch=self.plan.steps_per_epoch,
-            histograms=histograms,
-        )
+        job = self.job(directory, histograms=histograms)
+        return TensorBoard(job, Progress(), self.model.steps_per_execution)
 
     def epoch(self, *callbacks: Any) -> float:
         """Trains the first epoch; returns its seconds."""
@@ -140,11 +152,13 @@ def prepare(
     if variant == "keras_optimizer":
         training.take_adamw_of_keras()
     directory = tempfile.TemporaryDirectory()
-    keeper = training.keeper(pathlib.Path(directory.name), backup_steps=_NEVER)
+    progress, keepers = training.keepers(
+        pathlib.Path(directory.name), backup_steps=_NEVER
+    )
 
     def work() -> float:
         assert directory  # removed with the process
-        keeper.step = 0
-        return training.epoch(keeper)
+        progress.step = 0
+        return training.epoch(*keepers)
 
     return work

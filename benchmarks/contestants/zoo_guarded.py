@@ -26,18 +26,22 @@ def prepare(model_name: str, variant: str):
         training.model.guard = NonFiniteGuard()
     if variant not in ("backups", "tensorboard", "histograms"):
         return training.epoch
+    from zoo.training.checkpoint import Progress
+
     directory = tempfile.TemporaryDirectory()
     path = pathlib.Path(directory.name)
     if variant == "backups":
-        callback, written = training.keeper(path), "backup/step-*"
+        progress, callbacks = training.keepers(path)
+        written = "backup/step-*"
     else:
-        callback = training.tensorboard(path, histograms=variant == "histograms")
+        progress = Progress()
+        callbacks = [training.tensorboard(path, histograms=variant == "histograms")]
         written = "tensorboard/train/*"
 
     def work() -> float:
         assert directory  # removed with the process
-        callback.step = 0
-        seconds = training.epoch(callback)
+        progress.step = 0
+        seconds = training.epoch(*callbacks)
         if not any(path.glob(written)):
             raise RuntimeError(f"Nothing was written for {variant}.")
         return seconds

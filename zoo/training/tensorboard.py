@@ -112,15 +112,18 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
     def _learning_rates(self, steps_done: tf.Tensor) -> None:
         """Writes the rate of each step that follows so many steps."""
+        from tensorboard.plugins.scalar import metadata
+
+        # tf.summary.scalar would put the loop's name before the tag.
+        kind = metadata.create_summary_metadata("learning_rate", None)
         optimizer = self.model.optimizer
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         rate = optimizer._learning_rate
         for done in steps_done:
-            is_schedule = isinstance(
-                rate, keras.optimizers.schedules.LearningRateSchedule
+            value = rate(done) if callable(rate) else tf.convert_to_tensor(rate)
+            tf.summary.write(
+                "learning_rate", value, step=tf.cast(done + 1, tf.int64), metadata=kind
             )
-            value = rate(done) if is_schedule else tf.convert_to_tensor(rate)
-            tf.summary.scalar("learning_rate", value, step=tf.cast(done + 1, tf.int64))
 
 
 def write_hyperparameters(run: RunDir, settings: Mapping[str, Any]) -> None:

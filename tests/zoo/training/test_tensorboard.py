@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 
 import keras
 import numpy as np
@@ -15,11 +16,12 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import (
 from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-import zoo.training.tensorboard
-from zoo.errors import UserError
+import zoo
+from zoo.errors import Interrupted, UserError
 from zoo.plots import curves, draw
 from zoo.training import config as configs
 from zoo.training import trainer
+from zoo.training.callbacks import Checkpoints
 from zoo.training.config import Config
 
 OVERRIDES = {"epochs": 4, "batch_size": 16, "steps_per_execution": 10}
@@ -54,37 +56,39 @@ def outcome(tmp_path_factory, data_dir):
     """A run with everything that can be asked for, and its pictures."""
     path = tmp_path_factory.mktemp("tensorboard") / "run"
     config = make(
-        *(path, data_dir),
+        path,
+        data_dir,
         gradient_norm=True,
         histograms=True,
         profile_steps=(95, 115),
         overrides=OVERRIDES | {"augment": {"shift": 0.05, "rotate": 5.0}},
     )
     outcome = trainer.train(config)
-    pictures = draw.draw_run(path, dataset=outcome.dataset)
-    zoo.training.tensorboard.add_pictures(path, pictures)
+    draw.draw_run(outcome)
     return outcome
 
 
 def test_scalars_are_those_of_metrics_csv(outcome):
-    rows = curves.read_metrics(outcome.run_dir / "metrics.csv")
-    for split, prefix in (("train", ""), ("test", "val_")):
-        found = read(outcome.run_dir / "tensorboard" / split)
+    rows = curves.read_metrics(outcome.run.path / "metrics.csv")
+    for split, prefix in (("train", ""), ("validation", "val_")):
+        found = read(outcome.run.path / "tensorboard" / split)
         for name in ("loss", "accuracy"):
-            steps, values = zip(*numbers(found[name]), strict=True)
-            assert steps == (1, 2, 3, 4)
+            steps, values = zip(*numbers(found[f"epoch_{name}"]), strict=True)
+            assert steps == (0, 1, 2, 3)
             np.testing.assert_allclose(values, [row[prefix + name] for row in rows])
-    norms = numbers(read(outcome.run_dir / "tensorboard" / "train")["gradient_norm"])
+    norms = numbers(
+        read(outcome.run.path / "tensorboard" / "train")["epoch_gradient_norm"]
+    )
     np.testing.assert_allclose(
         [value for _, value in norms], [row["gradient_norm"] for row in rows]
     )
 
 
 def test_the_learning_rate_is_that_of_its_steps(outcome):
-    settings = json.loads((outcome.run_dir / "config.json").read_text())
+    settings = json.loads((outcome.run.path / "config.json").read_text())
     recipe = settings["identity"]["settings"]
     assert recipe["schedule"] == "cosine"
-    found = read(outcome.run_dir / "tensorboard" / "train")["learning_rate"]
+    found = read(outcome.run.path / "tensorboard" / "train")["learning_rate"]
     total = outcome.result["steps"]
     assert [step for step, _ in found] == [*range(1, total + 1)]
     warmup = round(recipe["warmup"] * total)
@@ -97,52 +101,42 @@ def test_the_learning_rate_is_that_of_its_steps(outcome):
         assert rate == pytest.approx(recipe["learning_rate"] * expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("warmup", [None, 30])
-def test_many_rates_at_once_are_those_of_keras(warmup):
-    target = 0.3 if warmup else None
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.1, 100, alpha=0.05, warmup_target=target, warmup_steps=warmup or 0
-    )
-    steps = np.arange(0, 150, 7)
-    rates = [float(schedule(int(step))) for step in steps]
-    np.testing.assert_allclose(
-        zoo.training.tensorboard.cosine(schedule, steps), rates, atol=1e-6
-    )
-
-
-def test_a_resumed_run_counts_on(tmp_path, data_dir, outcome):
-    from zoo.errors import Interrupted
-    from zoo.training.callbacks import Bookkeeper
-
-    class Stopping(Bookkeeper):
-        def _is_due(self, **options):
-            if self.step >= 250:
-                self._asked = 15
-            return super()._is_due(**options) or self.step >= 250
-
+def test_a_resumed_run_counts_on(tmp_path, data_dir, outcome, monkeypatch):
+    whole = numbers(read(outcome.run.path / "tensorboard" / "train")["learning_rate"])
     config = make(tmp_path / "run", data_dir, gradient_norm=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "Bookkeeper", Stopping)
-        with pytest.raises(Interrupted):
-            trainer.train(config)
+    batch_end = Checkpoints.on_train_batch_end
+
+    def stop(self, batch, logs=None):
+        if self._progress.step >= 250:
+            self._stop.signal = signal.SIGTERM
+        batch_end(self, batch, logs)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(Checkpoints, "on_train_batch_end", stop)
+        trainer.train(config)
     trainer.train(config)
-    whole, resumed = (
-        numbers(read(path / "tensorboard" / "train")["learning_rate"])
-        for path in (outcome.run_dir, tmp_path / "run")
-    )
+    resumed = numbers(read(tmp_path / "run" / "tensorboard" / "train")["learning_rate"])
     assert dict(resumed) == pytest.approx(dict(whole))
 
 
+def test_a_constant_rate_is_written_for_each_step_too(tmp_path, data_dir):
+    overrides = OVERRIDES | {"schedule": "constant", "warmup": 0.0, "epochs": 1}
+    trained = trainer.train(make(tmp_path / "run", data_dir, overrides=overrides))
+    found = numbers(read(trained.run.tensorboard / "train")["learning_rate"])
+    assert [step for step, _ in found] == [*range(1, trained.result["steps"] + 1)]
+    assert {round(rate, 6) for _, rate in found} == {0.1}
+
+
 def test_histograms_pictures_and_hyperparameters(outcome):
-    directory = outcome.run_dir / "tensorboard"
+    directory = outcome.run.path / "tensorboard"
     trained = read(directory / "train")
-    histograms = [events for tag, events in trained.items() if "dense" in tag]
+    histograms = [events for tag, events in trained.items() if "histogram" in tag]
     assert len(histograms) == 2
     for events in histograms:
-        assert [step for step, _ in events] == [1, 2, 3, 4]
-    weights = zoo.load_run(outcome.run_dir).trainable_weights
+        assert [step for step, _ in events] == [0, 1, 2, 3]
+    weights = zoo.load_run(outcome.run.path).trainable_weights
     for variable in weights:
-        (_, last), *_ = reversed(trained[variable.path])
+        (_, last), *_ = reversed(trained[f"{variable.path}/histogram"])
         buckets = tf.make_ndarray(last)  # left edge, right edge, count
         assert buckets[:, 2].sum() == variable.numpy().size
         assert buckets[0, 0] == pytest.approx(variable.numpy().min())
@@ -166,7 +160,7 @@ def test_histograms_pictures_and_hyperparameters(outcome):
 
 
 def test_the_steps_asked_for_are_profiled(outcome):
-    found = [*outcome.run_dir.glob("tensorboard/train/plugins/profile/*/*.xplane.pb")]
+    found = [*outcome.run.path.glob("tensorboard/train/plugins/profile/*/*.xplane.pb")]
     assert len(found) == 1
     profile = xplane_pb2.XSpace.FromString(found[0].read_bytes())
     (host,) = (plane for plane in profile.planes if plane.name == "/host:CPU")
@@ -174,18 +168,19 @@ def test_the_steps_asked_for_are_profiled(outcome):
         stat.int64_value: event.duration_ps
         for line in host.lines
         for event in line.events
-        if host.event_metadata[event.metadata_id].name == "train"
+        if host.event_metadata[event.metadata_id].name == "Profiled batch"
         for stat in event.stats
         if host.stat_metadata[stat.metadata_id].name == "step_num"
     }
-    # The calls, of ten steps each, that run 95 to 115; each lasts while it is run.
-    assert [*marks] == [90, 100, 110]
+    # The calls, of ten steps each, that run 95 to 115: the first ones of the second
+    # epoch, which begins after 89 steps. Each lasts while it is run.
+    assert [*marks] == [0, 10, 20]
     assert min(marks.values()) > 5e8
 
 
 def test_nothing_is_written_unless_asked(tmp_path, data_dir):
     outcome = trainer.train(make(tmp_path / "run", data_dir, tensorboard=False))
-    assert not (outcome.run_dir / "tensorboard").exists()
+    assert not (outcome.run.path / "tensorboard").exists()
 
 
 def test_what_cannot_be_written_costs_a_warning_and_no_run(
@@ -194,7 +189,7 @@ def test_what_cannot_be_written_costs_a_warning_and_no_run(
     def fail(*_):
         raise OSError("No space\nleft")
 
-    monkeypatch.setattr(zoo.training.tensorboard.TensorBoard, "_write", fail)
+    monkeypatch.setattr(keras.callbacks.TensorBoard, "_log_epoch_metrics", fail)
     outcome = trainer.train(make(tmp_path / "run", data_dir))
     (line,) = [
         line for line in capfd.readouterr().err.splitlines() if "TensorBoard:" in line
