@@ -128,8 +128,8 @@ def test_a_run_on_disk_is_exported_and_evaluated(tmp_path, data_dir):
     )
     assert isinstance(run.dataset.test.x, cache.MappedImages)
     formats = ("tflite", "tflite_trainable")
-    export.export_run(run.run_dir, formats, dataset=run.dataset)
-    found = evaluation.evaluate(str(run.run_dir), None)
+    export.export_run(run, formats)
+    found = evaluation.evaluate(str(run.run.path), None)
     assert found["accuracy"] == pytest.approx(run.result["test"]["accuracy"])
 
 
