@@ -90,13 +90,21 @@ class IdxFiles:
         )
         if self.labels_txt is not None:
             names = read_class_names(self.labels_txt)
-            _check_range(self.train_labels, train, len(names))
-            _check_range(self.test_labels, test, len(names))
-        else:
-            _check_no_gap(self.train_labels, train)
-            _check_seen(self.test_labels, test, train)
-            names = tuple(str(i) for i in range(int(train.max()) + 1))
-        return train, test, names
+            why = f"labels.txt names {len(names)} classes, 0..{len(names) - 1}"
+            _refuse(self.train_labels, train, train >= len(names), why)
+            _refuse(self.test_labels, test, test >= len(names), why)
+            return train, test, names
+        # Training labels must be 0..max or 1..max: a gap betrays a wrong label.
+        classes = np.unique(train)
+        expected = np.arange(len(classes)) + min(int(classes[0]), 1)
+        for label, missing in zip(classes, expected, strict=True):
+            if label != missing:
+                why = f"no example has label {missing}. If that is meant, name the "
+                why += "classes in labels.txt"
+                _refuse(self.train_labels, train, train == label, why)
+        why = f"the training labels are {train.min()}..{train.max()}"
+        _refuse(self.test_labels, test, ~np.isin(test, classes), why)
+        return train, test, tuple(str(i) for i in range(int(train.max()) + 1))
 
 
 def find(directory: Path) -> IdxFiles | None:
@@ -273,35 +281,12 @@ def _images_shape(images: Path, labels: Path) -> tuple[int, ...]:
     return shape if len(shape) == 4 else (*shape, 1)
 
 
-def _check_range(path: Path, labels: np.ndarray, num_classes: int) -> None:
-    bad = np.flatnonzero(labels >= num_classes)
-    if bad.size:
+def _refuse(path: Path, labels: np.ndarray, wrong: np.ndarray, why: str) -> None:
+    """Raises UserError for the first label that is wrong."""
+    if wrong.any():
+        i = int(wrong.argmax())
         raise UserError(
-            f"{path}: label {labels[bad[0]]} at index {bad[0]} is out of range: "
-            f"labels.txt names {num_classes} classes, 0..{num_classes - 1}."
-        )
-
-
-def _check_no_gap(path: Path, labels: np.ndarray) -> None:
-    """Training labels must cover 0..max or 1..max: a gap betrays a wrong label."""
-    classes = np.unique(labels)
-    expected = np.arange(len(classes)) + min(int(classes[0]), 1)
-    wrong = np.flatnonzero(classes != expected)
-    if wrong.size:
-        label, missing = classes[wrong[0]], expected[wrong[0]]
-        index = int(np.flatnonzero(labels == label)[0])
-        raise UserError(
-            f"{path}: label {label} at index {index} is out of range: no example has "
-            f"label {missing}. If that is meant, name the classes in labels.txt."
-        )
-
-
-def _check_seen(path: Path, labels: np.ndarray, train: np.ndarray) -> None:
-    bad = np.flatnonzero(~np.isin(labels, np.unique(train)))
-    if bad.size:
-        raise UserError(
-            f"{path}: label {labels[bad[0]]} at index {bad[0]} is out of range: the "
-            f"training labels are {train.min()}..{train.max()}."
+            f"{path}: label {labels[i]} at index {i} is out of range: {why}."
         )
 
 

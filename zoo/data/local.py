@@ -102,13 +102,15 @@ def check_directory(path: str | os.PathLike[str]) -> Path:
     """
     directory = Path(path).expanduser()
     try:
-        if not directory.exists():
-            raise UserError(f"The directory {path} does not exist.")
-        if not directory.is_dir():
-            raise UserError(f"{path} is a file: give the directory that holds it.")
         if not any(directory.iterdir()):
             raise UserError(f"The directory {path} is empty.")
         return directory.resolve()
+    except FileNotFoundError:
+        raise UserError(f"The directory {path} does not exist.") from None
+    except NotADirectoryError:
+        raise UserError(
+            f"{path} is a file: give the directory that holds it."
+        ) from None
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from error
 

@@ -205,32 +205,36 @@ def _image_and_label(builder: Builder) -> tuple[str, str]:
 
 def _prepare(builder: Builder, what: str, *, progress: bool, read_only: bool) -> None:
     """Downloads and prepares a dataset; one that is prepared is left as it is."""
-    if builder.is_prepared():
-        return
     root = Path(builder.data_dir_root)
-    if read_only:
-        raise UserError(
-            f"{what} is not prepared in the data directory {root}, and only reading "
-            "was asked for. Train with that --data_dir to prepare it."
-        )
-    with lock(root, builder.name):
-        if builder.is_prepared():  # by another process meanwhile
-            builder.info.read_from_directory(builder.data_path)
-            return
-        (tfds.enable_progress_bar if progress else tfds.disable_progress_bar)()
-        # TFDS prints where it prepares to, which belongs to the bars.
-        silent = contextlib.redirect_stdout(io.StringIO())
-        try:
-            with contextlib.nullcontext() if progress else silent:
-                builder.download_and_prepare()
-        except Exception as error:  # from the network, the disk or one of many builders
-            reason = (str(error).strip().splitlines() or [""])[0][:300]
-            reason = f"{type(error).__name__}: {reason}"
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                reason = "no space is left on the disk"
-            raise RunError(
-                f"Preparing the dataset {what!r} in {root} failed: {reason}"
-            ) from error
+    if not builder.is_prepared():
+        if read_only:
+            raise UserError(
+                f"{what} is not prepared in the data directory {root}, and only "
+                "reading was asked for. Train with that --data_dir to prepare it."
+            )
+        with lock(root, builder.name):
+            if not builder.is_prepared():
+                _download_and_prepare(builder, what, progress)
+    if not builder.info.splits:  # another process has prepared it meanwhile
+        builder.info.read_from_directory(builder.data_path)
+
+
+def _download_and_prepare(builder: Builder, what: str, progress: bool) -> None:
+    (tfds.enable_progress_bar if progress else tfds.disable_progress_bar)()
+    # TFDS prints where it prepares to, which belongs to the bars.
+    silent = contextlib.redirect_stdout(io.StringIO())
+    try:
+        with contextlib.nullcontext() if progress else silent:
+            builder.download_and_prepare()
+    except Exception as error:  # from the network, the disk or one of many builders
+        reason = (str(error).strip().splitlines() or [""])[0][:300]
+        reason = f"{type(error).__name__}: {reason}"
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            reason = "no space is left on the disk"
+        raise RunError(
+            f"Preparing the dataset {what!r} in {builder.data_dir_root} failed: "
+            f"{reason}"
+        ) from error
 
 
 @_without_warnings()

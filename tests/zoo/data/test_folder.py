@@ -1,7 +1,10 @@
 """Trees of image files: layouts, splits, decoding, and what is wrong with them."""
 
+import contextlib
 import operator
 import os
+import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.zoo.data.written import class_tree, pixels, save, split_tree
-from zoo.data import folder, local
+from zoo.data import folder
 from zoo.data.cache import Cache
 from zoo.errors import UserError
 
@@ -77,20 +80,14 @@ def test_split_is_stratified_fixed_and_complete(tmp_path):
 
 def test_split_does_not_depend_on_the_order_of_the_file_system(tmp_path, monkeypatch):
     class_tree(tmp_path)
-    expected = folder.scan(tmp_path)
-
-    class Reversed(list):
-        def __enter__(self):
-            return self[::-1]
-
-        def __exit__(self, *_):
-            pass
-
-    scandir = os.scandir
+    expected, scandir = folder.scan(tmp_path), os.scandir
     by_name = operator.attrgetter("name")
-    monkeypatch.setattr(
-        os, "scandir", lambda path: Reversed(sorted(scandir(path), key=by_name))
-    )
+
+    @contextlib.contextmanager
+    def backward(path):
+        yield sorted(scandir(path), key=by_name, reverse=True)
+
+    monkeypatch.setattr(os, "scandir", backward)
     assert folder.scan(tmp_path) == expected
 
 
@@ -106,76 +103,60 @@ def test_names_sort_naturally_and_hidden_ones_are_ignored(tmp_path):
     assert len(tree.paths()) == 6
 
 
-def test_classes_named_train_and_bus(tmp_path):
-    class_tree(tmp_path, ["bus", "train"])
-    assert folder.scan(tmp_path).class_names == ("bus", "train")
+def test_folders_beside_train_and_test(tmp_path):
+    split_tree(tmp_path / "splits", 6, 5)
+    (tmp_path / "splits/notes").mkdir()  # is ignored
+    assert folder.scan(tmp_path / "splits").class_names == ("cat", "dog")
+    class_tree(tmp_path / "classes", ["bus", "train"])
+    assert folder.scan(tmp_path / "classes").class_names == ("bus", "train")
 
 
-def test_other_folders_beside_train_and_test_are_ignored(tmp_path):
-    split_tree(tmp_path, 6, 5)
-    (tmp_path / "notes").mkdir()
-    assert folder.scan(tmp_path).class_names == ("cat", "dog")
-
-
-def broken(root: Path, case: str) -> str:
-    """Builds a broken tree; returns what the message must say."""
-    if case == "one image":
-        class_tree(root)
-        save(root / "emu/only.png", pixels(0, 5, 4))
-        return "'emu' has one image .*only.png"
-    if case == "empty class":
-        class_tree(root)
-        (root / "emu").mkdir()
-        return "class folder .*emu has no images"
-    split_tree(root, 6, 5)
-    if case == "no test":
-        (root / "test/dog/b.png").unlink()
-        (root / "test/dog").rmdir()
-        (root / "test").rmdir()
-        return "has a folder train but no folder test"
-    if case == "no train":
-        (root / "train").rename(root / "val")
-        return "has a folder test but no folder train"
-    if case == "new class in test":
-        save(root / "test/emu/c.png", pixels(0, 6, 5))
-        return "'emu' is not in .*train"
-    if case == "empty class in train":
-        (root / "train/emu").mkdir()
-        return "class folder .*emu has no images"
-    if case == "empty class in test":
-        (root / "test/cat").mkdir()
-        return "class folder .*cat has no images"
-    if case == "no class folders":
-        for path in list(root.glob("*/*/*")):
-            path.rename(path.parents[1] / path.name)
-        for name in ("train/cat", "train/dog", "test/dog"):
-            (root / name).rmdir()
-        return "has no class folders"
-    raise AssertionError(case)
+def without_classes(root: Path) -> None:
+    for path in [*root.glob("*/*/*")]:
+        path.rename(path.parents[1] / path.name)
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
 
 
 @pytest.mark.parametrize(
-    "case",
+    ("layout", "change", "match"),
     [
-        "one image",
-        "empty class",
-        "no test",
-        "no train",
-        "new class in test",
-        "empty class in train",
-        "empty class in test",
-        "no class folders",
+        (
+            class_tree,
+            lambda root: save(root / "emu/only.png", pixels(0, 5, 4)),
+            "'emu' has one image .*only.png",
+        ),
+        (class_tree, lambda root: (root / "emu").mkdir(), "emu has no images"),
+        (
+            split_tree,
+            lambda root: shutil.rmtree(root / "test"),
+            "has a folder train but no folder test",
+        ),
+        (
+            split_tree,
+            lambda root: (root / "train").rename(root / "val"),
+            "has a folder test but no folder train",
+        ),
+        (
+            split_tree,
+            lambda root: save(root / "test/emu/c.png", pixels(0, 6, 5)),
+            "'emu' is not in .*train",
+        ),
+        (split_tree, lambda root: (root / "train/emu").mkdir(), "emu has no images"),
+        (split_tree, lambda root: (root / "test/cat").mkdir(), "cat has no images"),
+        (split_tree, without_classes, "has no class folders"),
+        (class_tree, lambda root: (root / "cat").rename(root / "cat "), "Rename it"),
     ],
 )
-def test_broken_layout(tmp_path, case):
-    match = broken(tmp_path, case)
+def test_broken_layout(tmp_path, layout, change, match):
+    change(layout(tmp_path))
     with pytest.raises(UserError, match=match) as caught:
-        local.open_directory(tmp_path)
+        folder.scan(tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def palette_bmp(path: Path) -> None:
-    Image.fromarray(pixels(0, 6, 5, 3)).quantize(8).save(path)
+    Image.fromarray(pixels(0, 6, 5, 3)).quantize(8).save(path, "BMP")
 
 
 @pytest.mark.parametrize("name", ["train/cat/1.png", "train/dog/a.bmp"])
@@ -186,17 +167,35 @@ def palette_bmp(path: Path) -> None:
         (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n junk"), "does not decode"),
         (lambda path: path.write_bytes(path.read_bytes()[:70]), "does not decode"),
         (lambda path: (path.unlink(), path.mkdir()), "Cannot read"),
-        (lambda path: Image.new("P", (5, 6)).save(path, "BMP"), None),
+        (palette_bmp, "BMP with a palette"),
     ],
 )
-def test_bad_image_is_named(tmp_path, name, write, match):
-    split_tree(tmp_path, 6, 5)
-    path, tree = tmp_path / name, folder.scan(tmp_path)
+def test_bad_image_is_named_once(tmp_path, name, write, match, capfd):
+    path, tree = tmp_path / name, folder.scan(split_tree(tmp_path, 6, 5))
     write(path)
-    if match is None:  # A palette of grays in order is no palette.
-        read(tmp_path)
-        palette_bmp(tmp_path / "train/dog/a.bmp")
-        path, match = tmp_path / "train/dog/a.bmp", "BMP with a palette"
     with pytest.raises(UserError, match=match) as caught:
         tree.read(nowhere(tmp_path))
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""  # TensorFlow's second telling
+
+
+def test_a_palette_of_grays_in_order_is_none(tmp_path):
+    Image.new("P", (5, 6)).save(split_tree(tmp_path, 6, 5) / "train/dog/a.bmp", "BMP")
+    assert read(tmp_path).train.x.shape == (3, 6, 5, 1)
+
+
+ABORTS = """
+import os, sys
+from zoo.data import decode, load
+def die(path):
+    os.write(2, b"last words\\n")
+    os.abort()
+decode.read_file = die
+load.load(sys.argv[1], data_dir="tfds")
+"""
+
+
+def test_what_is_said_before_an_abort_while_decoding_is_not_lost(tmp_path, command):
+    done = command("-c", ABORTS, str(split_tree(tmp_path / "tree", 6, 5)))
+    assert done.returncode == -signal.SIGABRT
+    assert "last words" in done.stderr

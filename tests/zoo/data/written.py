@@ -56,6 +56,7 @@ def save(path: Path, array: np.ndarray) -> Path:
 
 def split_tree(root: Path, *shape: int) -> Path:
     """Writes a tree with train and test: four images of two classes."""
+    shape = shape or (6, 5)
     for i, name in enumerate(["train/cat/1.png", "train/cat/2.PNG", "train/dog/a.bmp"]):
         save(root / name, pixels(i, *shape))
     save(root / "test/dog/b.png", pixels(9, *shape))
