@@ -15,9 +15,9 @@ _DESCRIPTION = """\
 Recognition of Handwritten Digits", as scikit-learn ships it. 43 people contributed to
 that collection, 13 of them to this part. Here the digits are scaled up to the middle
 20x20 of 28x28 pixels, 0..255, as MNIST is laid out, and split at random, stratified by
-class, into 1,437 / 360. Which person wrote a digit is not recorded, so the same 13
-people are in both splits: the accuracy on the test split is that for known writers, and
-says little about strangers' handwriting. Needs no network."""
+class, into 1,437 / 360. Who wrote a digit is not recorded, so the same writers are in
+both splits: the accuracy is that for known writers, and says little about others'
+handwriting. Needs no network."""
 _CITATION = """\
 @misc{alpaydin1998optical,
   author = {Alpaydin, E. and Kaynak, C.},
