@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from zoo import noise
 from zoo.errors import UserError
 
-# A child of this process that still holds the filtered stderr is not waited for longer.
+# How long the filter is waited for while a child of this process still holds its input.
 _SECONDS = 2
 
 _filtering = threading.Lock()
@@ -62,17 +62,17 @@ def start(*, alone: bool = True) -> None:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Filters noise out of what is written to file descriptor 2.
+    """Filters TensorFlow's noise out of what is written to file descriptor 2.
 
-    Everything else passes through at once, by a process of its own: nothing is lost
-    when this one is aborted in the block. A block inside another changes nothing.
+    A separate process passes everything else on at once, so nothing is lost when this
+    process aborts inside the block. A block inside another one has no effect.
     """
     if not _filtering.acquire(blocking=False):
         yield
         return
     try:
         with contextlib.ExitStack() as stack:
-            # There is no stderr, or no process can be started: nothing is filtered.
+            # Without a stderr, or without another process, nothing is filtered.
             with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):
                 stack.enter_context(_filtered_stderr())
             yield
