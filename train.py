@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import export
 from zoo import console, startup
 from zoo.errors import UserError
-from zoo.recipe import parse_augment
+from zoo.recipe import Recipe, parse_augment
 from zoo.training import cluster, config
 
 if TYPE_CHECKING:
@@ -118,19 +118,6 @@ FLAGS.string(
     f"What to export to, comma-separated: {', '.join(export.FORMATS)}; or none.",
 )
 
-# The flags that replace a field of the recipe.
-RECIPE_FLAGS = (
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "optimizer",
-    "momentum",
-    "nesterov",
-    "weight_decay",
-    "schedule",
-    "augment",
-    "steps_per_execution",
-)
 # The flags whose text is read by a function.
 PARSED_FLAGS = {
     "augment": parse_augment,
@@ -147,9 +134,16 @@ def config_from_flags() -> config.Config:
         raise UserError("--model is missing. `python -m zoo` lists the models.")
     values = FLAGS.flag_values_dict()
     values |= {name: parse(values[name]) for name, parse in PARSED_FLAGS.items()}
-    given = {name: values[name] for name in RECIPE_FLAGS if values[name] is not None}
-    names = {field.name for field in dataclasses.fields(config.Config)} & values.keys()
-    return config.Config(overrides=given, **{name: values[name] for name in names})
+    # The flag --model is another thing than a recipe's arguments for the model.
+    of_recipe = {field.name for field in dataclasses.fields(Recipe)} - {"model"}
+    overrides = {
+        name: value
+        for name, value in values.items()
+        if name in of_recipe and value is not None
+    }
+    of_config = {field.name for field in dataclasses.fields(config.Config)}
+    fields = {name: value for name, value in values.items() if name in of_config}
+    return config.Config(overrides=overrides, **fields)
 
 
 def main(argv: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import keras
@@ -17,6 +17,7 @@ from zoo.data import decode, load, memory, pipeline
 from zoo.data.dataset import Dataset, Split
 from zoo.errors import UserError
 from zoo.models.base import TapeModel
+from zoo.training.outcome import TrainedRun, open_run
 from zoo.training.rundir import RunDir, finished_run
 
 if TYPE_CHECKING:
@@ -177,32 +178,90 @@ def _probabilities(model: TapeModel, said: np.ndarray | tf.Tensor) -> np.ndarray
     return np.asarray(said if model.num_classes is None else tf.nn.softmax(said))
 
 
-def open_model(
-    run_dir: str | None, artifact_path: str | None
-) -> tuple[Callable[[np.ndarray], np.ndarray], RunDir | None]:
-    """Opens a run, or an artifact of one, as a function of a batch.
+def evaluate(run_dir: str | None, artifact_path: str | None) -> dict[str, float]:
+    """Evaluates a run, or an artifact, on the whole test split of the run's dataset.
 
     Args:
-        run_dir: a finished run; None to find the run that the artifact lies in.
+        run_dir: a finished run; None for the one that the artifact lies in.
         artifact_path: a SavedModel or TFLite file; None for the run's own model.
 
     Returns:
-        A function from raw inputs (n, ...) to probabilities (n, classes) or y
-        (n, 1), and the run, if there is one.
+        ``examples`` and ``accuracy``, or for a regression ``examples`` and
+        ``mean_squared_error``.
 
     Raises:
-        UserError: not a run, not an artifact, or an artifact that was changed since
-            it was exported.
+        UserError: not a run, not an artifact, an artifact that lies in no run, or one
+            that was changed since it was exported.
     """
     if artifact_path is None:
-        run = finished_run(run_dir)
-        model = load_run(run_dir)
+        trained = open_run(run_dir)
+        test, said = trained.dataset.test, trained.outputs
+    else:
+        loaded, run = _open_artifact(run_dir, artifact_path)
+        if run is None:
+            raise UserError(
+                f"{artifact_path} lies in no run directory. Pass --run_dir, the run "
+                "whose test split it is to be evaluated on."
+            )
+        test = run_dataset(run).test
+        said = np.concatenate([loaded(part) for part in test.blocks()])
+    result = {"examples": len(test.y)}
+    if test.y.ndim == 2:  # numbers, not classes
+        return result | {"mean_squared_error": float(np.square(said - test.y).mean())}
+    return result | {"accuracy": float((said.argmax(axis=1) == test.y).mean())}
 
-        def ask(inputs: np.ndarray) -> np.ndarray:
-            said = model.predict(inputs, batch_size=500, verbose=0)
-            return _probabilities(model, said)
 
-        return ask, run
+def predict_images(
+    run_dir: str | None, artifact_path: str | None, paths: Sequence[str]
+) -> list[tuple[str, str, float]]:
+    """Classifies image files with a run's model, or with an artifact.
+
+    Args:
+        run_dir: as for ``evaluate``.
+        artifact_path: as for ``evaluate``; it may lie in no run.
+        paths: PNG, JPEG, BMP or GIF files of any size.
+
+    Returns:
+        (path, class name, probability) for each file.
+
+    Raises:
+        UserError: the run or a file cannot be read, or the run is a regression.
+    """
+    loaded, run = None, None
+    if artifact_path is not None:
+        loaded, run = _open_artifact(run_dir, artifact_path)
+    trained = open_run(run_dir) if loaded is None else run and TrainedRun(run)
+    if trained is not None:
+        data = trained.config["data"]
+        input_shape, class_names = data["input_shape"], data["class_names"]
+    else:
+        input_shape, class_names = loaded.input.shape[1:], _labels_beside(loaded)
+    if len(input_shape) != 3:
+        raise UserError("A regression does not take images.")
+    batch = np.stack([read_image(path, input_shape) for path in paths])
+    try:
+        if loaded is None:
+            said = trained.model.predict(batch, verbose=0)
+            probabilities = _probabilities(trained.model, said)
+        else:
+            probabilities = loaded(batch)
+    except (ValueError, tf.errors.OpError):
+        probabilities = np.empty((0, 0))
+    if probabilities.shape != (len(paths), len(class_names)):
+        raise UserError(
+            f"The model does not turn images of {tuple(input_shape)} into "
+            f"{len(class_names)} classes, as the files beside it say. Were they edited?"
+        )
+    return [
+        (path, class_names[row.argmax()], float(row.max()))
+        for path, row in zip(paths, probabilities, strict=True)
+    ]
+
+
+def _open_artifact(
+    run_dir: str | None, artifact_path: str
+) -> tuple[Artifact, RunDir | None]:
+    """Returns an artifact and the run that it belongs to, if there is one."""
     from zoo import artifact
 
     path = pathlib.Path(artifact_path)
@@ -235,68 +294,6 @@ def _check_unchanged(path: pathlib.Path, run: RunDir) -> None:
                     f"{path} was changed since it was exported: its sha256 is {found}, "
                     f"export.json has {record['sha256']}. Export the run again."
                 )
-
-
-def evaluate(run_dir: str | None, artifact_path: str | None) -> dict[str, float]:
-    """Evaluates a run, or an artifact, on the whole test split of the run's dataset.
-
-    Returns:
-        ``examples`` and ``accuracy``, or for a regression ``examples`` and
-        ``mean_squared_error``.
-
-    Raises:
-        UserError: see ``open_model``; also an artifact that lies in no run.
-    """
-    ask, run = open_model(run_dir, artifact_path)
-    if run is None:
-        raise UserError(
-            f"{artifact_path} lies in no run directory. Pass --run_dir, the run whose "
-            "test split it is to be evaluated on."
-        )
-    dataset = run_dataset(run)
-    outputs = np.concatenate([ask(part) for part in dataset.test.blocks()])
-    result = {"examples": len(dataset.test.y)}
-    if dataset.spec.task == "regression":
-        error = np.square(outputs - dataset.test.y).mean()
-        return result | {"mean_squared_error": float(error)}
-    right = outputs.argmax(axis=1) == dataset.test.y
-    return result | {"accuracy": float(right.mean())}
-
-
-def predict_images(
-    run_dir: str | None, artifact_path: str | None, paths: Sequence[str]
-) -> list[tuple[str, str, float]]:
-    """Classifies image files with a run's model, or with an artifact.
-
-    Returns:
-        (path, class name, probability) for each file.
-
-    Raises:
-        UserError: the run or a file cannot be read, or the run is a regression.
-    """
-    ask, run = open_model(run_dir, artifact_path)
-    if run is not None:
-        data = run.read_config()["data"]
-        input_shape, class_names = data["input_shape"], data["class_names"]
-    else:
-        input_shape, class_names = ask.input.shape[1:], _labels_beside(ask)
-    if len(input_shape) != 3:
-        raise UserError("A regression does not take images.")
-    with startup.quiet_stderr():  # once: each of these starts a process
-        batch = np.stack([read_image(path, input_shape) for path in paths])
-    try:
-        probabilities = ask(batch)
-    except (ValueError, tf.errors.OpError):
-        probabilities = np.empty((0, 0))
-    if probabilities.shape != (len(paths), len(class_names)):
-        raise UserError(
-            f"The model does not turn images of {tuple(input_shape)} into "
-            f"{len(class_names)} classes, as the files beside it say. Were they edited?"
-        )
-    return [
-        (path, class_names[row.argmax()], float(row.max()))
-        for path, row in zip(paths, probabilities, strict=True)
-    ]
 
 
 def _labels_beside(loaded: Artifact) -> list[str]:

@@ -69,44 +69,40 @@ def _from_tf_config(text: str) -> Cluster | None:
         jobs: dict[str, Any] = dict(content.get("cluster", {}))
         task = content.get("task", {})
         kind, index = task.get("type"), task.get("index")
-        alone = not jobs
+        mistake = _find_mistake(jobs, kind, index) if jobs else None
     except (ValueError, AttributeError, TypeError, RecursionError):
-        raise _wrong_tf_config(text, "it is not JSON of that form") from None
-    if alone:
-        return None
-    for job in jobs.keys() - {"chief", "worker"}:
-        raise _wrong_tf_config(
-            text, f"the job {job!r} is not supported, only chief and worker are"
+        mistake = "it is not JSON of that form"
+    if mistake:
+        raise UserError(
+            f"TF_CONFIG cannot be used: {mistake}. Received: {text[:200]}. Set it as "
+            f"in {_EXAMPLE}, or unset it."
         )
-    lists = {"chief": jobs.get("chief", []), "worker": jobs.get("worker", [])}
-    for addresses in lists.values():
-        if not isinstance(addresses, list) or not all(
-            isinstance(a, str) and _is_address(a) for a in addresses
-        ):
-            raise _wrong_tf_config(
-                text, "addresses must be a list of host:port, with ports of 1 to 65535"
-            )
-    if len(lists["chief"]) > 1:
-        raise _wrong_tf_config(text, "there can be one chief")
-    if (
-        not isinstance(kind, str)
-        or kind not in lists
-        or not isinstance(index, int)
-        or isinstance(index, bool)
-    ):
-        raise _wrong_tf_config(text, "the task must have a type and an index")
-    if not 0 <= index < len(lists[kind]):
-        raise _wrong_tf_config(text, f"there is no {kind} {index}")
-    workers = (*lists["chief"], *lists["worker"])
-    if len(set(workers)) < len(workers):
-        raise _wrong_tf_config(text, "an address is there twice")
-    if len(workers) == 1:
+    chiefs = jobs.get("chief", [])
+    workers = (*chiefs, *jobs.get("worker", []))
+    if len(workers) < 2:
         return None
-    return Cluster(workers, index + (len(lists["chief"]) if kind == "worker" else 0))
+    return Cluster(workers, index + (len(chiefs) if kind == "worker" else 0))
 
 
-def _is_address(text: str) -> bool:
-    match = re.fullmatch(r".+:(\d{1,5})", text)
+def _find_mistake(jobs: dict[str, Any], kind: Any, index: Any) -> str | None:
+    """Returns what is wrong with the jobs of a cluster or with this process's task."""
+    for job in jobs.keys() - {"chief", "worker"}:
+        return f"the job {job!r} is not supported, only chief and worker are"
+    for addresses in jobs.values():
+        if not isinstance(addresses, list) or not all(map(_is_address, addresses)):
+            return "addresses must be a list of host:port, with ports of 1 to 65535"
+    if len(jobs.get("chief", [])) > 1:
+        return "there can be one chief"
+    if kind not in ("chief", "worker") or type(index) is not int:
+        return "the task must have a type and an index"
+    if not 0 <= index < len(jobs.get(kind, [])):
+        return f"there is no {kind} {index}"
+    every = [address for addresses in jobs.values() for address in addresses]
+    return "an address is there twice" if len(set(every)) < len(every) else None
+
+
+def _is_address(value: Any) -> bool:
+    match = re.fullmatch(r".+:(\d{1,5})", value)  # TypeError for what is no text
     return match is not None and 0 < int(match[1]) < 2**16
 
 
@@ -114,13 +110,6 @@ def _number(variable: str) -> int:
     """Returns the whole number that an environment variable holds; 0 for none."""
     text = os.environ.get(variable, "")
     return int(text) if text.isdecimal() and len(text) < 16 else 0
-
-
-def _wrong_tf_config(text: str, reason: str) -> UserError:
-    return UserError(
-        f"TF_CONFIG cannot be used: {reason}. Received: {text[:200]}. Set it as in "
-        f"{_EXAMPLE}, or unset it."
-    )
 
 
 def _slurm_tasks() -> int:
@@ -151,9 +140,10 @@ def _from_slurm() -> Cluster:
         local = port + int(os.environ["SLURM_LOCALID"])
         index = workers.index(f"{os.environ['SLURMD_NODENAME']}:{local}")
     except (RuntimeError, ValueError, KeyError) as error:
-        names = ("NUM_TASKS", "NODELIST", "TASKS_PER_NODE")
         names = (
-            *(f"SLURM_STEP_{n}" for n in names),
+            "SLURM_STEP_NUM_TASKS",
+            "SLURM_STEP_NODELIST",
+            "SLURM_STEP_TASKS_PER_NODE",
             "SLURMD_NODENAME",
             "SLURM_LOCALID",
         )

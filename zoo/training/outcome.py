@@ -39,9 +39,13 @@ class TrainedRun:
     ):
         self.run = run
         self.done_before = done_before
-        given = {"dataset": dataset, "model": model, "outputs": outputs}
-        # They take the place of the cached properties of the same names.
-        vars(self).update({k: v for k, v in given.items() if v is not None})
+        # What is given takes the place of the cached property of that name.
+        if dataset is not None:
+            self.dataset = dataset
+        if model is not None:
+            self.model = model
+        if outputs is not None:
+            self.outputs = outputs
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:
