@@ -11,7 +11,6 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import keras
 import numpy as np
@@ -28,11 +27,11 @@ CALIBRATION_EXAMPLES = 500
 CALIBRATED = ("int8", "int16x8")
 
 FLOAT16 = Bound(max_abs_error=1e-2)
-POINT_1 = Bound(accuracy_drop=0.1)
-POINT_3 = Bound(accuracy_drop=0.3)
+#: A tenth of a point of accuracy.
+TENTH = Bound(accuracy_drop=0.1)
 
 
-def _file(name: str, *about: Any, **options: Any) -> ExportedFile:
+def _file(name: str, *about: str | Bound, **options: bool) -> ExportedFile:
     return ExportedFile(name, f"tflite/model_{name}.tflite", *about, **options)
 
 
@@ -40,13 +39,13 @@ class TFLite(Format):
     """The files of phones and browsers, one for each kind of quantization."""
 
     name = "tflite"
-    # Purpose, bound for a classifier, bound for a regression if it can have the file.
+    # Name, purpose, bound, and the bound for a regression if it can have the file.
     files = (
         _file("float32", "reference", EXACT, EXACT),
         _file("float16", "GPUs, half the size", FLOAT16, FLOAT16),
-        _file("dynamic", "CPUs, a quarter of the size", POINT_1, FLOAT16),
-        _file("int8", "integer-only hardware", POINT_3, integer=True),
-        _file("int16x8", "when int8 loses accuracy", POINT_1, parallel=False),
+        _file("dynamic", "CPUs, a quarter of the size", TENTH, FLOAT16),
+        _file("int8", "integer-only hardware", Bound(accuracy_drop=0.3), integer=True),
+        _file("int16x8", "when int8 loses accuracy", TENTH, parallel=False),
     )
 
     def write(self, draft: Draft) -> None:

@@ -117,7 +117,10 @@ class Learner:
         return self._run["weights"]()
 
     def restore(self, weights: Mapping[str, np.ndarray]) -> bool:
-        """Puts back what ``weights`` gave, and whether it did; momentum is zero then.
+        """Puts back what ``weights`` gave, with a momentum of zero.
+
+        Returns:
+            Whether it did.
 
         Raises:
             UserError: other names or shapes, or numbers that are not finite.
