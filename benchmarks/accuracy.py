@@ -1,11 +1,12 @@
-"""Trains what the table of results has, collects it, and rewrites the README.
+"""Trains what the table of results has, and rewrites what quotes it.
 
     python -m benchmarks.accuracy                   everything; goes on where it stopped
     python -m benchmarks.accuracy --only=mlp        one model
     python -m benchmarks.accuracy --collect         what is in runs/results already
 
 Three seeds each, on MNIST from $MNIST_DIR and on digits; the first one is exported,
-after all trainings.
+after all trainings. Writes zoo/results.csv, the tables of the README, and the comments
+beside the recipes in zoo/models.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import statistics
 import zipfile
 from collections.abc import Sequence
@@ -20,7 +22,7 @@ from collections.abc import Sequence
 import zoo
 from benchmarks import document
 from benchmarks.comparison import run_python
-from zoo import console, results, startup
+from zoo import console, files, results, startup
 from zoo.errors import UserError
 from zoo.training.rundir import RunDir
 
@@ -29,6 +31,8 @@ SEEDS = (0, 1, 2)
 # Recipes that repeat the tutorials are compared with them, not ranked.
 RECIPES = ("default", "best", "fast")
 DATASETS = ("mnist", "digits")
+MODELS = document.ROOT / "zoo" / "models"
+_COMMENT = re.compile(r"^    # .* on \d+ CPUs?:\n    #   python train\.py .*\n", re.M)
 
 FLAGS = console.Flags()
 FLAGS.string("only", None, "Model to train; default: all.")
@@ -80,14 +84,19 @@ def followed(run: RunDir) -> str:
     """Returns the fingerprint of the recipe and the architecture of a finished run."""
     with zipfile.ZipFile(run.model) as archive:
         made = json.loads(archive.read("config.json"))["config"]
-    return results.fingerprint(run.read_config()["identity"]["settings"], made)
+    config = run.read_config()
+    settings = {
+        "steps_per_execution": config.get("steps_per_execution"),
+        **config["identity"]["settings"],
+    }
+    return results.fingerprint(settings, made)
 
 
 def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
     """Returns a row of the table, of the seeds that are there; None without any.
 
-    Trainings of the recipe or the architecture as they were are not taken. What is of
-    one training, as its time and its export, is of the first seed that is there.
+    Trainings of another recipe or architecture than today's are left out. Time and
+    exported files are those of the first seed that is there.
     """
     settings = current(model, recipe)
     every = (run_dir(model, recipe, dataset, seed) for seed in SEEDS)
@@ -99,7 +108,9 @@ def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
     export = runs[0].read_export() or {"artifacts": []}
     started = max(run.read_config()["started"] for run in runs)
     return results.Result(
-        **{"model": model, "recipe": recipe, "dataset": dataset},
+        model=model,
+        recipe=recipe,
+        dataset=dataset,
         settings=settings,
         seeds=len(runs),
         accuracy=round(statistics.mean(accuracies), 6),
@@ -109,7 +120,7 @@ def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
         seconds=round(found[0]["train_seconds"], 1),
         cpus=found[0]["cpus"],
         artifacts={
-            record["name"]: results.Artifact(
+            record["name"]: results.FileResult(
                 record["bytes"],
                 round(record["accuracy"], 6),
                 round(record["latency_ms"]["median"], 4),
@@ -131,11 +142,10 @@ def table(rows: Sequence[results.Result]) -> str:
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |\n",
     ]
     for row in rows:
-        cpus = f"{row.cpus} CPU{'s' if row.cpus > 1 else ''}"
         lines.append(
             f"| `{row.model}` | `{row.recipe}` | {row.dataset} | {row.seeds} | "
             f"{row.accuracy:.2%} | {row.lowest:.2%} to {row.highest:.2%} | "
-            f"{row.parameters:,} | {row.seconds:.0f} s, {cpus} |\n"
+            f"{row.parameters:,} | {row.seconds:.0f} s, {_count(row.cpus, 'CPU')} |\n"
         )
     return "".join(lines)
 
@@ -149,12 +159,42 @@ def files_table(rows: Sequence[results.Result]) -> str:
     for row in rows:
         if (row.recipe, row.dataset) != ("default", "mnist"):
             continue
-        for name, artifact in row.artifacts.items():
+        for name, file in row.artifacts.items():
             lines.append(
-                f"| `{row.model}` | `{name}` | {artifact.bytes:,} | "
-                f"{artifact.accuracy:.2%} | {artifact.ms:.3f} |\n"
+                f"| `{row.model}` | `{name}` | {file.bytes:,} | "
+                f"{file.accuracy:.2%} | {file.ms:.3f} |\n"
             )
     return "".join(lines)
+
+
+def comment(row: results.Result) -> str:
+    """Returns the comment on a recipe: what it reaches, how long, by which command."""
+    flags = [f"--model={row.model}"]
+    if row.recipe != "default":
+        flags.append(f"--recipe={row.recipe}")
+    if row.dataset != "mnist":
+        flags.append(f"--dataset={row.dataset}")
+    return (
+        f"    # {row.dataset} {row.accuracy:.2%} ({100 * row.lowest:.2f} to "
+        f"{100 * row.highest:.2f}, {_count(row.seeds, 'seed')}) in {row.seconds:.0f} s "
+        f"on {_count(row.cpus, 'CPU')}:\n"
+        f"    #   python train.py {' '.join(flags)}\n"
+    )
+
+
+def commented(source: str, rows: Sequence[results.Result]) -> str:
+    """Returns a model's file with the comments of these rows above its recipes."""
+    layers, begin, recipes = _COMMENT.sub("", source).partition("RECIPES = {\n")
+
+    def above(match: re.Match) -> str:
+        return "".join(comment(row) for row in rows if row.recipe == match[1])
+
+    recipes = re.sub(r'^    "(\w+)": ', lambda m: above(m) + m[0], recipes, flags=re.M)
+    return layers + begin + recipes
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def main(argv: list[str]) -> None:
@@ -181,6 +221,11 @@ def main(argv: list[str]) -> None:
     results.save(rows)
     document.rewrite(document.ROOT / "README.md", "results", table(rows))
     document.rewrite(document.ROOT / "README.md", "files", files_table(rows))
+    for model in zoo.list_models():
+        path = MODELS / f"{model}.py"
+        source = path.read_text(encoding="utf-8")
+        own = [row for row in rows if row.model == model]
+        files.write_bytes(path, commented(source, own).encode())
 
 
 if __name__ == "__main__":

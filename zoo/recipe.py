@@ -19,21 +19,6 @@ OPTIMIZERS = [
     "rmsprop",
     "sgd",
 ]
-#: What ``augment`` may hold: the meaning of its strength, and the largest. Each image
-#: draws from 0, or from minus the strength, to the strength.
-AUGMENTATIONS = {
-    "shift": ("shift, as a share of height and width", 1.0),
-    "rotate": ("rotation, in degrees", 180.0),
-    "scale": ("change of size, as a share", 10.0),
-    "shear": ("shear, as a share", 10.0),
-    "crop": ("share of height and width that is cut off, the rest enlarged", 0.99),
-    "elastic": ("root mean square of a smooth displacement, as a share of size", 1.0),
-    "flip": ("probability of mirroring left to right", 1.0),
-    "brightness": ("change of all pixels, as a share of 255", 1.0),
-    "contrast": ("change of the distance from the mean, as a share", 1.0),
-    "saturation": ("change of the saturation, as a share", 1.0),
-    "erasing": ("height and width of a black rectangle, as a share", 1.0),
-}
 LOSSES = [
     "auto",
     "cross_entropy",
@@ -42,10 +27,40 @@ LOSSES = [
     "one_hot_mean",
     "one_hot_sum",
 ]
-MAX_COUNT = 1_000_000_000
-SCHEDULES = ("constant", "cosine")
-ORDERS = ("shuffled", "file")
-REMAINDERS = ("drop", "keep")
+#: What ``augment`` may hold: the meaning of its strength, and the largest. Each image
+#: draws from 0, or from minus the strength, to the strength.
+AUGMENTATIONS = {
+    "shift": ("shift, as a fraction of height and width", 1.0),
+    "rotate": ("rotation, in degrees", 180.0),
+    "scale": ("change of size, as a fraction", 10.0),
+    "shear": ("shear, as a fraction", 10.0),
+    "crop": ("fraction of height and width that is cut off, the rest enlarged", 0.99),
+    "elastic": ("root mean square of a smooth displacement, per size", 1.0),
+    "flip": ("probability of mirroring left to right", 1.0),
+    "brightness": ("change of all pixels, as a fraction of 255", 1.0),
+    "contrast": ("change of the distance from the mean, as a fraction", 1.0),
+    "saturation": ("change of the saturation, as a fraction", 1.0),
+    "erasing": ("height and width of a black rectangle, as a fraction", 1.0),
+}
+_CHOICES = {
+    "task": ["classification", "regression"],
+    "optimizer": OPTIMIZERS,
+    "loss": LOSSES,
+    "schedule": ["constant", "cosine"],
+    "order": ["shuffled", "file"],
+    "remainder": ["drop", "keep"],
+}
+# The least of each; far more than the most is no training, nor fits the step's counter.
+_COUNTS = {
+    "batch_size": 1,
+    "steps_per_epoch": 1,
+    "epochs": 1,
+    "num_examples": 1,
+    "steps_per_execution": 1,
+    "min_steps": 0,
+}
+_MAX_COUNT = 1_000_000_000
+_OPTIONAL = ("task", "batch_size", "steps_per_epoch")
 
 
 def initializer(class_name: str, **config: Any) -> dict[str, Any]:
@@ -60,7 +75,7 @@ class Recipe:
     Attributes:
         task: ``classification``, ``regression``, or None for either.
         model: arguments of the architecture's constructor that differ from its
-            defaults, as ``{"scale": 1.0}``.
+            defaults, such as ``{"scale": 1.0}``.
         loss: ``auto`` (cross-entropy for classes, mean squared error for numbers),
             ``cross_entropy``, ``cross_entropy_sum`` (summed over the batch),
             ``mean_squared_error``, ``one_hot_mean`` and ``one_hot_sum`` (squares
@@ -72,9 +87,9 @@ class Recipe:
         nesterov: of ``sgd``, as in Keras.
         weight_decay: decoupled, as in Keras; 0 for none.
         schedule: ``constant``, or ``cosine`` down to 0 at the last step.
-        warmup: share of the steps in which ``cosine`` climbs from 0.
+        warmup: fraction of the steps in which ``cosine`` climbs from 0.
         batch_size: examples in a batch; None for all of the training split.
-        order: ``shuffled`` anew in every pass, or ``file``.
+        order: ``shuffled`` again in every pass, or ``file``.
         remainder: whether a pass ``drop``s or ``keep``s its last partial batch.
         augment: random changes of the training images: strengths by name, see
             ``AUGMENTATIONS``.
@@ -107,29 +122,20 @@ class Recipe:
     steps_per_execution: int = 1
 
     def __post_init__(self):
-        if self.task not in (None, "classification", "regression"):
-            raise unknown("task", str(self.task), ("classification", "regression"))
+        for name, known in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in known and not (value is None and name in _OPTIONAL):
+                raise unknown(name, str(value), known)
         for name, strength in self.augment.items():
-            if name not in AUGMENTATIONS:
-                raise unknown("augmentation", name, AUGMENTATIONS)
             _check_strength(name, strength)
-        for name, kind, known in (
-            ("optimizer", "optimizer", OPTIMIZERS),
-            ("loss", "loss", LOSSES),
-            ("schedule", "schedule", SCHEDULES),
-            ("order", "order", ORDERS),
-            ("remainder", "remainder", REMAINDERS),
-        ):
-            if getattr(self, name) not in known:
-                raise unknown(kind, str(getattr(self, name)), known)
-        _at_least(1, self, "batch_size", "steps_per_epoch", optional=True)
-        _at_least(1, self, "epochs", "num_examples", "steps_per_execution")
-        _at_least(0, self, "min_steps")
-        _at_most(self, "epochs", "steps_per_epoch", "min_steps", "num_examples")
-        _in_range(self, "learning_rate", 0.0, math.inf, low_open=True)
-        _in_range(self, "weight_decay", 0.0, math.inf)
-        _in_range(self, "momentum", 0.0, 1.0)
-        _in_range(self, "warmup", 0.0, 1.0)
+        for name, least in _COUNTS.items():
+            value = getattr(self, name)
+            if value is not None or name not in _OPTIONAL:
+                _check_count(name, value, least)
+        _check_number("learning_rate", self.learning_rate, above_zero=True)
+        _check_number("weight_decay", self.weight_decay)
+        _check_number("momentum", self.momentum, below=1.0)
+        _check_number("warmup", self.warmup, below=1.0)
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             raise UserError(
                 "--momentum belongs to the optimizers sgd and rmsprop. "
@@ -177,13 +183,15 @@ def parse_augment(text: str | None) -> dict[str, float] | None:
             strengths[name.strip()] = float(strength)
         except ValueError:
             raise UserError(
-                "--augment must be names with strengths, as shift=0.1,flip=0.5, or "
-                f"none. Received: {text}."
+                "--augment must be names with strengths, such as shift=0.1,flip=0.5, "
+                f"or none. Received: {text}."
             ) from None
     return strengths
 
 
 def _check_strength(name: str, strength: Any) -> None:
+    if name not in AUGMENTATIONS:
+        raise unknown("augmentation", name, AUGMENTATIONS)
     meaning, largest = AUGMENTATIONS[name]
     number = isinstance(strength, int | float) and not isinstance(strength, bool)
     if not number or not 0 <= strength <= largest:
@@ -193,35 +201,22 @@ def _check_strength(name: str, strength: Any) -> None:
         )
 
 
-def _at_least(low: int, recipe: Recipe, *names: str, optional: bool = False) -> None:
-    for name in names:
-        value = getattr(recipe, name)
-        if value is None and optional:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise UserError(
-                f"--{name} must be a whole number, {low} or more. Received: {value}."
-            )
+def _check_count(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UserError(
+            f"--{name} must be a whole number, {least} or more. Received: {value}."
+        )
+    if value > _MAX_COUNT:
+        raise UserError(f"--{name} must be {_MAX_COUNT} or less. Received: {value}.")
 
 
-def _at_most(recipe: Recipe, *names: str) -> None:
-    # Far beyond what anyone trains; larger numbers would not fit the step's counter.
-    for name in names:
-        if (getattr(recipe, name) or 0) > MAX_COUNT:
-            raise UserError(
-                f"--{name} must be {MAX_COUNT} or less. Received: "
-                f"{getattr(recipe, name)}."
-            )
-
-
-def _in_range(
-    recipe: Recipe, name: str, low: float, high: float, *, low_open: bool = False
+def _check_number(
+    name: str, value: Any, *, above_zero: bool = False, below: float = math.inf
 ) -> None:
-    value = getattr(recipe, name)
     if not isinstance(value, int | float):
         raise UserError(f"--{name} must be a number. Received: {value!r}.")
     # NaN fails every comparison; infinity is never below an infinite bound.
-    if not (low <= value < high) or (low_open and value == low):
-        bounds = f"{'above' if low_open else 'at least'} {low:g}"
-        bounds += f" and below {high:g}" if high < math.inf else " and finite"
+    if not (0 <= value < below) or (above_zero and value == 0):
+        bounds = "above 0" if above_zero else "at least 0"
+        bounds += f" and below {below:g}" if below < math.inf else " and finite"
         raise UserError(f"--{name} must be {bounds}. Received: {value}.")

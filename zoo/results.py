@@ -1,4 +1,4 @@
-"""What trainings of the zoo came to: zoo/results.csv, which `make results` writes."""
+"""What the recipes of the zoo reach: zoo/results.csv, which `make results` writes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 from zoo import files
 
 PATH = pathlib.Path(__file__).with_name("results.csv")
-#: Artifacts of an export, in the order of the table's columns.
+#: Files of an export, in the order of the table's columns.
 ARTIFACTS = ("saved_model", "float32", "float16", "dynamic", "int8", "int16x8")
 
 
 @dataclasses.dataclass(frozen=True)
-class Artifact:
+class FileResult:
     """An exported file: bytes, accuracy on the test split, ms per image, one thread."""
 
     bytes: int
@@ -59,7 +59,7 @@ class Result:
     parameters: int
     seconds: float
     cpus: int
-    artifacts: dict[str, Artifact]
+    artifacts: dict[str, FileResult]
     tensorflow: str
     keras: str
     date: str
@@ -97,9 +97,9 @@ def save(results: list[Result], path: pathlib.Path | None = None) -> None:
 def _to_row(result: Result) -> dict[str, object]:
     row = {field.name: getattr(result, field.name) for field in _OWN}
     for name in ARTIFACTS:
-        artifact = result.artifacts.get(name)
-        for field in dataclasses.fields(Artifact):
-            value = "" if artifact is None else getattr(artifact, field.name)
+        file = result.artifacts.get(name)
+        for field in dataclasses.fields(FileResult):
+            value = "" if file is None else getattr(file, field.name)
             row[f"{name}_{field.name}"] = value
     return row
 
@@ -109,7 +109,7 @@ def _from_row(row: dict[str, str]) -> Result:
     artifacts = {}
     for name in ARTIFACTS:
         if row[f"{name}_bytes"]:
-            artifacts[name] = Artifact(
+            artifacts[name] = FileResult(
                 int(row[f"{name}_bytes"]),
                 float(row[f"{name}_accuracy"]),
                 float(row[f"{name}_ms"]),

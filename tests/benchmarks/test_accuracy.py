@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 
 import zoo
 from benchmarks import accuracy
+from zoo import results
 from zoo.training import trainer
 from zoo.training.config import Config
 
@@ -60,3 +62,14 @@ def test_a_row_is_of_runs_that_followed_the_recipe_as_it_is(run, monkeypatch):
 
     monkeypatch.setattr(zoo, "create_model", changed)
     assert accuracy.collect(*KEY) is None
+
+
+@pytest.mark.parametrize("model", zoo.list_models())
+def test_the_comments_beside_the_recipes_are_those_of_the_results(model):
+    source = (accuracy.MODELS / f"{model}.py").read_text()
+    rows = [row for row in results.load() if row.model == model]
+    assert accuracy.commented(source, rows) == source
+    for row in rows:
+        _, mine = source.split(accuracy.comment(row))
+        assert re.match(r'(    #.*\n)*    "' + row.recipe, mine)
+    assert "CPU" not in accuracy.commented(source, [])

@@ -8,12 +8,21 @@ import dataclasses
 from zoo import catalog, results
 
 RESULT = results.Result(
-    **{"model": "mlp", "recipe": "default", "dataset": "mnist"},
-    **{"settings": "0123456789ab", "seeds": 3},
-    **{"accuracy": 0.98762, "lowest": 0.9875, "highest": 0.988},
-    **{"parameters": 235146, "seconds": 61.5, "cpus": 4},
-    artifacts={"int8": results.Artifact(bytes=248976, accuracy=0.9871, ms=0.0123)},
-    **{"tensorflow": "2.21.0", "keras": "3.15.1", "date": "2026-01-31"},
+    model="mlp",
+    recipe="default",
+    dataset="mnist",
+    settings="0123456789ab",
+    seeds=3,
+    accuracy=0.98762,
+    lowest=0.9875,
+    highest=0.988,
+    parameters=235146,
+    seconds=61.5,
+    cpus=4,
+    artifacts={"int8": results.FileResult(bytes=248976, accuracy=0.9871, ms=0.0123)},
+    tensorflow="2.21.0",
+    keras="3.15.1",
+    date="2026-01-31",
 )
 
 

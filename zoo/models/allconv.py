@@ -117,8 +117,14 @@ _DEFAULT = Recipe(
 )
 
 RECIPES = {
+    # mnist 99.58% (99.53 to 99.66, 3 seeds) in 210 s on 4 CPUs:
+    #   python train.py --model=allconv
+    # digits 99.72% (99.72 to 99.72, 3 seeds) in 105 s on 1 CPU:
+    #   python train.py --model=allconv --dataset=digits
     "default": _DEFAULT,
     # Longer, with smaller distortions: so few weights never learn larger ones.
+    # mnist 99.62% (99.60 to 99.66, 3 seeds) in 2794 s on 1 CPU:
+    #   python train.py --model=allconv --recipe=best
     "best": _DEFAULT.override(
         augment={
             "shift": 0.05,
@@ -132,6 +138,8 @@ RECIPES = {
         min_steps=2000,
     ),
     # 99% on MNIST in the least time: fewer filters, 1.6 passes over the data.
+    # mnist 99.15% (99.07 to 99.21, 3 seeds) in 39 s on 1 CPU:
+    #   python train.py --model=allconv --recipe=fast
     "fast": Recipe(
         model={"filters": [16, 24, 32, 48, 64]},
         augment={"shift": 0.05},

@@ -104,8 +104,14 @@ _DEFAULT = Recipe(
 )
 
 RECIPES = {
+    # mnist 99.42% (99.39 to 99.45, 3 seeds) in 332 s on 4 CPUs:
+    #   python train.py --model=convnet
+    # digits 100.00% (100.00 to 100.00, 3 seeds) in 32 s on 1 CPU:
+    #   python train.py --model=convnet --dataset=digits
     "default": _DEFAULT,
     # Twice as long, with smaller distortions: larger ones are not learned.
+    # mnist 99.50% (99.47 to 99.54, 2 seeds) in 2429 s on 1 CPU:
+    #   python train.py --model=convnet --recipe=best
     "best": _DEFAULT.override(
         model={"dropout": 0.2},
         augment={

@@ -92,7 +92,13 @@ _DEFAULT = Recipe(
 )
 
 RECIPES = {
+    # mnist 99.25% (99.25 to 99.25, 3 seeds) in 62 s on 4 CPUs:
+    #   python train.py --model=mlp
+    # digits 98.89% (98.61 to 99.17, 3 seeds) in 30 s on 1 CPU:
+    #   python train.py --model=mlp --dataset=digits
     "default": _DEFAULT,
+    # mnist 99.44% (99.32 to 99.51, 3 seeds) in 1059 s on 1 CPU:
+    #   python train.py --model=mlp --recipe=best
     "best": _DEFAULT.override(
         model={"hidden": [1024, 512]},
         augment={
