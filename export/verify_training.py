@@ -64,24 +64,24 @@ def verify(draft: Draft, path: pathlib.Path) -> tuple[dict[str, Any], list[str]]
         optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=momentum),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    loss_error = 0.0
+    loss_errors = []
     for x, y in batches:
         expected = twin.train_on_batch(x, y)
         twin.reset_metrics()
-        loss_error = _worse(loss_error, learner.train(x, y, LEARNING_RATE) - expected)
+        loss_errors.append(learner.train(x, y, LEARNING_RATE) - expected)
     weights = learner.weights()
     images = draft.trained.dataset.test.x[:100]
     answers = learner.infer(images)
     x, y = batches[0]
     given = {"weights": weights, "images": images, "x": x, "y": y}
     cost = _measure_elsewhere(path, given)
-    restored_error = _worse(0.0, cost.pop("answers") - answers)
+    restored_error = _largest(cost.pop("answers") - answers)
     record = {
         "optimizer": draft.device_optimizer,
         "batch_size": learner.batch_size,
         "steps": STEPS,
         "learning_rate": LEARNING_RATE,
-        "max_loss_error": loss_error,
+        "max_loss_error": _largest(loss_errors),
         **_compare_weights(model, twin.model, weights),
         "max_restored_error": restored_error,
         "parameter_bytes": sum(4 * weight.size for weight in weights.values()),
@@ -107,15 +107,15 @@ def _compare_weights(
     model: TapeModel, twin: TapeModel, weights: dict[str, np.ndarray]
 ) -> dict[str, float]:
     """Compares what the file and Keras have learned, from where both began."""
-    errors, changes, shares = [0.0], [0.0], [0.0]
+    errors, changes, shares = [], [], []
     for name, before, after in zip(
         model.parameter_names,
         model.trainable_weights,
         twin.trainable_weights,
         strict=True,
     ):
-        errors.append(_worse(0.0, weights[name] - after.numpy()))
-        changes.append(_worse(0.0, after.numpy() - before.numpy()))
+        errors.append(_largest(weights[name] - after.numpy()))
+        changes.append(_largest(after.numpy() - before.numpy()))
         shares.append(errors[-1] / max(changes[-1], MAX_ERROR))
     return {
         "max_weight_error": max(errors),
@@ -124,10 +124,10 @@ def _compare_weights(
     }
 
 
-def _worse(error: float, difference: np.ndarray) -> float:
-    """Returns the larger error; for what is not finite, what JSON has as infinity."""
-    largest = float(np.abs(difference).max())
-    return max(error, largest if np.isfinite(largest) else 1e38)
+def _largest(differences: np.ndarray | list[float]) -> float:
+    """Returns the largest difference; 1e38, since JSON has no infinity, for NaN."""
+    largest = float(np.abs(differences).max())
+    return largest if np.isfinite(largest) else 1e38
 
 
 def _measure_elsewhere(path: pathlib.Path, given: dict[str, Any]) -> dict[str, Any]:
