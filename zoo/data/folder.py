@@ -105,18 +105,17 @@ def _scan_splits(root: Path, folders: dict[str, Path]) -> ImageTree:
         if name not in folders:
             raise UserError(f"{root} has a folder {other} but no folder {name}.")
     train, test = _classes(folders["train"]), _classes(folders["test"])
-    for name in test:
-        if name not in train:
-            raise UserError(
-                f"{folders['test'] / name}: the class {name!r} is not in "
-                f"{folders['train']}."
-            )
-    names = tuple(train)
-    return ImageTree(
-        names,
-        tuple((path, names.index(name)) for name in names for path in train[name]),
-        tuple((path, names.index(name)) for name in test for path in test[name]),
+    if more := [name for name in test if name not in train]:
+        raise UserError(
+            f"{folders['test'] / more[0]}: the class {more[0]!r} is not in "
+            f"{folders['train']}."
+        )
+    labels = {name: label for label, name in enumerate(train)}
+    splits = (
+        tuple((path, labels[name]) for name in split for path in split[name])
+        for split in (train, test)
     )
+    return ImageTree(tuple(train), *splits)
 
 
 def _classes(directory: Path) -> dict[str, list[Path]]:
@@ -131,18 +130,16 @@ def _classes(directory: Path) -> dict[str, list[Path]]:
                 "hold: spaces at an end or a line break. Rename it."
             )
     classes = {folder.name: _images(folder) for folder in folders}
-    for name, images in classes.items():
-        if not images:
-            raise UserError(
-                f"The class folder {directory / name} has no images "
-                f"({', '.join(EXTENSIONS)})."
-            )
+    if empty := [name for name, images in classes.items() if not images]:
+        raise UserError(
+            f"The class folder {directory / empty[0]} has no images "
+            f"({', '.join(EXTENSIONS)})."
+        )
     return classes
 
 
 def _split(classes: dict[str, list[Path]]) -> ImageTree:
-    train: list[_Example] = []
-    test: list[_Example] = []
+    train, test = [], []
     for label, (name, images) in enumerate(classes.items()):
         if len(images) < 2:
             raise UserError(

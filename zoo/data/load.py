@@ -142,7 +142,7 @@ def open_dataset(dataset: str | None, *, default: str, data_dir: str | None) -> 
     Args:
         dataset: what the user asked for, or None.
         default: the name to use when ``dataset`` is None.
-        data_dir: where prepared datasets are kept; None for TFDS's default.
+        data_dir: as for ``check_name``.
 
     Raises:
         UserError: see ``check_name``; also an unknown version, a dataset that is not
@@ -170,17 +170,7 @@ def open_dataset(dataset: str | None, *, default: str, data_dir: str | None) -> 
 
 
 def load(name: str, *, data_dir: str | None = None, **options) -> Dataset:
-    """Opens and reads a dataset.
-
-    Args:
-        name: a TFDS name, ``digits``, ``linear_regression`` or a directory's path.
-        data_dir: where prepared datasets are kept; None for TFDS's default.
-        **options: of ``Source.read``.
-
-    Raises:
-        UserError: see ``open_dataset`` and ``Source.read``.
-        RunError: likewise.
-    """
+    """Opens a dataset and reads it; the arguments are those of ``Source.read``."""
     return open_dataset(name, default=name, data_dir=data_dir).read(**options)
 
 

@@ -177,19 +177,13 @@ def _image_and_label(builder: Builder) -> tuple[str, str]:
     features = dict(getattr(builder.info.features, "items", dict)())
     keys = builder.info.supervised_keys
     if keys is None:
-        kinds = (tfds.features.Image, tfds.features.ClassLabel)
-        keys = [
-            key
-            for kind in kinds
-            for key, feature in features.items()
-            if type(feature) is kind
-        ]
+        items, kinds = features.items(), (tfds.features.Image, tfds.features.ClassLabel)
+        keys = [key for kind in kinds for key, found in items if type(found) is kind]
     if len(keys) == 2 and all(isinstance(key, str) for key in keys):
         image, label = (features.get(key) for key in keys)
         if (
             isinstance(label, tfds.features.ClassLabel)
-            and image is not None
-            and len(image.shape or ()) == 3
+            and len(getattr(image, "shape", None) or ()) == 3
             and image.np_dtype in (np.uint8, np.uint16)
             and image.shape[-1] in (1, 3, None)
         ):

@@ -67,10 +67,12 @@ def test_rows_of_mapped_images_stay_on_disk(large, digits):
     rows = np.array([9, 2, 700])
     some = large.train.take(rows)
     assert isinstance(some.x, cache.MappedImages) and some.x.shape == (3, 28, 28, 1)
-    np.testing.assert_array_equal(some.x[:], digits.train.x[rows])
     np.testing.assert_array_equal(some.x.take(np.array([2, 0]))[1], digits.train.x[9])
     np.testing.assert_array_equal(some.y, digits.train.y[rows])
-    x, _ = next(pipeline.evaluation_batches(some).as_numpy_iterator())
+    # Evaluation reads them too.
+    parts = [*pipeline.evaluation_batches(some, batch_size=2).as_numpy_iterator()]
+    assert [len(y) for _, y in parts] == [2, 1]
+    x = np.concatenate([x for x, _ in parts])
     np.testing.assert_array_equal(x, digits.train.x[rows])
 
 
@@ -83,84 +85,66 @@ def test_the_batch_of_a_step_does_not_depend_on_where_data_are(start, large, dig
         np.testing.assert_array_equal(y, b)
 
 
-def test_a_training_from_disk_is_one_from_memory(tmp_path, data_dir):
-    def train(name, **fields):
-        overrides = {"epochs": 2, "batch_size": 64}
+@pytest.fixture
+def train(tmp_path, data_dir):
+    """Trains ``linear`` on digits in a run directory of that name."""
+
+    def train(name, epochs, **fields):
         return trainer.train(
             Config(
                 model="linear",
                 dataset="digits",
-                overrides=overrides,
+                overrides={"epochs": epochs},
                 data_dir=str(data_dir),
                 run_dir=str(tmp_path / name),
                 **fields,
             )
         )
 
-    one, other = train("memory"), train("disk", memory_limit=LIMIT)
+    return train
+
+
+def test_a_training_from_disk_is_one_from_memory(train):
+    one, other = train("memory", 2), train("disk", 2, memory_limit=LIMIT)
     assert isinstance(other.dataset.train.x, cache.MappedImages)
     assert one.result["test"] == pytest.approx(other.result["test"], rel=1e-5)
-    for a, b in zip(
-        zoo.load_run(one.run_dir).get_weights(),
-        zoo.load_run(other.run_dir).get_weights(),
-        strict=True,
-    ):
+    weights = zip(one.model.get_weights(), other.model.get_weights(), strict=True)
+    for a, b in weights:
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
-def test_evaluation_reads_from_disk_too(large):
-    data = pipeline.evaluation_batches(large.train, batch_size=500)
-    parts = list(data.as_numpy_iterator())
-    assert [len(y) for _, y in parts] == [500, 500, 437]
-    np.testing.assert_array_equal(np.concatenate([x for x, _ in parts]), large.train.x)
-
-
-def test_a_run_on_disk_is_exported_and_evaluated(tmp_path, data_dir):
-    run = trainer.train(
-        Config(
-            model="linear",
-            dataset="digits",
-            overrides={"epochs": 30},
-            data_dir=str(data_dir),
-            run_dir=str(tmp_path / "run"),
-            memory_limit=1000,
-        )
-    )
+def test_a_run_on_disk_is_exported_and_evaluated(train):
+    run = train("run", 30, memory_limit=1000)
     assert isinstance(run.dataset.test.x, cache.MappedImages)
-    formats = ("tflite", "tflite_trainable")
-    export.export_run(run, formats)
+    export.export_run(run, ("tflite", "tflite_trainable"))
     found = evaluation.evaluate(str(run.run.path), None)
     assert found["accuracy"] == pytest.approx(run.result["test"]["accuracy"])
 
 
 @pytest.mark.parametrize("layout", ["idx", "gzip", "gray tree", "color tree"])
 def test_a_directory_larger_than_the_limit_is_mapped(layout, tmp_path):
-    channels = 3 if layout == "color tree" else 1
-    content = idx_arrays((9, 7, channels), train=20, test=10)
-    train_x, train_y, test_x, test_y = content.values()
+    content = idx_arrays((9, 7, 3 if layout == "color tree" else 1), train=20, test=10)
     source, root = tmp_path / "images", tmp_path / "tfds"
+    content |= {name: np.sort(content[name]) for name in (TRAIN_Y, TEST_Y)}
     if "tree" in layout:
-        order = np.argsort(train_y, kind="stable"), np.argsort(test_y, kind="stable")
-        train_x, train_y = train_x[order[0]], train_y[order[0]]
-        test_x, test_y = test_x[order[1]], test_y[order[1]]
-        for split, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
-            for i, (image, label) in enumerate(zip(x, y, strict=True)):
-                save(source / split / str(label) / f"{i}.png", image.squeeze())
+        for split, x, y in (("train", TRAIN_X, TRAIN_Y), ("test", TEST_X, TEST_Y)):
+            for i, label in enumerate(content[y]):
+                path = source / split / str(label) / f"{i}.png"
+                save(path, content[x][i].squeeze())
     else:
         write_idx(source, content, zipped=layout == "gzip")
     for _ in range(2):  # writes it, and finds it
         data = load.load(str(source), data_dir=str(root), memory_limit=2000)
         assert isinstance(data.train.x, cache.MappedImages)
-        np.testing.assert_array_equal(data.train.x[:], train_x)
-        np.testing.assert_array_equal(data.test.x[:], test_x)
-        np.testing.assert_array_equal(data.train.y, train_y)
-        np.testing.assert_array_equal(data.test.y, test_y)
+        read = (data.train.x[:], data.train.y, data.test.x[:], data.test.y)
+        for ours, theirs in zip(read, content.values(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
         (kept,) = (root / cache.FOLDER).iterdir()
         names = {"train.npy", "test.npy", "labels.npz"}
         assert {path.name for path in kept.iterdir()} == names
     whole = load.load(str(source), data_dir=str(tmp_path / "other"))
     assert whole.spec == data.spec
-    np.testing.assert_array_equal(whole.train.x, train_x)
+    np.testing.assert_array_equal(whole.train.x, content[TRAIN_X])
 
 
 PREPARES = """
