@@ -34,6 +34,10 @@ COMPARISONS: dict[str, ModuleType] = {
     "startup": startup,
     "growth": growth,
 }
+FLAGS = console.Flags()
+FLAGS.integer(
+    "rounds", None, "Turns of everyone. Unset: each comparison's own.", lower_bound=1
+)
 
 
 def run(name: str, rounds: int | None) -> dict[str, Any]:
@@ -54,13 +58,7 @@ def section(name: str, result: dict[str, Any]) -> str:
 
 def main(argv: list[str]) -> None:
     """Runs the comparisons that are named, and writes what they found."""
-    parser = comparison.Parser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(COMPARISONS)}; or all")
-    parser.add_argument(
-        "--rounds", type=comparison.positive, help="how many turns; or each one's own"
-    )
-    options = parser.parse_args(argv[1:])
-    names = options.names or list(COMPARISONS)
+    names = console.parse_flags(argv, __doc__, FLAGS) or list(COMPARISONS)
     for name in names:
         if name not in COMPARISONS:
             raise unknown("comparison", name, COMPARISONS)
@@ -68,7 +66,7 @@ def main(argv: list[str]) -> None:
     data.directory()
     documents = {name: document.where(name) for name in names}
     for name in names:
-        result = run(name, options.rounds)
+        result = run(name, FLAGS.rounds)
         files.write_json(document.RESULTS, document.results() | {name: result})
         text = section(name, result)
         document.rewrite(documents[name], name, text)

@@ -20,10 +20,9 @@ import zipfile
 from collections.abc import Sequence
 
 import zoo
-from benchmarks import document
+from benchmarks import comparison, document
 from benchmarks.comparison import run_python
 from zoo import console, files, results, startup
-from zoo.errors import UserError
 from zoo.training.rundir import RunDir
 
 RUNS = document.ROOT / "runs" / "results"
@@ -199,8 +198,7 @@ def _count(number: int, what: str) -> str:
 
 def main(argv: list[str]) -> None:
     """Trains, collects and writes."""
-    if rest := console.parse_flags(argv, __doc__, FLAGS):
-        raise UserError(f"Only flags are taken. Received: {' '.join(rest)}.")
+    comparison.parse_flags(argv, __doc__, FLAGS)
     startup.start()
     if FLAGS.only:
         zoo.list_recipes(FLAGS.only)  # raises UserError if there is no such model

@@ -1,4 +1,4 @@
-"""What a run does beside its steps: the watch, backups, TensorBoard, --deterministic.
+"""What a run does beside its steps: guard, backups, TensorBoard, --deterministic.
 
     python -m benchmarks.backup --model=mlp --rounds=9
 
@@ -8,17 +8,26 @@ ratios within a round.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import statistics
 from typing import Any
 
+from benchmarks import comparison
 from benchmarks.turns import contestant, interleaved, ratio
+from zoo import console
 
 VARIANTS = (
-    *("plain", "watched", "backups", "tensorboard", "histograms", "deterministic"),
+    "plain",
+    "guarded",
+    "backups",
+    "tensorboard",
+    "histograms",
+    "deterministic",
 )
+FLAGS = console.Flags()
+FLAGS.string("model", "mlp", "Architecture to train.")
+FLAGS.integer("rounds", 9, "Turns of everyone.", lower_bound=1)
 
 
 def measure(model_name: str, rounds: int) -> dict[str, Any]:
@@ -44,13 +53,12 @@ def measure(model_name: str, rounds: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="mlp")
-    parser.add_argument("--rounds", type=int, default=9)
-    options = parser.parse_args()
-    print(json.dumps(measure(options.model, options.rounds), indent=2))
+def main(argv: list[str]) -> None:
+    """Prints what was measured, as JSON."""
+    comparison.parse_flags(argv, __doc__, FLAGS)
+    print(json.dumps(measure(FLAGS.model, FLAGS.rounds), indent=2))
 
 
 if __name__ == "__main__":
-    main()
+    comparison.end_with_children()
+    console.main(main)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import os
@@ -10,28 +9,22 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from benchmarks.document import ROOT
 from zoo import console
 from zoo.errors import RunError, UserError
 
 
-class Parser(argparse.ArgumentParser):
-    """An ``ArgumentParser`` that tells mistakes as the zoo does: in one line."""
+def parse_flags(argv: Sequence[str], doc: str, flags: console.Flags) -> None:
+    """Parses the flags of a command that takes nothing else.
 
-    def error(self, message: str) -> NoReturn:
-        """Raises UserError."""
-        raise UserError(f"{message} (--help lists the flags)")
-
-
-def positive(text: str) -> int:
-    """Reads a whole number, 1 or more, for argparse."""
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more. Received: {text}")
-    return number
+    Raises:
+        UserError: an unknown flag, a value that it does not take, or other arguments.
+    """
+    if rest := console.parse_flags(argv, doc, flags):
+        raise UserError(f"Only flags are taken. Received: {' '.join(rest)}.")
 
 
 def require(packages: Iterable[str]) -> None:
@@ -105,11 +98,11 @@ def main(
     """
 
     def command(argv: list[str]) -> None:
-        parser = Parser(description=doc)
-        parser.add_argument("--rounds", type=positive, default=rounds)
-        options = parser.parse_args(argv[1:])
+        flags = console.Flags()
+        flags.integer("rounds", rounds, "Turns of everyone.", lower_bound=1)
+        parse_flags(argv, doc, flags)
         require(needs)
-        print(json.dumps(measure(options.rounds), indent=2))
+        print(json.dumps(measure(flags.rounds), indent=2))
 
     end_with_children()
     console.main(command)

@@ -11,7 +11,6 @@ the system has cached nothing. Linux only.
 
 from __future__ import annotations
 
-import argparse
 import math
 import multiprocessing
 import os
@@ -24,9 +23,16 @@ from collections.abc import Iterator
 import numpy as np
 import psutil
 
-from zoo import startup
+from benchmarks import comparison
+from zoo import console, startup
+from zoo.errors import UserError
 
 SIDE, TRAIN, TEST, BATCH = 256, 27_000, 500, 128
+FLAGS = console.Flags()
+FLAGS.string("directory", None, "Where the dataset is kept.")
+FLAGS.integer("rounds", 5, "Turns of everyone.", lower_bound=1)
+FLAGS.integer("steps", 40, "Steps of a turn.", lower_bound=1)
+FLAGS.float("gigabytes", 2.0, "The --memory_limit.")
 
 
 def made(directory: pathlib.Path):
@@ -212,24 +218,19 @@ def _plain():
     return dataclasses.replace(zoo.get_recipe("linear"), steps_per_execution=1)
 
 
-def main() -> None:
-    """Parses the arguments and measures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--directory", type=pathlib.Path, required=True)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--gigabytes", type=float, default=2.0, help="--memory_limit")
-    arguments = parser.parse_args()
-    # In a process of its own: TFDS keeps up to a gigabyte of what it writes.
-    making = multiprocessing.get_context("spawn").Process(
-        target=make, args=[arguments.directory]
-    )
+def main(argv: list[str]) -> None:
+    """Makes the dataset, in a process of its own, and measures."""
+    comparison.parse_flags(argv, __doc__, FLAGS)
+    if not FLAGS.directory:
+        raise UserError("--directory must be where the dataset is kept: 6 GB.")
+    directory = pathlib.Path(FLAGS.directory)
+    # TFDS keeps up to a gigabyte of what it writes.
+    making = multiprocessing.get_context("spawn").Process(target=make, args=[directory])
     making.start()
     making.join()
     startup.start()
-    limit = int(arguments.gigabytes * 1e9)
-    measure(arguments.directory, limit, arguments.rounds, arguments.steps)
+    measure(directory, int(FLAGS.gigabytes * 1e9), FLAGS.rounds, FLAGS.steps)
 
 
 if __name__ == "__main__":
-    main()
+    console.main(main)

@@ -10,20 +10,24 @@ moves 2 (N - 1) / N times the gradients' bytes through each worker's link, in
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import math
 import os
-import pathlib
 import time
 
-from benchmarks import document
-from zoo import startup
+from benchmarks import comparison, document
+from zoo import console, startup
 
 WORKERS = (8, 64, 512)
 BATCHES = (64, 1024)
 BATCH = 128  # per worker, in the table
 STEPS = 20
+
+FLAGS = console.Flags()
+FLAGS.float("gigabits", 10.0, "Bandwidth between workers, in Gbit/s.")
+FLAGS.float("microseconds", 50.0, "Latency of a hop between workers.")
+FLAGS.integer("rounds", 5, "Measurements of each batch.", lower_bound=1)
+FLAGS.boolean("write", False, "Write the table into BUILD.md.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,23 +129,18 @@ def table(costs: dict[str, Cost], gigabits: float, microseconds: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Parses the arguments, measures and writes."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gigabits", type=float, default=10.0)
-    parser.add_argument("--microseconds", type=float, default=50.0)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--write", action="store_true", help="into BUILD.md")
-    arguments = parser.parse_args()
+def main(argv: list[str]) -> None:
+    """Measures, prints and writes."""
+    comparison.parse_flags(argv, __doc__, FLAGS)
     startup.start()
     import zoo
 
-    costs = {name: measure(name, arguments.rounds) for name in zoo.list_models()}
-    text = table(costs, arguments.gigabits, arguments.microseconds)
+    costs = {name: measure(name, FLAGS.rounds) for name in zoo.list_models()}
+    text = table(costs, FLAGS.gigabits, FLAGS.microseconds)
     print(text)
-    if arguments.write:
-        document.rewrite(pathlib.Path("BUILD.md"), "scaling", text)
+    if FLAGS.write:
+        document.rewrite(document.ROOT / "BUILD.md", "scaling", text)
 
 
 if __name__ == "__main__":
-    main()
+    console.main(main)

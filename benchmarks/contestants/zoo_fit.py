@@ -1,4 +1,4 @@
-"""model.fit as train.py runs it: pipeline, watch, bookkeeping, fused steps."""
+"""model.fit as train.py runs it: pipeline, guard, callbacks, fused steps."""
 
 from __future__ import annotations
 
@@ -159,6 +159,7 @@ def prepare(
     def work() -> float:
         assert directory  # removed with the process
         progress.step = 0
+        progress.rows.clear()
         return training.epoch(*keepers)
 
     return work

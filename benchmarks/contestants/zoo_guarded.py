@@ -13,14 +13,14 @@ def prepare(model_name: str, variant: str):
 
     Args:
         model_name: of the architecture; its default recipe.
-        variant: ``plain``; ``watched``, for losses and gradients that are not finite;
-            ``backups``: watched, and with a row of metrics.csv and a backup at the
-            end; ``tensorboard`` and ``histograms``: plain, and with what TensorBoard
-            shows, the latter of each variable too; ``deterministic``: with op
-            determinism.
+        variant: ``plain``; ``guarded``, against losses and gradients that are not
+            finite; ``backups``: guarded, and with a row of metrics.csv and a backup at
+            the end; ``tensorboard`` and ``histograms``: plain, and with what
+            TensorBoard shows, the latter of each variable too; ``deterministic``: with
+            op determinism.
     """
     training = Training(model_name, deterministic=variant == "deterministic")
-    if variant == "watched":
+    if variant == "guarded":
         from zoo.models.common.guard import NonFiniteGuard
 
         training.model.guard = NonFiniteGuard()
@@ -41,6 +41,7 @@ def prepare(model_name: str, variant: str):
     def work() -> float:
         assert directory  # removed with the process
         progress.step = 0
+        progress.rows.clear()
         seconds = training.epoch(*callbacks)
         if not any(path.glob(written)):
             raise RuntimeError(f"Nothing was written for {variant}.")

@@ -14,9 +14,11 @@ from zoo.errors import UserError
     ("arguments", "message"),
     [
         (["benchmarks", "ft"], "Unknown comparison 'ft'. Known: device, fit, .*'fit'"),
-        (["benchmarks", "startup", "--rounds=0"], "--rounds: must be .* Received: 0"),
-        (["benchmarks", "startup", "--round"], "--round"),
-        (["benchmarks.growth", "--rounds=x"], "--rounds: must be .* Received: x"),
+        (["benchmarks", "startup", "--rounds=0"], "--rounds=0: .*positive integer"),
+        (["benchmarks", "startup", "--round"], "Unknown .* 'round'.*--help lists"),
+        (["benchmarks.growth", "--rounds=x"], "--rounds=x: invalid"),
+        (["benchmarks.scaling", "mlp"], "Only flags are taken. Received: mlp"),
+        (["benchmarks.large_data"], "--directory must be"),
         (["benchmarks", "startup"], "MNIST_DIR must be .*train-images.* Received: /$"),
     ],
 )
@@ -34,3 +36,12 @@ def test_peers_that_are_missing_are_named():
         UserError, match="Not installed: nosuch_peer, other_peer. `make"
     ):
         comparison.require(["json", "nosuch_peer", "other_peer"])
+
+
+@pytest.mark.parametrize(
+    "module", ["benchmarks", "benchmarks.fit", "benchmarks.backup"]
+)
+def test_help_lists_the_flags(module, command):
+    done = command("-m", module, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "--rounds" in done.stdout
