@@ -33,7 +33,6 @@ def train(command, data_dir):
         (["--model=mlp", "--augment=flip"], "as shift=0.1,flip=0.5.*Received: flip"),
         (["--model=mlp", "--augment=flip=2"], "--augment: flip .* 0 to 1. Received: 2"),
         (["--model=convnt"], "Unknown model 'convnt'. Known: .*mean 'convnet'"),
-        (["--model=mlp", "--recipe=tutorial_kers"], "mean 'tutorial_keras'"),
         (["--model=mlp", "--dataset=mnst"], "Unknown dataset 'mnst'.*mean 'mnist'"),
         (["--model=mlp", "--dataset=./nowhere"], "nowhere"),
         (["--model=mlp", "--optimizer=adm"], "Unknown optimizer.*mean 'adam'"),
@@ -43,6 +42,7 @@ def train(command, data_dir):
         (["--model=mlp", "--learning_rate=nan"], "--learning_rate .* Received: nan"),
         (["--model=mlp", "--learning_rate=0"], "--learning_rate .* Received: 0"),
         (["--model=mlp", "--seed=-1"], "--seed must be"),
+        (["--model=mlp", "--validation=1"], "--validation must be a share"),
         (["--model=mlp", "--image_size=0"], "--image_size must be"),
         (["--model=mlp", "--image_size=3xx3"], "--image_size must be"),
         (["--model=mlp", "--jit_compile=maybe"], "jit_compile.*maybe"),
@@ -64,6 +64,15 @@ def test_a_mistake_gets_one_line_before_tensorflow_is_imported(
 ):
     done = command("-X", "importtime", TRAIN, *flags)
     check_user_error(done, message, tmp_path)
+
+
+def test_a_mistyped_recipe_is_explained(command, tmp_path):
+    done = command(TRAIN, "--model=mlp", "--recipe=tutorial_kers")
+    assert done.returncode == 2
+    assert re.fullmatch(
+        r"Error: Unknown recipe .*mean 'tutorial_keras'.*\n", done.stderr
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_backend_is_refused(command, tmp_path):
@@ -134,27 +143,42 @@ def test_a_finished_run_is_left_alone(train, tmp_path):
     assert "seed: 0 -> 3" in other.stderr
 
 
-def test_no_pictures_are_drawn_that_nobody_wants(train, tmp_path):
-    flags = ["--model=linear", "--dataset=digits", "--epochs=1", "--export=none"]
-    done = train(*flags, "--noplots")
+def test_what_is_missing_of_a_finished_run_is_drawn_and_exported(train, tmp_path):
+    flags = ["--model=linear", "--dataset=digits", "--epochs=1"]
+    done = train(*flags, "--noplots", "--export=none")
     assert done.returncode == 0, done.stderr
     run = tmp_path / "runs" / "linear-digits"
     assert (run / "tensorboard").exists()
-    flags.remove("--export=none")
     done = train(*flags, "--noplots", "--export=tflite")
     assert done.returncode == 0, done.stderr
     assert (run / "export" / "README.md").exists()
     assert not (run / "plots").exists()
-    done = train(*flags)  # wanted after all
+    # Half of the pictures, and another format.
+    (run / "plots").mkdir()
+    (run / "plots" / "curves.png").write_bytes(b"mine")
+    done = train(*flags, "--export=tflite,saved_model")
     assert done.returncode == 0, done.stderr
-    assert (run / "plots" / "curves.png").exists()
+    assert "nothing to do" in done.stdout
+    assert (run / "plots" / "curves.png").read_bytes() == b"mine"
+    assert (run / "plots" / "confusion.png").exists()
+    content = json.loads((run / "export" / "export.json").read_text())
+    formats = {record["format"] for record in content["artifacts"]}
+    assert formats == {"saved_model", "tflite"}
+    before = (run / "export" / "export.json").stat().st_mtime_ns
+    done = train(*flags, "--export=saved_model")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (run / "export" / "export.json").stat().st_mtime_ns == before
 
 
 def test_progress_bars_are_for_terminals(tmp_path, data_dir):
     terminal, its_end = pty.openpty()
     process = subprocess.Popen(
         [
-            *(sys.executable, TRAIN, "--model=mlp", "--dataset=digits", "--epochs=2"),
+            sys.executable,
+            TRAIN,
+            "--model=mlp",
+            "--dataset=digits",
+            "--epochs=2",
             "--export=none",
             f"--data_dir={data_dir}",
         ],

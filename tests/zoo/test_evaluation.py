@@ -1,0 +1,50 @@
+"""Scores of a trained model, and the threads that exported files are run with."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+import zoo
+from zoo import artifact, evaluation
+from zoo.data.dataset import Split
+from zoo.errors import UserError
+
+
+@pytest.mark.parametrize("num_classes", [10, None])
+def test_scores_are_those_of_keras_and_outputs_those_of_predict(num_classes):
+    shape = (6, 6, 1) if num_classes else (1,)
+    model = zoo.create_model(
+        "linear",
+        input_shape=shape,
+        num_classes=num_classes,
+        report_gradient_norm=True,
+    )
+    draw = np.random.default_rng(0)
+    x = draw.integers(0, 256, (1234, *shape)).astype(np.uint8)
+    y = draw.integers(0, 10, 1234).astype(np.int32)
+    if num_classes is None:
+        x, y = draw.normal(size=(2, 1234, 1)).astype(np.float32)
+    evaluate = evaluation.Evaluator(model)
+    for _ in range(2):  # nothing of the first time is left
+        scores, outputs = evaluate(Split(x, y))
+    expected = model.evaluate(x, y, batch_size=500, verbose=0, return_dict=True)
+    assert scores == pytest.approx(expected, rel=1e-6)
+    np.testing.assert_allclose(
+        outputs, evaluation.outputs(model, Split(x, y)), atol=1e-6
+    )
+    assert outputs.dtype == np.float32
+
+
+def test_artifacts_are_run_on_the_cpus_that_this_process_may_use(tmp_path, monkeypatch):
+    def load(path, workers):
+        raise UserError(f"{workers} workers")
+
+    monkeypatch.setattr(artifact, "load", load)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    with pytest.raises(UserError, match="^1 workers"):
+        evaluation.predict_images(None, str(tmp_path / "model.tflite"), ["a.png"])
