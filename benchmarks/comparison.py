@@ -1,4 +1,4 @@
-"""What the comparisons share: their command line, their peers, what they ran on."""
+"""What all comparisons need: a command line, their peers, what they ran on."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def measure(rounds: int) -> dict[str, Any]:
 
 
 def measure_run(run_dir: pathlib.Path, images: np.ndarray, rounds: int) -> dict:
-    """Returns ms and bytes of each file, and its share of ONNX Runtime's time.
+    """Returns ms and bytes of each file, and its time over ONNX Runtime's.
 
     Args:
         run_dir: of a finished and exported run.

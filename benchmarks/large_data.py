@@ -147,7 +147,6 @@ def measure(directory: pathlib.Path, limit: int, rounds: int, steps: int) -> Non
     """Prints what was measured, medians over the rounds."""
     import zoo
     from zoo.data import tfds
-    from zoo.data.dataset import Split
 
     builder = made(directory)
     model = zoo.create_model(
@@ -195,17 +194,24 @@ def measure(directory: pathlib.Path, limit: int, rounds: int, steps: int) -> Non
             f"step, {name}: {1000 * step:.1f} ms, {BATCH / step:,.0f} examples/s, of "
             f"which training waits for data: {max(0.0, 1 - alone / step):.1%}"
         )
+    _measure_batches(data.train, rounds, steps)
+
+
+def _measure_batches(train, rounds: int, steps: int) -> None:
+    """Prints the examples/s of batches from disk and from memory."""
+    from zoo.data.dataset import Split
+
     few = 4000
-    memory = Split(data.train.x[:few], data.train.y[:few])
+    memory = Split(train.x[:few], train.y[:few])
     for name, split in (
-        ("disk, evicted", data.train),
-        ("disk, cached", data.train),
+        ("disk, evicted", train),
+        ("disk, cached", train),
         (f"memory ({few:,} images)", memory),
     ):
         speeds = []
         for _ in range(rounds):
             if name == "disk, evicted":
-                _evict(path)
+                _evict(train.x.path)
             speeds.append(_examples_per_second(_batches(split, steps), steps))
         print(f"batches from {name}: {statistics.median(speeds):,.0f} examples/s")
 

@@ -56,7 +56,9 @@ def _activation(graph: _Graph, layer: keras.layers.Layer) -> None:
 def _conv(graph: _Graph, layer: keras.layers.Conv2D) -> None:
     kernel, *bias = layer.get_weights()
     graph.add(
-        *("Conv", kernel.transpose(3, 2, 0, 1), *bias),
+        "Conv",
+        kernel.transpose(3, 2, 0, 1),
+        *bias,
         auto_pad=_PADDING[layer.padding],
         strides=layer.strides,
     )

@@ -42,9 +42,6 @@ def personalize(run_dir: str, digits: Any) -> dict[str, Any]:
         ``model``, ``data``, and ``rows``: for each number of examples, 0 first, the
         accuracies and seconds, a value per seed.
     """
-    import tensorflow as tf
-
-    from export import verify_training
     from zoo import evaluation
     from zoo.learner import Learner
 
@@ -81,34 +78,46 @@ def personalize(run_dir: str, digits: Any) -> dict[str, Any]:
             rng = np.random.default_rng(seed)
             known = rng.permutation(len(digits.train.y))[:examples]
             batches = known[rng.integers(0, examples, (steps, learner.batch_size))]
-            learner.reset()
-            began = time.perf_counter()
-            for batch in batches:
-                learner.train(
-                    digits.train.x[batch], digits.train.y[batch], LEARNING_RATE
-                )
-            seconds = time.perf_counter() - began
+            seconds = _learn_on_device(learner, digits.train, batches)
             take_over(learner.weights())
             row["device"].append({**accuracies(), "seconds": seconds})
-
             model.set_weights(original)
-            twin = verify_training.Frozen(model, digits.train.x[:1])
-            twin.compile(
-                optimizer=tf.keras.optimizers.SGD(LEARNING_RATE),
-                loss=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            )
-            first, *others = batches
-            twin.train_on_batch(digits.train.x[first], digits.train.y[first])
-            began = time.perf_counter()
-            for batch in others:
-                twin.train_on_batch(digits.train.x[batch], digits.train.y[batch])
-            seconds = (time.perf_counter() - began) * steps / (steps - 1)
-            model.set_weights(twin.model.get_weights())
+            seconds = _learn_in_keras(model, digits.train, batches)
             row["keras"].append({**accuracies(), "seconds": seconds})
             model.set_weights(original)
         rows.append(row)
         print(f"{model.name}: {examples} examples learned", flush=True)
     return {"model": model.name, "data": home.spec.name, "rows": rows}
+
+
+def _learn_on_device(learner: Any, train: Any, batches: np.ndarray) -> float:
+    """Teaches the exported file the batches; returns the seconds."""
+    learner.reset()
+    began = time.perf_counter()
+    for batch in batches:
+        learner.train(train.x[batch], train.y[batch], LEARNING_RATE)
+    return time.perf_counter() - began
+
+
+def _learn_in_keras(model: Any, train: Any, batches: np.ndarray) -> float:
+    """Teaches the model the batches; returns the seconds, but for compiling."""
+    import keras
+
+    from export import verify_training
+
+    twin = verify_training.Frozen(model, train.x[:1])
+    twin.compile(
+        optimizer=keras.optimizers.SGD(LEARNING_RATE),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    first, *others = batches
+    twin.train_on_batch(train.x[first], train.y[first])
+    began = time.perf_counter()
+    for batch in others:
+        twin.train_on_batch(train.x[batch], train.y[batch])
+    seconds = time.perf_counter() - began
+    model.set_weights(twin.model.get_weights())
+    return seconds * len(batches) / len(others)
 
 
 def from_zero(run_dir: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def example(module: str) -> tuple[float, float]:
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Returns seconds and accuracies, in turns, and the share of the best example's."""
+    """Returns seconds and accuracies, and the time over the best example's."""
     startup.start()
     zoo.load_dataset(str(data.directory()))
     runners = {_OURS: train}

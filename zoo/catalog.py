@@ -30,22 +30,19 @@ def table() -> str:
         recipes = ", ".join(registry.list_recipes(name))
         reached = _reached(measured.get(name))
         rows.append((name, f"{model.count_params():,}", *reached, takes, recipes))
-    lines = align(rows)
-    return "\n".join(
-        [
-            *(*lines, ""),
-            "Parameters are for 28x28x1 images, 10 classes; MNIST is the test accuracy "
-            "of the default recipe.",
-        ]
+    note = (
+        "Parameters are for 28x28x1 images, 10 classes; MNIST is the test accuracy of "
+        "the default recipe."
     )
+    return "\n".join([*align(rows), "", note])
 
 
 def _reached(result: results.Result | None) -> tuple[str, str]:
     """Returns accuracy and size of the int8 file, where they were measured."""
     if result is None:
         return "-", "-"
-    artifact = result.artifacts.get("int8")
-    return f"{result.accuracy:.2%}", f"{artifact.bytes:,}" if artifact else "-"
+    int8 = result.artifacts.get("int8")
+    return f"{result.accuracy:.2%}", f"{int8.bytes:,}" if int8 else "-"
 
 
 def description(name: str) -> str:

@@ -225,9 +225,9 @@ class TrainingBatches:
 
         # One parallel call: more of them take the cores of the training step. With op
         # determinism TensorFlow ignores the option, and complains about it.
-        call = {"num_parallel_calls": 1, "deterministic": True}
+        options = {"num_parallel_calls": 1, "deterministic": True}
         elements = tf.data.Dataset.range(plan.steps_per_epoch * shard.replicas)
-        made = elements.map(batch, **({} if op_determinism else call))
+        made = elements.map(batch, **({} if op_determinism else options))
         self.dataset = made.prefetch(2)
 
     def take(self, steps: int) -> tf.data.Dataset:

@@ -28,7 +28,7 @@ class AllConv(TapeModel):
     Args:
         num_classes: number of classes.
         filters: of the five convolutions; the first is 5x5, the others are 3x3.
-        dropout: share of the features dropped before the 1x1 convolution.
+        dropout: fraction of the features dropped before the 1x1 convolution.
         momentum: of the moving statistics of batch normalization.
         **kwargs: of TapeModel.
     """

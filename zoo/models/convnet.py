@@ -22,8 +22,8 @@ class ConvNet(TapeModel):
         num_classes: number of classes.
         filters: of the convolution.
         hidden: width of the hidden layer.
-        dropout: share of the features dropped before the hidden layer, and twice
-            that share before the logits, 0 to 0.5. None at 0.
+        dropout: fraction of the features dropped before the hidden layer, and twice
+            that before the logits, 0 to 0.5. None at 0.
         kernel_initializer: Keras initializer of the three kernels.
         **kwargs: of TapeModel.
     """

@@ -21,7 +21,7 @@ class ThreeLayerMLP(TapeModel):
     Args:
         num_classes: number of classes.
         hidden: widths of the two hidden layers.
-        dropout: share of the features dropped before each layer but the first.
+        dropout: fraction of the features dropped before each layer but the first.
         kernel_initializer: Keras initializer of the three kernels.
         **kwargs: of TapeModel.
     """

@@ -160,12 +160,10 @@ def test_the_layers_are_those_of_the_tutorials():
     images = {"input_shape": (28, 28, 1), "num_classes": 10}
     assert weights("linear", input_shape=(1,), num_classes=None) == [(1, 1), (1,)]
     assert weights("linear", **images) == [(784, 10), (10,)]
-    assert weights("mlp", **images) == [
-        *((784, 256), (256,), (256, 128), (128,), (128, 10), (10,))
-    ]
-    assert weights("convnet", **images) == [
-        *((3, 3, 1, 32), (32,), (14 * 14 * 32, 1024), (1024,), (1024, 10), (10,))
-    ]
+    dense = [(784, 256), (256,), (256, 128), (128,), (128, 10), (10,)]
+    assert weights("mlp", **images) == dense
+    conv = [(3, 3, 1, 32), (32,), (14 * 14 * 32, 1024), (1024,), (1024, 10), (10,)]
+    assert weights("convnet", **images) == conv
 
 
 @pytest.mark.parametrize(

@@ -48,13 +48,14 @@ def compile_model(
         # With Keras's 2**15 a regression overflows in its first five steps, and skips
         # them.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, _INITIAL_SCALE)
+    compile_options = {"jit_compile": False} | compile_options
     regression = model.num_classes is None
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     model.compile(
         optimizer=optimizer,
         loss=losses.make_loss(recipe.loss, model.num_classes),
         metrics=[] if regression else [accuracy],
-        **{"jit_compile": False} | compile_options,
+        **compile_options,
     )
     # All variables are made now, so that a backup can be restored before the first
     # step, and so that LossScaleOptimizer's first trace sees its dynamic scale.
