@@ -7,6 +7,7 @@ A cache is a directory with ``train.npy`` and ``test.npy``, the images, and
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import math
 import shutil
@@ -34,26 +35,31 @@ class MappedImages:
 
     Args:
         path: the file.
-        rows: which of its images these are, int (n,); None for all.
     """
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, path: Path, rows: np.ndarray | None = None):
+    def __init__(self, path: Path):
         self.path = path
         self._images = np.load(path, mmap_mode="r")
-        self._rows = np.arange(len(self._images)) if rows is None else rows
-        self.shape = (len(self._rows), *self._images.shape[1:])
+        self._rows = np.arange(len(self._images))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape, (n, height, width, channels)."""
+        return (len(self._rows), *self._images.shape[1:])
 
     def __len__(self) -> int:
-        return self.shape[0]
+        return len(self._rows)
 
     def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray:
         return np.asarray(self._images.take(self._rows[index], axis=0))
 
     def take(self, rows: np.ndarray) -> MappedImages:
         """Returns the images of these rows; nothing is read."""
-        return MappedImages(self.path, self._rows[rows])
+        some = copy.copy(self)
+        some._rows = self._rows[rows]
+        return some
 
 
 def reader(x: np.ndarray | MappedImages) -> Callable:

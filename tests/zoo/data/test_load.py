@@ -224,7 +224,7 @@ def test_read_only_writes_nothing_into_the_data_directory(tmp_path, data_dir):
         data = load.load(
             str(directory), data_dir=data_dir, read_only=True, memory_limit=limit
         )
-        assert data.train.x[:].shape == (16, 5, 4, 1)
+        assert data.train.take(np.arange(8)).x[:].shape == (8, 5, 4, 1)
     for name in load.OWN:
         with pytest.raises(UserError, match="only reading was asked for"):
             load.load(name, data_dir=data_dir, read_only=True)
