@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -18,7 +19,9 @@ import export
 import zoo
 from tests.conftest import ROOT
 from tests.export.conftest import read
+from zoo import evaluation
 from zoo.data import decode
+from zoo.errors import UserError
 
 KEYS = """name path format bytes sha256 input output operations tensor_dtypes accuracy
 accuracy_drop agreement max_abs_error latency_ms calibration verified"""
@@ -203,8 +206,7 @@ def test_the_export_directory_is_complete(name, runs, digits):
     assert not [p for p in run.iterdir() if p.name.startswith(".export")]
 
     card = (run / "export" / "README.md").read_text()
-    result = json.loads((run / "result.json").read_text())
-    assert f"{100 * result['test']['accuracy']:.2f}%" in card
+    assert f"{runs(name).result['test']['accuracy']:.2%}" in card
     assert "95% interval" in card
     for record in content["artifacts"]:
         assert f"{record['bytes']:,}" in card
@@ -260,53 +262,53 @@ def test_linear_regression_gets_what_applies(regression):
     assert "model_int8.tflite` is left out" in (directory / "README.md").read_text()
 
 
-def test_the_command_line_asks_any_artifact(runs, command, digits, tmp_path):
-    run = runs("mlp").run.path
-    result = json.loads((run / "result.json").read_text())
-    tf.io.write_file(str(tmp_path / "a.png"), tf.io.encode_png(digits.test.x[0]))
-    int8 = f"{run}/export/tflite/model_int8.tflite"
-    for place in (f"--run_dir={run}", f"--artifact={int8}"):
-        done = command("-m", "zoo", "evaluate", place)
-        assert done.returncode == 0, done.stderr
-        accuracy = float(re.search(r"accuracy +([\d.]+)", done.stdout).group(1))
-        assert accuracy == pytest.approx(result["test"]["accuracy"], abs=0.01)
-        assert re.search(r"examples +360\n", done.stdout)
+def test_any_artifact_is_evaluated_and_asked(runs, command, digits, tmp_path):
+    trained, image = runs("mlp"), str(tmp_path / "a.png")
+    tf.io.write_file(image, tf.io.encode_png(digits.test.x[0]))
+    int8 = trained.run.export / "tflite" / "model_int8.tflite"
+    # By a path that only passes a run.
+    (tmp_path / "link.tflite").symlink_to(int8)
+    for run, artifact in (
+        (str(trained.run.path), None),
+        (None, str(int8)),
+        (None, str(tmp_path / "link.tflite")),
+    ):
+        found = evaluation.evaluate(run, artifact)
+        accuracy = trained.result["test"]["accuracy"]
+        assert found["accuracy"] == pytest.approx(accuracy, abs=0.01)
+        assert found["examples"] == 360
     done = command("-m", "zoo", "predict", f"--artifact={int8}", "a.png")
     assert done.stdout.split()[1] == str(digits.test.y[0]), done.stderr
-
-    # From another directory, by a link, and by a path that only passes a run.
-    (tmp_path / "link.tflite").symlink_to(int8)
-    done = command("-m", "zoo", "evaluate", "--artifact=link.tflite")
-    assert re.search(r"examples +360\n", done.stdout), done.stderr
+    assert done.stderr == ""
 
     # A copy outside of any run is known by its labels alone.
     (tmp_path / "phone").mkdir()
     for name in ("model_int8.tflite", "labels.txt"):
-        content = (run / "export" / "tflite" / name).read_bytes()
-        (tmp_path / "phone" / name).write_bytes(content)
-    copy = "--artifact=phone/model_int8.tflite"
-    done = command("-m", "zoo", "predict", copy, "a.png")
-    assert done.stdout.split()[1] == str(digits.test.y[0]), done.stderr
-    done = command("-m", "zoo", "evaluate", copy)
-    assert done.returncode == 2
-    assert "lies in no run directory. Pass --run_dir" in done.stderr
+        shutil.copy(int8.with_name(name), tmp_path / "phone")
+    copied = str(tmp_path / "phone" / "model_int8.tflite")
+    ((_, name, _),) = evaluation.predict_images(None, copied, [image])
+    assert name == str(digits.test.y[0])
+    with pytest.raises(UserError, match="lies in no run directory. Pass --run_dir"):
+        evaluation.evaluate(None, copied)
 
 
 def test_train_exports_by_default(command, data_dir, tmp_path):
     flags = ["--model=linear", "--dataset=digits", f"--data_dir={data_dir}"]
+    exported = tmp_path / "runs" / "linear-digits" / "export"
+    done = command(str(ROOT / "train.py"), *flags, "--epochs=1", "--export=none")
+    assert done.returncode == 0, done.stderr
+    assert not exported.exists()
     done = command(str(ROOT / "train.py"), *flags, "--epochs=1")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "tflite/model_int8.tflite" in done.stdout
-    assert (tmp_path / "runs/linear-digits/export/export.json").exists()
-    done = command(str(ROOT / "train.py"), *flags, "--export=none", "--run_dir=plain")
-    assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "plain" / "export").exists()
-    done = command("-m", "export", "--run_dir=plain", "--formats=saved_model")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert [p.name for p in (tmp_path / "plain/export").iterdir()].count("tflite") == 0
-    done = command("-m", "export", "--run_dir=plain", "--formats=tflite")
-    assert done.returncode == 0, done.stderr
-    names = [r["name"] for r in read(tmp_path / "plain")["artifacts"]]
+    assert (exported / "export.json").exists()
+
+
+def test_formats_are_exported_one_after_the_other(copy):
+    shutil.rmtree(copy / "export")
+    export.export_run(copy, ["saved_model"])
+    assert not (copy / "export" / "tflite").exists()
+    export.export_run(copy, ["tflite"])
+    names = [record["name"] for record in read(copy)["artifacts"]]
     assert names == ["saved_model", *TFLITE]
