@@ -150,8 +150,6 @@ class Cache:
         shapes = [train.shape, test.shape]
         if not any(memory.choose_mapped(shapes, self.limit, self.what)):
             return Contents(train.read(), test.read(), class_names)
-        if self.exists():
-            return self.load()
         return self.make(lambda place: place.write(class_names, train, test), shapes)
 
     def make(
@@ -165,8 +163,11 @@ class Cache:
 
         Raises:
             UserError: the data directory cannot be written.
-            RunError: the disk is full, or the images do not fit in memory.
+            RunError: the disk is full, what exists is damaged, or the images do not
+                fit in memory.
         """
+        if self.exists():
+            return self.load()
         memory.choose_mapped(shapes, self.limit, self.what)
         if self.read_only:
             with tempfile.TemporaryDirectory() as temporary:
@@ -179,18 +180,18 @@ class Cache:
         return self.load()
 
     def _make(self, write: Callable[[Cache], None], shapes: list) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        for left in self.directory.glob(files.BESIDE):  # by a process that was killed
-            left.unlink()
-        needed = sum(map(math.prod, shapes)) / 1e9
-        free = shutil.disk_usage(self.directory).free / 1e9
-        if free < needed:
-            raise RunError(
-                f"The images of {self.what!r} are decoded to {self.directory}. Needed "
-                f"there: {needed:,.1f} GB. Free: {free:,.1f} GB. Make room, choose "
-                "another --data_dir, or a smaller --image_size."
-            )
         try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for left in self.directory.glob(files.BESIDE):  # by a killed process
+                left.unlink()
+            needed = sum(map(math.prod, shapes)) / 1e9
+            free = shutil.disk_usage(self.directory).free / 1e9
+            if free < needed:
+                raise RunError(
+                    f"The images of {self.what!r} are decoded to {self.directory}. "
+                    f"Needed there: {needed:,.1f} GB. Free: {free:,.1f} GB. Make room, "
+                    "choose another --data_dir, or a smaller --image_size."
+                )
             write(self)
         except OSError as error:
             raise RunError(
