@@ -23,6 +23,9 @@ from zoo.plots.draw import draw_run
 from zoo.training.outcome import TrainedRun, open_run
 
 
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
 def export_run(
     run: str | os.PathLike[str] | TrainedRun,
     formats: Sequence[str],
@@ -244,9 +247,5 @@ def _write_errors(target: pathlib.Path) -> Iterator[None]:
         said = str(error).splitlines()[0].split("; ")[-1].split(" [Op:")[0]
         reason = getattr(error, "strerror", None) or said
         message = f"The export to {target} failed: {reason}. {target} is as it was."
-        denied = getattr(error, "errno", None) in (
-            errno.EACCES,
-            errno.EPERM,
-            errno.EROFS,
-        )
+        denied = getattr(error, "errno", None) in _DENIED
         raise (UserError if denied else RunError)(message) from error

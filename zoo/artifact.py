@@ -127,7 +127,8 @@ def _load_saved_model(path: pathlib.Path) -> Artifact:
         # Its readers raise OSError, OpError, KeyError, DecodeError and others.
         raise UserError(f"{path} cannot be loaded as a SavedModel: {error}") from error
 
-    def run(inputs: np.ndarray, _owner_of_the_variables: object = loaded) -> np.ndarray:
+    def run(inputs: np.ndarray) -> np.ndarray:
+        assert loaded  # owns the variables: without a reference to it they are gone
         parts = np.array_split(inputs, -(-len(inputs) // 500))
         inputs = ({spec.name: tf.cast(part, spec.dtype)} for part in parts)
         return np.concatenate([serve(**part)[name].numpy() for part in inputs])
@@ -172,11 +173,9 @@ class _Runner:
     def __init__(self, content: bytes, threads: int):
         self._interpreter = Interpreter(model_content=content, num_threads=threads)
         self._interpreter.allocate_tensors()
-        signatures = self._interpreter.get_signature_list()
-        learning = SIGNATURE not in signatures and LEARNING_SIGNATURE in signatures
-        runner = self._interpreter.get_signature_runner(
-            LEARNING_SIGNATURE if learning else SIGNATURE
-        )
+        learning = LEARNING_SIGNATURE in self._interpreter.get_signature_list()
+        signature = LEARNING_SIGNATURE if learning else SIGNATURE
+        runner = self._interpreter.get_signature_runner(signature)
         # A file with one signature is asked without it, which costs less.
         self._signature = runner if learning else None
         ((self._in_name, self._in),) = runner.get_input_details().items()
