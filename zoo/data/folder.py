@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 _TEST_FRACTION = 0.2
 _SPLIT_SEED = 0
-_Example = tuple[Path, int]  # A file and its class index.
+_Example = tuple[str, int]  # a file and its class index
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +35,9 @@ class ImageTree:
     train: tuple[_Example, ...]
     test: tuple[_Example, ...]
 
-    def paths(self) -> tuple[Path, ...]:
+    def paths(self) -> list[str]:
         """All files whose change means other data."""
-        return tuple(path for path, _ in (*self.train, *self.test))
+        return [path for path, _ in (*self.train, *self.test)]
 
     def read(self, cache: Cache, image_size: tuple[int, int] | None = None) -> Contents:
         """Decodes every image to one size, once; gray if all of them are gray.
@@ -118,7 +118,7 @@ def _scan_splits(root: Path, folders: dict[str, Path]) -> ImageTree:
     return ImageTree(tuple(train), *splits)
 
 
-def _classes(directory: Path) -> dict[str, list[Path]]:
+def _classes(directory: Path) -> dict[str, list[str]]:
     """Maps class names to image files, both in natural order."""
     folders = _folders(directory)
     if not folders:
@@ -138,7 +138,7 @@ def _classes(directory: Path) -> dict[str, list[Path]]:
     return classes
 
 
-def _split(classes: dict[str, list[Path]]) -> ImageTree:
+def _split(classes: dict[str, list[str]]) -> ImageTree:
     train, test = [], []
     for label, (name, images) in enumerate(classes.items()):
         if len(images) < 2:
@@ -155,24 +155,25 @@ def _split(classes: dict[str, list[Path]]) -> ImageTree:
 
 
 def _folders(directory: Path) -> list[Path]:
-    return _entries(directory, os.DirEntry.is_dir)
+    return [directory / name for name in _entries(directory, os.DirEntry.is_dir)]
 
 
-def _images(directory: Path) -> list[Path]:
+def _images(directory: Path) -> list[str]:
     def is_image(entry: os.DirEntry) -> bool:
         return entry.name.lower().endswith(EXTENSIONS) and entry.is_file()
 
-    return _entries(directory, is_image)
+    # Not as Path, which takes as long to make as a small file to read.
+    return [f"{directory}/{name}" for name in _entries(directory, is_image)]
 
 
-def _entries(directory: Path, wanted: Callable[[os.DirEntry], bool]) -> list[Path]:
-    """Returns what is wanted of a directory, in natural order, without hidden files."""
+def _entries(directory: Path, wanted: Callable[[os.DirEntry], bool]) -> list[str]:
+    """Returns the names that are wanted, in natural order, without hidden files."""
     try:
         with os.scandir(directory) as entries:
             names = [e.name for e in entries if e.name[0] != "." and wanted(e)]
     except OSError as error:
         raise UserError(f"Cannot read {directory}: {error.strerror}.") from error
-    return [directory / name for name in sorted(names, key=_natural)]
+    return sorted(names, key=_natural)
 
 
 def _natural(name: str) -> tuple:
@@ -224,7 +225,7 @@ def _decoder(height: int, width: int) -> Callable:
     return decoded
 
 
-def _decode(path: Path) -> tf.Tensor:
+def _decode(path: str) -> tf.Tensor:
     """Decodes one file.
 
     Raises:

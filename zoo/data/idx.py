@@ -47,9 +47,9 @@ class IdxFiles:
     test_labels: Path
     labels_txt: Path | None = None
 
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[str]:
         """All files whose change means other data."""
-        return [path for path in dataclasses.astuple(self) if path]
+        return [str(path) for path in dataclasses.astuple(self) if path]
 
     def read(
         self, cache: Cache | None = None, image_size: tuple[int, int] | None = None

@@ -70,7 +70,7 @@ def test_labels_from_1_and_labels_txt(tmp_path):
     (tmp_path / "labels.txt").write_text("none\nfür\nzwei\ndrei\nfourth\n", "utf-8")
     files = idx.find(tmp_path)
     assert files.read().class_names == ("none", "für", "zwei", "drei", "fourth")
-    assert tmp_path / "labels.txt" in files.paths()
+    assert str(tmp_path / "labels.txt") in files.paths()
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "a\n\nb", "a\na\nb", b"\xff\xfe\xff"])
