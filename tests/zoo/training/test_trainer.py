@@ -18,6 +18,7 @@ from zoo.data import load
 from zoo.errors import RunError, UserError
 from zoo.training import summary, trainer
 from zoo.training.config import Config
+from zoo.training.outcome import open_run
 from zoo.training.rundir import RunDir
 
 OVERRIDES = {"epochs": 3, "batch_size": 64}
@@ -248,57 +249,53 @@ def test_a_busy_default_directory_is_refused_before_data_are_read(
         trainer.train(config(run_dir=None))
 
 
-def test_a_trained_run_is_evaluated_once_and_loads_nothing(config, monkeypatch):
-    scored = []
+@pytest.fixture
+def scored(monkeypatch):
+    """The sizes of the splits that were scored, in order; loading again fails."""
+    sizes = []
     score = evaluation.Evaluator.__call__
 
-    def count(self, split):
-        scored.append(len(split.y))
+    def record(self, split):
+        sizes.append(len(split.y))
         return score(self, split)
 
-    monkeypatch.setattr(evaluation.Evaluator, "__call__", count)
-    monkeypatch.setattr(evaluation, "load_run", lambda *_: pytest.fail("loaded"))
-    monkeypatch.setattr(evaluation, "run_dataset", lambda *_: pytest.fail("loaded"))
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation.Evaluator, "__call__", record)
+        for name in ("load_run", "run_dataset"):
+            patch.setattr(evaluation, name, lambda *_: pytest.fail("loaded again"))
+        yield sizes
+
+
+def test_a_trained_run_is_evaluated_once_and_loads_nothing(config, scored):
     trained = trainer.train(config())
-    assert scored == [360] * 3  # once after each epoch
-    scores = trained.model.evaluate(
-        *(trained.dataset.test.x, trained.dataset.test.y),
-        batch_size=500,
-        verbose=0,
-        return_dict=True,
-    )
-    assert trained.result["test"] == pytest.approx(scores, rel=1e-6)
     assert trained.outputs.shape == (360, 10)
-    assert scored == [360] * 3
+    assert scored == [360] * 3  # once after each epoch
+    x, y = trained.dataset.test.x, trained.dataset.test.y
+    scores = trained.model.evaluate(x, y, 500, verbose=0, return_dict=True)
+    assert trained.result["test"] == pytest.approx(scores, rel=1e-6)
 
 
-def test_a_validation_split_is_shown_and_the_test_split_evaluated_once(
-    config, monkeypatch, digits
-):
-    scored = []
-    score = evaluation.Evaluator.__call__
-
-    def count(self, split):
-        scored.append(len(split.y))
-        return score(self, split)
-
-    monkeypatch.setattr(evaluation.Evaluator, "__call__", count)
+def test_a_validation_split_is_shown_and_the_test_split_evaluated_once(config, scored):
     trained = trainer.train(config(validation=0.2))
-    held_out = trained.dataset.validation
+    held_out, result = trained.dataset.validation, trained.result
     assert scored == [len(held_out.y)] * 3 + [360]
-    result = trained.result
     assert result["num_train_examples"] == 1437 - len(held_out.y)
     assert result["num_validation_examples"] == len(held_out.y)
-    right = trained.outputs.argmax(axis=1) == digits.test.y
+    right = trained.outputs.argmax(axis=1) == trained.dataset.test.y
     assert result["test"]["accuracy"] == pytest.approx(right.mean())
     rows = list(csv.DictReader(trained.run.metrics.open()))
     assert float(rows[-1]["val_loss"]) == result["validation"]["loss"]
     assert result["validation"]["loss"] != result["test"]["loss"]
     assert trainer.train(config(validation=0.2)).done_before
-    again = evaluation.run_dataset(trained.run)
-    np.testing.assert_array_equal(again.validation.y, held_out.y)
     with pytest.raises(UserError, match=r"validation: 0.2 -> None\)"):
         trainer.train(config())
+
+
+def test_the_same_examples_are_held_out_again(config):
+    trained = trainer.train(config("linear", validation=0.2))
+    again = open_run(trained.run.path).dataset
+    assert again.spec == trained.dataset.spec
+    np.testing.assert_array_equal(again.validation.x, trained.dataset.validation.x)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
@@ -307,22 +304,18 @@ def test_a_validation_split_is_a_share(config, share):
         config(validation=share).check()
 
 
-def test_what_is_unknown_is_refused(config):
+def test_an_unknown_word_for_progress_is_refused(config):
     with pytest.raises(UserError, match="Unknown progress 'loud'. Known: auto, bar"):
         config(progress="loud").check()
 
 
-def test_steps_per_execution_may_change(config):
-    first = trainer.train(config())
-    again = trainer.train(config(overrides=OVERRIDES | {"steps_per_execution": 7}))
-    assert again.done_before
-    assert first.config["steps_per_execution"] != 7
-
-
-def test_a_run_of_an_earlier_version_is_still_this_run(config):
-    first = trainer.train(config())
-    content = json.loads(first.run.config.read_text())
+def test_steps_per_execution_may_change_and_versions_too(config):
+    first = trainer.train(config("linear"))
+    content = first.config
+    assert content["steps_per_execution"] != 7
+    # As earlier versions wrote it.
     del content["identity"]["validation"]
     content["identity"]["settings"]["steps_per_execution"] = 3
     first.run.config.write_text(json.dumps(content))
-    assert trainer.train(config()).done_before
+    overrides = OVERRIDES | {"steps_per_execution": 7}
+    assert trainer.train(config("linear", overrides=overrides)).done_before
