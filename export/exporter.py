@@ -22,7 +22,6 @@ from zoo.errors import RunError, UserError
 from zoo.plots.draw import draw_run
 from zoo.training.outcome import TrainedRun, open_run
 
-
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
