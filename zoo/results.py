@@ -95,23 +95,23 @@ def save(results: list[Result], path: pathlib.Path | None = None) -> None:
 
 
 def _to_row(result: Result) -> dict[str, object]:
-    row = {field.name: getattr(result, field.name) for field in _OWN}
+    row = dataclasses.asdict(result)
+    artifacts = row.pop("artifacts")
     for name in ARTIFACTS:
-        file = result.artifacts.get(name)
-        for field in dataclasses.fields(FileResult):
-            value = "" if file is None else getattr(file, field.name)
-            row[f"{name}_{field.name}"] = value
+        for column in ("bytes", "accuracy", "ms"):
+            row[f"{name}_{column}"] = artifacts.get(name, {}).get(column, "")
     return row
 
 
 def _from_row(row: dict[str, str]) -> Result:
     own = {field.name: _KINDS[field.type](row[field.name]) for field in _OWN}
-    artifacts = {}
-    for name in ARTIFACTS:
-        if row[f"{name}_bytes"]:
-            artifacts[name] = FileResult(
-                int(row[f"{name}_bytes"]),
-                float(row[f"{name}_accuracy"]),
-                float(row[f"{name}_ms"]),
-            )
+    artifacts = {
+        name: FileResult(
+            bytes=int(row[f"{name}_bytes"]),
+            accuracy=float(row[f"{name}_accuracy"]),
+            ms=float(row[f"{name}_ms"]),
+        )
+        for name in ARTIFACTS
+        if row[f"{name}_bytes"]
+    }
     return Result(**own, artifacts=artifacts)

@@ -75,12 +75,7 @@ class ThreeLayerMLP(TapeModel):
 
 
 _DEFAULT = Recipe(
-    augment={
-        "shift": 0.07,
-        "rotate": 10.0,
-        "scale": 0.1,
-        "shear": 0.1,
-    },
+    augment={"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1},
     optimizer="adamw",
     learning_rate=2e-3,
     weight_decay=1e-2,
@@ -101,13 +96,7 @@ RECIPES = {
     #   python train.py --model=mlp --recipe=best
     "best": _DEFAULT.override(
         model={"hidden": [1024, 512]},
-        augment={
-            "shift": 0.07,
-            "rotate": 10.0,
-            "scale": 0.1,
-            "shear": 0.1,
-            "elastic": 0.03,
-        },
+        augment=_DEFAULT.augment | {"elastic": 0.03},
         batch_size=256,
     ),
     # The tutorial on plain tensors: weights by hand, squares against one-hot labels.
