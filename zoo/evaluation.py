@@ -154,10 +154,14 @@ class Evaluator:
 
         self._step = step
 
-    def __call__(self, split: Split) -> tuple[dict[str, float], np.ndarray]:
-        """Returns loss and metrics by name, and the outputs as ``outputs`` does."""
+    def __call__(self, batches: tf.data.Dataset) -> tuple[dict[str, float], np.ndarray]:
+        """Returns loss and metrics by name, and the outputs as ``outputs`` does.
+
+        Args:
+            batches: of a split, as ``pipeline.evaluation_batches`` makes them.
+        """
         self._model.reset_metrics()
-        said = [self._step(x, y) for x, y in pipeline.evaluation_batches(split)]
+        said = [self._step(x, y) for x, y in batches]
         scores = self._model.get_metrics_result()
         scores.pop("gradient_norm", None)  # there are no gradients here
         scores = {name: float(value) for name, value in scores.items()}

@@ -9,6 +9,7 @@ import pytest
 
 import zoo
 from zoo import artifact, evaluation
+from zoo.data import pipeline
 from zoo.data.dataset import Split
 from zoo.errors import UserError
 
@@ -29,7 +30,7 @@ def test_scores_are_those_of_keras_and_outputs_those_of_predict(num_classes):
         x, y = draw.normal(size=(2, 1234, 1)).astype(np.float32)
     evaluate = evaluation.Evaluator(model)
     for _ in range(2):  # nothing of the first time is left
-        scores, outputs = evaluate(Split(x, y))
+        scores, outputs = evaluate(pipeline.evaluation_batches(Split(x, y)))
     expected = model.evaluate(x, y, batch_size=500, verbose=0, return_dict=True)
     assert scores == pytest.approx(expected, rel=1e-6)
     np.testing.assert_allclose(

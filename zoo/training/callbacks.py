@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from zoo import files
-from zoo.data.pipeline import Plan, TrainingBatches
+from zoo.data import pipeline
 from zoo.errors import Interrupted, RunError, UserError
 from zoo.evaluation import Evaluator
 from zoo.models.base import TapeModel
@@ -36,7 +36,9 @@ class StepCounter(keras.callbacks.Callback):
         batches: whose place in the data follows the step.
     """
 
-    def __init__(self, progress: Progress, plan: Plan, batches: TrainingBatches):
+    def __init__(
+        self, progress: Progress, plan: pipeline.Plan, batches: pipeline.TrainingBatches
+    ):
         super().__init__()
         self._progress = progress
         self._plan = plan
@@ -73,6 +75,10 @@ class Evaluation(keras.callbacks.Callback):
         super().__init__()
         self._job = job
         self._evaluate = Evaluator(copy)
+        self._test = pipeline.evaluation_batches(job.dataset.test)
+        self._shown = self._test
+        if job.dataset.validation:
+            self._shown = pipeline.evaluation_batches(job.dataset.validation)
         self._final: tuple[dict[str, float], np.ndarray] | None = None
         self._copied: list[keras.Variable] = []
         if copy is not model:
@@ -84,11 +90,10 @@ class Evaluation(keras.callbacks.Callback):
         is_last = epoch + 1 == self._job.plan.epochs
         if (epoch + 1) % self._job.config.eval_every and not is_last:
             return
-        dataset = self._job.dataset
         self._update()
-        scored = self._evaluate(dataset.validation or dataset.test)
+        scored = self._evaluate(self._shown)
         logs.update({f"val_{name}": value for name, value in scored[0].items()})
-        if is_last and not dataset.validation:
+        if is_last and self._shown is self._test:
             self._final = scored
 
     def test(self) -> tuple[dict[str, float], np.ndarray]:
@@ -98,7 +103,7 @@ class Evaluation(keras.callbacks.Callback):
         """
         if self._final is None:
             self._update()
-            self._final = self._evaluate(self._job.dataset.test)
+            self._final = self._evaluate(self._test)
         return self._final
 
     def _update(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,6 +56,13 @@ class Config:
     histograms: bool = False
     profile_steps: tuple[int, int] | None = None
     progress: str = "auto"
+
+    @property
+    def shown(self) -> str:
+        """What is shown while training: ``bar``, ``epoch`` or ``none``."""
+        if self.progress == "auto":
+            return "bar" if sys.stdout.isatty() else "none"
+        return self.progress
 
     def check(self) -> None:
         """Checks names and numbers.

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import json
 import pathlib
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,7 +81,7 @@ def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) ->
         image_size=config.image_size,
         num_examples=recipe.num_examples,
         seed=config.seed,
-        progress=_progress(config) == "bar",
+        progress=config.shown == "bar",
         memory_limit=config.memory_limit or memory.available() // 2,
     )
     if config.validation is not None:
@@ -195,13 +194,14 @@ def _fit(
         if job.config.tensorboard and placement.is_chief:
             callbacks.append(TensorBoard(job, progress, model.steps_per_execution))
         callbacks.append(checkpoints)
+        verbose = {"bar": 1, "epoch": 2, "none": 0}[job.config.shown]
         for first, last, data in _epochs(plan, step, batches):
             model.fit(
                 placement.distribute(data),
                 shuffle=False,  # the pipeline does it
                 initial_epoch=first,
                 epochs=last,
-                verbose=_verbosity(job),
+                verbose=verbose if placement.is_chief else 0,
                 callbacks=callbacks,
             )
         tested, outputs = evaluation.test()
@@ -258,15 +258,3 @@ def _default_run_dir(config: Config, source: load.Source) -> pathlib.Path:
     if config.recipe == "default":
         parts.remove("default")
     return pathlib.Path("runs") / "-".join(parts)
-
-
-def _verbosity(job: Job) -> int:
-    if not job.placement.is_chief:
-        return 0
-    return {"bar": 1, "epoch": 2, "none": 0}[_progress(job.config)]
-
-
-def _progress(config: Config) -> str:
-    if config.progress == "auto":
-        return "bar" if sys.stdout.isatty() else "none"
-    return config.progress

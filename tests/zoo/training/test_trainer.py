@@ -255,9 +255,9 @@ def scored(monkeypatch):
     sizes = []
     score = evaluation.Evaluator.__call__
 
-    def record(self, split):
-        sizes.append(len(split.y))
-        return score(self, split)
+    def record(self, batches):
+        sizes.append(sum(len(y) for _, y in batches))
+        return score(self, batches)
 
     with monkeypatch.context() as patch:
         patch.setattr(evaluation.Evaluator, "__call__", record)
