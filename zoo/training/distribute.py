@@ -134,13 +134,17 @@ class Placement:
         except _LOST as error:
             if self.workers == 1:
                 raise
-            text = ((error.message or str(error)).strip().splitlines() or [""])[-1]
             raise RunError(
                 f"Worker {self.index} of {self.workers} stops, because another one has "
                 "stopped or cannot be reached; its own message says why "
-                f"({type(error).__name__}: {text[:160]}). Start all "
+                f"({type(error).__name__}: {_line(error, -1)}). Start all "
                 "workers again with the same command to go on from the last backup."
             ) from error
+
+
+def _line(error: Exception, number: int) -> str:
+    lines = str(getattr(error, "message", None) or error).strip().splitlines()
+    return lines[number][:160] if lines else ""
 
 
 @functools.cache
@@ -177,9 +181,8 @@ def _tpu(asked: str) -> Placement:
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return Placement("tpu", tf.distribute.TPUStrategy(resolver))
     except (ValueError, OSError, tf.errors.OpError) as error:
-        reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise UserError(
-            f"There is no TPU that TensorFlow can use ({reason}). Received: "
+            f"There is no TPU that TensorFlow can use ({_line(error, 0)}). Received: "
             f"--strategy={asked}, TPU_NAME={os.environ.get('TPU_NAME', '')}. Choose "
             "--strategy=one or mirrored, or set TPU_NAME to one that is there."
         ) from error
@@ -199,10 +202,9 @@ def _multi_worker(found: cluster.Cluster) -> Placement:
         with signals.ending():
             strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (RuntimeError, tf.errors.OpError) as error:
-        reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise RunError(
             f"Worker {found.index} of {count} cannot join the others at "
-            f"{', '.join(found.workers)}: {reason}"
+            f"{', '.join(found.workers)}: {_line(error, 0)}"
         ) from error
     add = _make_add(strategy, count)
     return Placement("multi_worker", _even(strategy), count, found.index, add)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import importlib.metadata
 import pathlib
 import platform
 import shlex
@@ -13,7 +14,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from zoo import startup
 from zoo.data.dataset import Dataset
@@ -135,7 +135,7 @@ def _versions() -> dict[str, str]:
     return {
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
-        "tensorflow_datasets": tfds.__version__,
+        "tensorflow_datasets": importlib.metadata.version("tensorflow-datasets"),
         "python": platform.python_version(),
     }
 

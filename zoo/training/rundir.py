@@ -198,27 +198,15 @@ class RunDir:
                 entry.unlink(missing_ok=True)
 
     def read_config(self) -> dict[str, Any]:
-        """Reads config.json.
-
-        Raises:
-            UserError: it is not what a run has written.
-        """
+        """Reads config.json; raises UserError unless it is as a run wrote it."""
         return files.read_json(self.config, _check_config)
 
     def read_result(self) -> dict[str, Any]:
-        """Reads result.json.
-
-        Raises:
-            UserError: it is not what a run has written.
-        """
+        """Reads result.json; raises UserError unless it is as a run wrote it."""
         return files.read_json(self.result, _check_result)
 
     def read_export(self) -> dict[str, Any] | None:
-        """Reads export/export.json, if there is one.
-
-        Raises:
-            UserError: it is not what an export has written.
-        """
+        """Reads export.json, if there; raises UserError unless an export wrote it so."""
         path = self.export / "export.json"
         return files.read_json(path, _check_export) if path.exists() else None
 

@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from zoo import console, files, registry
 from zoo.data import load, memory, pipeline
-from zoo.data.builders import linear_regression
 from zoo.data.dataset import Dataset
 from zoo.errors import UserError
 from zoo.models.base import TapeModel
@@ -242,6 +241,9 @@ def _epochs(
 
 
 def _compare_with_least_squares(model: TapeModel, dataset: Dataset) -> dict[str, Any]:
+    # Here, since it imports TFDS, which most trainings do without.
+    from zoo.data.builders import linear_regression
+
     x, y = dataset.train.x[:, 0], dataset.train.y[:, 0]
     design = np.stack([x, np.ones_like(x)], axis=1).astype(np.float64)
     (weight, bias), *_ = np.linalg.lstsq(design, y.astype(np.float64), rcond=None)
