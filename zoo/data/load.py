@@ -97,7 +97,8 @@ class Source:
         if self.used == DIGITS:
             builder = digits.Digits(data_dir=self.root)
         elif self.used == LINEAR_REGRESSION:
-            builder = linear_regression.builder(self.root, num_examples, seed)
+            with tfds._without_warnings():  # that its configuration is not a listed one
+                builder = linear_regression.builder(self.root, num_examples, seed)
         return tfds.read(
             builder, name=self.name, what=self.used, progress=progress, **options
         )

@@ -206,7 +206,7 @@ class RunDir:
         return files.read_json(self.result, _check_result)
 
     def read_export(self) -> dict[str, Any] | None:
-        """Reads export.json, if there; raises UserError unless an export wrote it so."""
+        """Reads export.json, if any; raises UserError unless an export wrote it so."""
         path = self.export / "export.json"
         return files.read_json(path, _check_export) if path.exists() else None
 
