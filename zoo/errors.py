@@ -41,7 +41,7 @@ def unknown(kind: str, received: str, known: Iterable[str]) -> UserError:
     """Builds the answer to an unknown name: the list and the nearest name.
 
     Args:
-        kind: what was named, in lower case, as ``"model"``.
+        kind: what was named, in lower case, such as ``"model"``.
         received: the name that is not known.
         known: the names that are.
     """

@@ -151,8 +151,8 @@ def _line(error: Exception, number: int) -> str:
 def place(name: str) -> Placement:
     """Chooses the devices. Several workers meet here, before anything else runs.
 
-    A process has one strategy of each kind, since TensorFlow 2.21 begins to number the
-    collectives anew for each, and takes two of one number for the same.
+    A process has one strategy of each kind: TensorFlow 2.21 numbers the collectives of
+    each strategy from 0 again, and takes two of one number for the same.
 
     Args:
         name: ``auto``, ``one``, ``mirrored``, ``multi_worker`` or ``tpu``.
