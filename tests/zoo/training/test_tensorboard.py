@@ -18,7 +18,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 import zoo
 from zoo.errors import Interrupted, UserError
-from zoo.plots import curves, draw
+from zoo.plots import draw, overview
 from zoo.training import config as configs
 from zoo.training import trainer
 from zoo.training.callbacks import Checkpoints
@@ -69,18 +69,20 @@ def outcome(tmp_path_factory, data_dir):
 
 
 def test_scalars_are_those_of_metrics_csv(outcome):
-    rows = curves.read_metrics(outcome.run.path / "metrics.csv")
+    rows = overview.read_metrics(outcome.run.path / "metrics.csv")
     for split, prefix in (("train", ""), ("validation", "val_")):
         found = read(outcome.run.path / "tensorboard" / split)
         for name in ("loss", "accuracy"):
             steps, values = zip(*numbers(found[f"epoch_{name}"]), strict=True)
             assert steps == (0, 1, 2, 3)
-            np.testing.assert_allclose(values, [row[prefix + name] for row in rows])
+            np.testing.assert_allclose(
+                values, [float(row[prefix + name]) for row in rows]
+            )
     norms = numbers(
         read(outcome.run.path / "tensorboard" / "train")["epoch_gradient_norm"]
     )
     np.testing.assert_allclose(
-        [value for _, value in norms], [row["gradient_norm"] for row in rows]
+        [value for _, value in norms], [float(row["gradient_norm"]) for row in rows]
     )
 
 
