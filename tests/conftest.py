@@ -72,20 +72,19 @@ def trained_run(data_dir, tmp_path_factory):
     Returns:
         zoo.training.outcome.TrainedRun.
     """
+    path = tmp_path_factory.mktemp("trained") / "mlp-digits"
+    return train_run(path, data_dir, "mlp", "digits")
+
+
+def train_run(path, data_dir, model, dataset):
+    """Trains for 3 epochs; returns the TrainedRun as it is on disk."""
     from zoo.training import trainer
     from zoo.training.config import Config
     from zoo.training.outcome import open_run
 
-    path = tmp_path_factory.mktemp("trained") / "mlp-digits"
-    trainer.train(
-        Config(
-            model="mlp",
-            dataset="digits",
-            overrides={"epochs": 3},
-            data_dir=str(data_dir),
-            run_dir=str(path),
-        )
-    )
+    places = {"data_dir": str(data_dir), "run_dir": str(path)}
+    config = Config(model=model, dataset=dataset, overrides={"epochs": 3}, **places)
+    trainer.train(config)
     return open_run(path)
 
 

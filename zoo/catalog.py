@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-import io
 
 from zoo import registry, results
 from zoo.console import align
@@ -12,7 +10,6 @@ from zoo.recipe import Recipe
 
 # The examples that parameters are counted for.
 IMAGES = {"input_shape": (28, 28, 1), "num_classes": 10}
-NUMBERS = {"input_shape": (1,), "num_classes": None}
 
 
 def table() -> str:
@@ -28,8 +25,12 @@ def table() -> str:
         ranks = registry.get_architecture(name).model_class.example_ranks
         takes = "images, numbers" if 1 in ranks else "images"
         recipes = ", ".join(registry.list_recipes(name))
-        reached = _reached(measured.get(name))
-        rows.append((name, f"{model.count_params():,}", *reached, takes, recipes))
+        accuracy = size = "-"
+        if result := measured.get(name):
+            accuracy = f"{result.accuracy:.2%}"
+            if int8 := result.artifacts.get("int8"):
+                size = f"{int8.bytes:,}"
+        rows.append((name, f"{model.count_params():,}", accuracy, size, takes, recipes))
     note = (
         "Parameters are for 28x28x1 images, 10 classes; MNIST is the test accuracy of "
         "the default recipe."
@@ -37,40 +38,29 @@ def table() -> str:
     return "\n".join([*align(rows), "", note])
 
 
-def _reached(result: results.Result | None) -> tuple[str, str]:
-    """Returns accuracy and size of the int8 file, where they were measured."""
-    if result is None:
-        return "-", "-"
-    int8 = result.artifacts.get("int8")
-    return f"{result.accuracy:.2%}", f"{int8.bytes:,}" if int8 else "-"
-
-
 def description(name: str) -> str:
     """Returns the layers with their shapes and the recipes of an architecture."""
     architecture = registry.get_architecture(name)
-    model = registry.create_model(name, **IMAGES)
-    text = io.StringIO()
     shape = (None, *IMAGES["input_shape"])
     rows = [("layer", "output shape", "parameters")]
-    for layer in model.layers:
+    for layer in registry.create_model(name, **IMAGES).layers:
         shape = layer.compute_output_shape(shape)
         rows.append((layer.name, str(shape), f"{layer.count_params():,}"))
-    print(f"{name}: {inspect.getdoc(architecture.model_class)}\n", file=text)
-    print("\n".join(align(rows)), "\n", file=text)
-    for recipe_name, recipe in architecture.recipes.items():
-        print(f"recipe {recipe_name}: {_changes(recipe)}", file=text)
-    return text.getvalue().rstrip()
+    recipes = [
+        f"recipe {recipe_name}: {_changes(recipe)}"
+        for recipe_name, recipe in architecture.recipes.items()
+    ]
+    head = f"{name}: {inspect.getdoc(architecture.model_class)}"
+    return "\n".join([head, "", *align(rows), "", *recipes])
 
 
 def _changes(recipe: Recipe) -> str:
-    """Returns the fields that a reader needs, without those that say nothing."""
-    shown = []
-    plain = recipe.to_json()
-    for field in dataclasses.fields(recipe):
-        value = plain[field.name]
-        always = field.name in ("optimizer", "learning_rate", "batch_size", "epochs")
-        if field.name == "batch_size" and value is None:
-            value = "all"
-        if always or value not in (field.default, {}, None):
-            shown.append(f"{field.name}={value}")
-    return ", ".join(shown)
+    """Returns what a reader needs: the main fields, and what is not a default."""
+    main = ("optimizer", "learning_rate", "batch_size", "epochs")
+    defaults = Recipe().to_json()
+    fields = recipe.to_json() | {"batch_size": recipe.batch_size or "all"}
+    return ", ".join(
+        f"{name}={value}"
+        for name, value in fields.items()
+        if name in main or value != defaults[name]
+    )

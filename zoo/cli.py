@@ -9,15 +9,23 @@ Without a command the models are listed.
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping
 
 from zoo import console, registry, startup
 from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe, parse_augment
 from zoo.training.rundir import finished_run
 
-NONE = console.Flags()
+NONE, RUN, AUGMENT = console.Flags(), console.Flags(), console.Flags()
 
-AUGMENT = console.Flags()
+RUN.string("run_dir", None, "The finished run to use.")
+RUN.string(
+    "artifact",
+    None,
+    "The exported file to use instead: a SavedModel's directory or a .tflite file, "
+    "such as R/export/tflite/model_int8.tflite.",
+)
+
 AUGMENT.string("model", None, "Whose recipe to draw; `python -m zoo` lists the models.")
 AUGMENT.string("recipe", "default", "One of the architecture's recipes.")
 AUGMENT.string("augment", None, "Draw these instead of the recipe's, such as flip=0.5.")
@@ -26,38 +34,27 @@ AUGMENT.string("data_dir", None, "Where TFDS keeps prepared datasets.")
 AUGMENT.string("output", None, "The PNG file to write.")
 AUGMENT.integer("seed", 0, "Seed of the run, 0 or more.", lower_bound=0)
 
-EVALUATE, PREDICT = console.Flags(), console.Flags()
-for _flags in (EVALUATE, PREDICT):
-    _flags.string("run_dir", None, "The finished run to use.")
-    _flags.string(
-        "artifact",
-        None,
-        "The exported file to use instead: a SavedModel's directory or a .tflite file, "
-        "such as R/export/tflite/model_int8.tflite.",
-    )
-
 
 def main(argv: list[str]) -> None:
     """Runs the command that the first argument names."""
     name, *arguments = argv[1:] or ["list"]
     if name in console.HELP:
-        lines = [
-            (n, command.__doc__.splitlines()[0]) for n, command in COMMANDS.items()
-        ]
-        print(f"{__doc__.strip()}\n\nCommands:\n")
-        print("\n".join(f"  {line}" for line in console.align(lines)))
-    elif name in COMMANDS:
-        COMMANDS[name]([name, *arguments])
-    else:
+        rows = [(n, act.__doc__.splitlines()[0]) for n, (act, _) in COMMANDS.items()]
+        lines = [f"  {line}" for line in console.align(rows)]
+        print(__doc__.strip(), "\nCommands:\n", *lines, sep="\n")
+        return
+    if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
+    command, values = COMMANDS[name]
+    command(console.parse_flags([name, *arguments], command.__doc__, values))
 
 
-def list_command(argv: list[str]) -> None:
+def list_command(extra: list[str]) -> None:
     """Prints the architectures as a table.
 
     python -m zoo list
     """
-    if extra := console.parse_flags(argv, list_command.__doc__, NONE):
+    if extra:
         raise UserError(f"list takes no arguments. Received: {' '.join(extra)}.")
     startup.start()
     from zoo import catalog
@@ -65,12 +62,11 @@ def list_command(argv: list[str]) -> None:
     print(catalog.table())
 
 
-def describe(argv: list[str]) -> None:
+def describe(names: list[str]) -> None:
     """Prints the layers, shapes and recipes of one architecture.
 
     python -m zoo describe convnet
     """
-    names = console.parse_flags(argv, describe.__doc__, NONE)
     if len(names) != 1:
         raise UserError(
             f"describe takes one model. Received: {' '.join(names) or 'none'}. "
@@ -83,91 +79,107 @@ def describe(argv: list[str]) -> None:
     print(catalog.description(names[0]))
 
 
-def predict(argv: list[str]) -> None:
+def predict(paths: list[str]) -> None:
     """Prints the class and its probability for image files.
 
     python -m zoo predict --run_dir=R a.png b.png
     """
-    paths = console.parse_flags(argv, predict.__doc__, PREDICT)
-    if not (PREDICT.run_dir or PREDICT.artifact) or not paths:
+    if not (RUN.run_dir or RUN.artifact) or not paths:
         raise UserError(
             "predict takes a run or an artifact, and image files: "
             "python -m zoo predict --run_dir=R a.png b.png"
         )
-    if PREDICT.run_dir:
-        finished_run(PREDICT.run_dir)  # is explained before TensorFlow is imported
+    if RUN.run_dir:
+        finished_run(RUN.run_dir)  # is explained before TensorFlow is imported
     startup.start()
     from zoo import evaluation
 
     for path, name, probability in evaluation.predict_images(
-        PREDICT.run_dir, PREDICT.artifact, paths
+        RUN.run_dir, RUN.artifact, paths
     ):
         print(f"{path}  {name}  {probability:.4f}")
 
 
-def evaluate(argv: list[str]) -> None:
+def evaluate(extra: list[str]) -> None:
     """Prints the accuracy of a run or of an artifact on the whole test split.
 
     python -m zoo evaluate --run_dir=R
     """
-    extra = console.parse_flags(argv, evaluate.__doc__, EVALUATE)
-    if not (EVALUATE.run_dir or EVALUATE.artifact) or extra:
+    if not (RUN.run_dir or RUN.artifact) or extra:
         raise UserError(
             "evaluate takes a run or an artifact: python -m zoo evaluate --run_dir=R. "
             f"Received: {' '.join(extra) or 'neither'}."
         )
-    if EVALUATE.run_dir:
-        finished_run(EVALUATE.run_dir)
+    if RUN.run_dir:
+        finished_run(RUN.run_dir)
     startup.start()
     from zoo import evaluation
 
-    result = evaluation.evaluate(EVALUATE.run_dir, EVALUATE.artifact)
+    result = evaluation.evaluate(RUN.run_dir, RUN.artifact)
     for name, value in result.items():
         print(f"{name}  {value if name == 'examples' else round(value, 6)}")
 
 
-def augment(argv: list[str]) -> None:
+def augment(extra: list[str]) -> None:
     """Draws what the augmentation of a recipe does to a dataset.
 
     python -m zoo augment --model=mlp --output=a.png
     """
-    extra = console.parse_flags(argv, augment.__doc__, AUGMENT)
-    if not AUGMENT.model or not AUGMENT.output or extra:
+    model, path = AUGMENT.model, pathlib.Path(AUGMENT.output or "")
+    if not model or not AUGMENT.output or extra:
         raise UserError(
             "augment takes --model and --output: "
             "python -m zoo augment --model=convnet --output=augmentations.png. "
             f"Received: {' '.join(extra) or 'not both'}."
         )
-    registry.check_model(AUGMENT.model)
-    strengths = parse_augment(AUGMENT.augment)
-    Recipe(augment=strengths or {})  # checks them
-    path = pathlib.Path(AUGMENT.output)
+    registry.check_model(model)
+    Recipe(augment=parse_augment(AUGMENT.augment) or {})  # checks it
     if path.suffix != ".png" or not path.parent.is_dir():
         raise UserError(
-            "--output must end in .png, in a directory that exists. "
-            f"Received: {AUGMENT.output}."
+            f"--output must end in .png, in a directory that exists. Received: {path}."
         )
     startup.start()
-    registry.get_recipe(AUGMENT.model, AUGMENT.recipe)
-    from zoo.plots.augmentations import save_augmentations
+    from zoo.data import load
+    from zoo.plots import augmentations, canvas
 
-    save_augmentations(
-        path,
-        AUGMENT.model,
-        AUGMENT.recipe,
-        AUGMENT.dataset,
-        strengths=strengths,
-        data_dir=AUGMENT.data_dir,
-        seed=AUGMENT.seed,
-    )
+    strengths = _chosen_strengths()
+    data = load.load(AUGMENT.dataset, data_dir=AUGMENT.data_dir)
+    if data.spec.task != "classification":
+        raise UserError(
+            f"Only images are augmented. Received: --dataset={AUGMENT.dataset}."
+        )
+    with canvas.style():
+        figure = augmentations.augmentations(data.train, strengths, AUGMENT.seed)
+        title = AUGMENT.augment or f"{model}, recipe {AUGMENT.recipe}"
+        figure.suptitle(f"{title}, on {data.spec.name}")
+        try:
+            canvas.save(figure, path)
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror}.") from error
     print(path)
 
 
-#: Each takes its name and what follows it, and parses flags of its own.
+def _chosen_strengths() -> Mapping[str, float]:
+    """Returns the strengths of --augment, or else those of the recipe."""
+    recipe = registry.get_recipe(AUGMENT.model, AUGMENT.recipe)
+    strengths = parse_augment(AUGMENT.augment)
+    if strengths is None:
+        strengths = recipe.augment
+    if not strengths:
+        recipes = registry.get_architecture(AUGMENT.model).recipes.items()
+        others = [name for name, other in recipes if other.augment]
+        raise UserError(
+            f"The recipe {AUGMENT.recipe} of {AUGMENT.model} has no augmentation. "
+            f"Recipes that have one: {', '.join(others) or 'none'}. Or pass --augment."
+        )
+    return strengths
+
+
+#: Each command with its flags; it takes the arguments that are not flags.
 COMMANDS = {
-    "list": list_command,
-    "describe": describe,
-    "augment": augment,
-    "evaluate": evaluate,
-    "predict": predict,
+    "list": (list_command, NONE),
+    "describe": (describe, NONE),
+    "augment": (augment, AUGMENT),
+    "evaluate": (evaluate, RUN),
+    "predict": (predict, RUN),
 }

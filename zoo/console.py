@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -37,32 +39,21 @@ def main(command: Callable[[list[str]], int | None]) -> None:
 class Flags(flags.FlagValues):
     """The absl flags of one command, apart from those of any command beside it.
 
+    Its methods take what ``DEFINE_string`` and the others of absl take.
+
     FLAGS = Flags()
     FLAGS.string("model", None, "Architecture to train.")
     FLAGS.model
     """
 
-    def string(self, name: str, default: str | None, help: str) -> None:
-        """Defines a flag that takes text."""
-        flags.DEFINE_string(name, default, help, self)
+    def _define(self, define: Callable[..., Any], *args: Any, **bounds: int) -> None:
+        define(*args, flag_values=self, **bounds)
 
-    def integer(self, name: str, default: int | None, help: str, **bounds: int) -> None:
-        """Defines a flag that takes a whole number, within ``lower_bound=0``."""
-        flags.DEFINE_integer(name, default, help, flag_values=self, **bounds)
-
-    def float(self, name: str, default: float | None, help: str) -> None:
-        """Defines a flag that takes a number."""
-        flags.DEFINE_float(name, default, help, flag_values=self)
-
-    def boolean(self, name: str, default: bool | None, help: str) -> None:
-        """Defines a flag that is given as --name or --noname."""
-        flags.DEFINE_boolean(name, default, help, self)
-
-    def enum(
-        self, name: str, default: str | None, values: Sequence[str], help: str
-    ) -> None:
-        """Defines a flag that takes one of some words."""
-        flags.DEFINE_enum(name, default, values, help, self)
+    string = functools.partialmethod(_define, flags.DEFINE_string)
+    integer = functools.partialmethod(_define, flags.DEFINE_integer)
+    float = functools.partialmethod(_define, flags.DEFINE_float)
+    boolean = functools.partialmethod(_define, flags.DEFINE_boolean)
+    enum = functools.partialmethod(_define, flags.DEFINE_enum)
 
 
 def parse_flags(argv: Sequence[str], doc: str, values: Flags) -> list[str]:
@@ -84,12 +75,12 @@ def parse_flags(argv: Sequence[str], doc: str, values: Flags) -> list[str]:
     if any(argument in HELP for argument in argv[1:]):
         print(inspect.cleandoc(doc))
         if len(values):
-            print(
-                "\nFlags:\n",
-                *map(_flag_help, map(values.__getitem__, values)),
-                sep="\n",
-            )
+            print("\nFlags:\n")
+        for name in values:
+            print(_flag_help(values[name]))
         sys.exit(0)
+    for name in values:  # what an earlier call in this process gave is forgotten
+        values[name].unparse()
     try:
         return values(list(argv))[1:]
     except (flags.Error, ValueError) as error:  # ValueError: --noflag=value

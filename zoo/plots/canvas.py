@@ -1,19 +1,20 @@
-"""What all pictures share: 800 pixels wide, colors for any color vision."""
+"""What all pictures share: 800 pixels, colors for any color vision, class names."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from zoo import files
-from zoo.plots import class_names
 
 # Okabe and Ito's colors, which color-blind readers can tell apart.
 BLUE, ORANGE, SKY, VERMILION = "#0072B2", "#E69F00", "#56B4E9", "#D55E00"
@@ -21,19 +22,22 @@ GREEN, PURPLE, BLACK, GRAY = "#009E73", "#CC79A7", "#000000", "#767676"
 _CYCLE = [BLUE, VERMILION, GREEN, BLACK, PURPLE, ORANGE, SKY]
 SEQUENTIAL, DIVERGING = "cividis", "PuOr"
 INCHES, _DPI = 8, 100
+# Comes with matplotlib: Latin, Greek, Cyrillic, Hebrew, Arabic and more.
+_FONT = "DejaVu Sans"
 
 
 def style(names: Sequence[str] = ()) -> contextlib.AbstractContextManager[None]:
     """Sets what all pictures share, and the fonts that ``names`` need."""
     return matplotlib.rc_context(
         {
-            "font.family": class_names.find_fonts(names)[0],
+            "font.family": find_fonts(names)[0],
             "font.size": 10,
             "text.parse_math": False,  # a class may be named "$5 bill"
             "axes.prop_cycle": matplotlib.cycler(color=_CYCLE),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titlesize": 11,
+            "figure.titlesize": 11,
             "figure.constrained_layout.use": True,
             "figure.constrained_layout.w_pad": 0.1,
             "figure.constrained_layout.h_pad": 0.1,
@@ -54,12 +58,13 @@ def save(figure: Figure, path: pathlib.Path) -> None:
         figure.savefig(beside, format="png", dpi=_DPI, metadata={"Software": None})
 
 
-def grid(figure: Figure, rows: int, columns: int) -> np.ndarray:
-    """Returns axes in reading order, for pictures that need no ticks."""
+def new_grid(height: float, rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+    """Returns a figure and its axes in reading order, which have no ticks."""
+    figure = new_figure(height)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for each in axes:
         each.axis("off")
-    return axes
+    return figure, axes
 
 
 def show_image(axes: Any, image: np.ndarray) -> None:
@@ -73,3 +78,71 @@ def plain_log(axis: Any, major: Any) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(major)
     axis.set_minor_formatter(NullFormatter())
+
+
+def find_fonts(names: Sequence[str]) -> tuple[list[str], set[str]]:
+    """Returns families of fonts for ``names``, and the letters that none of them has.
+
+    Matplotlib's own font comes first; other fonts of this machine follow where it lacks
+    letters. Matplotlib looks for each letter in this order.
+    """
+    families = [_FONT]
+    lacking = set("".join("".join(names).split())) - _letters(_FONT)
+    # Noto is made to go together, whatever the script.
+    for family in sorted(
+        font_manager.get_font_names() if lacking else (),
+        key=lambda family: (not family.startswith("Noto Sans"), family),
+    ):
+        if lacking & _letters(family):
+            families.append(family)
+            lacking -= _letters(family)
+    return families, lacking
+
+
+@functools.cache
+def _letters(family: str) -> frozenset[str]:
+    """Returns what a family's regular font has: nothing if it cannot be drawn."""
+    if "Last Resort" in family:  # comes with matplotlib; a box for every letter
+        return frozenset()
+    try:
+        font = font_manager.get_font(font_manager.findfont(family))
+        # Fonts of color emoji are not scalable.
+        return frozenset(map(chr, font.get_charmap() if font.scalable else ()))
+    except Exception:
+        # FreeType has an error of its own for each way in which a file is damaged.
+        return frozenset()
+
+
+def find_undrawable(names: Sequence[str]) -> list[str]:
+    """Returns those of ``names`` that have letters which no font here has."""
+    _, lacking = find_fonts(names)
+    return [name for name in names if lacking & set(name)]
+
+
+def shorten(names: Sequence[str], length: int) -> list[str]:
+    """Returns names that fit into a picture and are told apart.
+
+    Long names lose their middle. A name that no font here can show becomes its number,
+    such as ``#17``, since boxes would look like any other name's.
+
+    Args:
+        names: names of the classes, in order.
+        length: letters that there is room for, 4 or more.
+    """
+    undrawable = set(find_undrawable(names))
+    result = []
+    for number, name in enumerate(names):
+        text = " ".join(name.split())
+        if not text or name in undrawable:
+            text = f"#{number}"
+        if len(text) > length:
+            head = (length - 1) // 2
+            text = f"{text[:head]}…{text[head + 1 - length :]}"
+        result.append(text)
+    # A name with a number at its end may be another's name: repeat until all differ.
+    while doubles := {text for text in result if result.count(text) > 1}:
+        for number, text in enumerate(result):
+            if text in doubles:
+                end = f"…#{number}"
+                result[number] = text[: max(length - len(end), 0)] + end
+    return result

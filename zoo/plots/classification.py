@@ -1,42 +1,43 @@
-"""Pictures of a classifier: what it confuses, how sure it is, what it learned."""
+"""Pictures of a classifier: what it confuses, how sure it is, what it learned.
+
+Each shows one finished run, on the whole test split of its dataset.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
+from sklearn.metrics import confusion_matrix
 
 from zoo.plots import canvas
-from zoo.plots.class_names import shorten
-
-if TYPE_CHECKING:
-    from zoo.data.dataset import Split
-    from zoo.models.base import TapeModel
+from zoo.training.outcome import TrainedRun
 
 MOST_COUNTS = 20  # classes whose counts are written into the matrix
 MISTAKES = 25
 BINS = 15
 
 
-def confusion(counts: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Draws a confusion matrix; with many classes, the most frequent mistakes below it.
+def count_answers(trained: TrainedRun) -> np.ndarray:
+    """Returns int counts (classes, classes) of answers; true classes are rows."""
+    predicted, n = trained.outputs.argmax(axis=1), trained.outputs.shape[1]
+    return confusion_matrix(trained.dataset.test.y, predicted, labels=range(n))
 
-    Args:
-        counts: int (classes, classes), true classes are rows.
-        classes: their names.
-    """
+
+def confusion(trained: TrainedRun) -> Figure:
+    """Draws a confusion matrix; of many classes the most frequent mistakes below it."""
+    counts, classes = count_answers(trained), trained.config["data"]["class_names"]
     if len(counts) <= MOST_COUNTS:
-        figure = canvas.new_figure(7.5)
-        _confusion_matrix(figure, counts, classes)
-        return figure
-    figure = canvas.new_figure(11.5)
-    above, below = figure.subfigures(2, height_ratios=(7, 4))
+        figure = above = canvas.new_figure(7.5)
+    else:
+        figure = canvas.new_figure(11.5)
+        above, below = figure.subfigures(2, height_ratios=(7, 4))
+        _frequent_mistakes(below.subplots(), counts, canvas.shorten(classes, 26))
     _confusion_matrix(above, counts, classes)
-    _frequent_mistakes(below.subplots(), counts, shorten(classes, 26))
     return figure
 
 
@@ -46,7 +47,7 @@ def _confusion_matrix(figure: Any, counts: np.ndarray, classes: Sequence[str]) -
     # The root shows single mistakes beside a diagonal of thousands.
     image = axes.imshow(shares, canvas.SEQUENTIAL, norm=PowerNorm(0.5, 0, 1))
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.7)
-    labels = shorten(classes, 14 if n > 10 else 18)
+    labels = canvas.shorten(classes, 14 if n > 10 else 18)
     fit = sum(map(len, labels)) <= 40 and max(map(len, labels)) <= 5
     ticks = range(0, n, 1 if n <= MOST_COUNTS else -(-n // 25))
     shown = [labels[tick] for tick in ticks]
@@ -87,52 +88,33 @@ def _frequent_mistakes(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> 
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def mistakes(test: Split, outputs: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Draws the wrong answers with the highest probabilities.
-
-    Args:
-        test: images (n, height, width, channels) and their true classes (n,).
-        outputs: probabilities (n, classes).
-        classes: their names.
-    """
-    labels = test.y
-    wrong = rank_mistakes(outputs, labels)
+def mistakes(trained: TrainedRun) -> Figure:
+    """Draws the wrong answers with the highest probabilities."""
+    outputs, test = trained.outputs, trained.dataset.test
+    names = canvas.shorten(trained.config["data"]["class_names"], 12)
+    wrong = np.flatnonzero(outputs.argmax(axis=1) != test.y)
+    wrong = wrong[np.argsort(-outputs[wrong].max(axis=1), kind="stable")]
     chosen = wrong[:MISTAKES]
     rows = max(1, -(-len(chosen) // 5))
-    figure = canvas.new_figure(0.5 + 2 * rows)
-    names = shorten(classes, 12)
-    for axes, i in zip(canvas.grid(figure, rows, 5), chosen, strict=False):
+    figure, grid = canvas.new_grid(0.5 + 2 * rows, rows, 5)
+    for axes, i in zip(grid, chosen, strict=False):
         canvas.show_image(axes, test.x[i])
         predicted = outputs[i].argmax()
         axes.set_title(
-            f"true: {names[labels[i]]}\npredicted: {names[predicted]}\n"
+            f"true: {names[test.y[i]]}\npredicted: {names[predicted]}\n"
             f"{100 * outputs[i, predicted]:.1f}% sure",
             fontsize=8,
         )
     figure.suptitle(
-        f"{len(chosen)} of {len(wrong):,} mistakes in {len(labels):,} test examples, "
-        "the surest first",
-        fontsize=11,
+        f"{len(chosen)} of {len(wrong):,} mistakes in {len(test.y):,} test examples, "
+        "the surest first"
     )
     return figure
 
 
-def rank_mistakes(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns the indices of the wrong answers, the most probable first."""
-    wrong = np.flatnonzero(outputs.argmax(axis=1) != labels)
-    return wrong[np.argsort(-outputs[wrong].max(axis=1), kind="stable")]
-
-
-def first_layer(
-    model: TapeModel, classes: Sequence[str], shape: Sequence[int]
-) -> Figure:
-    """Draws the first kernel: filters of a convolution, or templates of the pixels.
-
-    Args:
-        model: a classifier of images whose weights are made.
-        classes: names of its classes.
-        shape: (height, width, channels) of its images.
-    """
+def first_layer(trained: TrainedRun) -> Figure:
+    """Draws the first kernel: filters of a convolution, or templates of the pixels."""
+    model, data = trained.model, trained.config["data"]
     kernel = next(w for w in model.trainable_weights if len(w.shape) in (2, 4))
     values, count = kernel.numpy(), kernel.shape[-1]
     names, order = [""] * count, np.arange(count)
@@ -140,28 +122,28 @@ def first_layer(
         what = f"{count} filters of {values.shape[0]}x{values.shape[1]} pixels"
     elif kernel is model.trainable_weights[-2]:  # of a linear model, the only layer
         what = f"{count} templates, one for each class"
-        names, order = shorten(classes, 12), order[:100]
+        names, order = canvas.shorten(data["class_names"], 12), order[:100]
     else:
         order = np.argsort(-np.square(values).sum(axis=0), kind="stable")[:64]
         what = f"the {len(order)} strongest of {count} units"
     if values.ndim == 2:
-        values = values.reshape(*shape, count)
+        values = values.reshape(*data["input_shape"], count)
     columns = 5 if len(order) <= 10 else 8 if len(order) <= 64 else 10
     rows = -(-len(order) // columns)
-    figure = canvas.new_figure(0.6 + rows * (canvas.INCHES / columns + 0.2))
-    limit = np.abs(values[..., order]).max() or 1.0
-    image, grid = None, canvas.grid(figure, rows, columns)
+    height = 0.6 + rows * (canvas.INCHES / columns + 0.2)
+    figure, grid = canvas.new_grid(height, rows, columns)
+    limit, in_color = np.abs(values[..., order]).max() or 1.0, values.shape[-2] == 3
     for axes, i in zip(grid, order, strict=False):
         weights = values[..., i]
         axes.set_title(names[i], fontsize=9)
-        if weights.shape[-1] == 3:
+        if in_color:
             axes.imshow(0.5 + weights / (2 * np.abs(weights).max() or 1.0))
         else:
             shown = weights.mean(axis=-1)
             image = axes.imshow(shown, canvas.DIVERGING, vmin=-limit, vmax=limit)
-    if image is not None:
+    if not in_color:
         figure.colorbar(image, ax=grid, label="weight", shrink=min(1.0, 3 / rows))
-    figure.suptitle(f"First layer: {what}", fontsize=11)
+    figure.suptitle(f"First layer: {what}")
     return figure
 
 
@@ -189,24 +171,17 @@ def calibration(
     return counts, sure, accuracy, float(error)
 
 
-def reliability(outputs: np.ndarray, labels: np.ndarray) -> Figure:
-    """Draws accuracy over confidence, and how many examples are how sure.
-
-    Args:
-        outputs: probabilities (n, classes).
-        labels: true classes (n,).
-    """
-    counts, sure, accuracy, error = calibration(outputs, labels)
+def reliability(trained: TrainedRun) -> Figure:
+    """Draws accuracy over confidence, and how many examples are how sure."""
+    counts, sure, accuracy, error = calibration(trained.outputs, trained.dataset.test.y)
     figure = canvas.new_figure(6.5)
     above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     middles = (np.arange(BINS) + 0.5) / BINS
     bars = {"width": 1 / BINS, "edgecolor": "white"}
     above.bar(middles[counts > 0], accuracy, color=canvas.SKY, label="right", **bars)
     above.plot([0, 1], [0, 1], "--", color=canvas.BLACK, label="as often right as sure")
-    dots = above.plot(
-        sure, accuracy, "o", color=canvas.VERMILION, label="mean of a bin"
-    )
-    dots[0].set_clip_on(False)
+    dots = {"color": canvas.VERMILION, "clip_on": False, "label": "mean of a bin"}
+    above.plot(sure, accuracy, "o", **dots)
     above.set(
         ylabel="share that is right",
         ylim=(0, 1.02),

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 from matplotlib.figure import Figure
 
 from zoo.data.dataset import Split
 from zoo.plots import canvas
+from zoo.plots.overview import read_metrics
+from zoo.training.outcome import TrainedRun
 
 
-def line(train: Split, result: Mapping[str, Any]) -> Figure:
-    """Draws the data of a regression, and the lines learned and of least squares.
-
-    Args:
-        train: the examples, x and y of shape (n, 1).
-        result: the content of result.json.
-    """
+def line(trained: TrainedRun) -> Figure:
+    """Draws the training examples, and the lines learned and of least squares."""
     figure = canvas.new_figure(5)
     axes = figure.subplots()
+    train = trained.dataset.train
     x, y = train.x[:2000, 0], train.y[:2000, 0]
     axes.plot(x, y, ".", color=canvas.GRAY, markersize=3, label="training examples")
     ends = np.array([x.min(), x.max()])
@@ -28,7 +23,7 @@ def line(train: Split, result: Mapping[str, Any]) -> Figure:
         ("least_squares", canvas.ORANGE, "-", 5),
         ("learned", canvas.BLUE, "--", 2),
     ):
-        weight, bias = result[key]["weight"], result[key]["bias"]
+        weight, bias = (trained.result[key][name] for name in ("weight", "bias"))
         sign = "-" if bias < 0 else "+"
         label = f"{key.replace('_', ' ')}: y = {weight:.3f} x {sign} {abs(bias):.3f}"
         axes.plot(ends, weight * ends + bias, style, color=color, lw=width, label=label)
@@ -37,37 +32,28 @@ def line(train: Split, result: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def path(
-    train: Split,
-    start: tuple[float, float],
-    rows: Sequence[Mapping[str, float]],
-    result: Mapping[str, Any],
-) -> Figure:
-    """Draws weight and bias after each epoch on the surface of the training loss.
-
-    Args:
-        train: the examples, x and y of shape (n, 1).
-        start: weight and bias before training.
-        rows: the content of metrics.csv, with ``weight`` and ``bias``.
-        result: the content of result.json.
-    """
-    way = np.array([start, *((r["weight"], r["bias"]) for r in rows if "weight" in r)])
-    best = result["least_squares"]["weight"], result["least_squares"]["bias"]
+def path(trained: TrainedRun) -> Figure:
+    """Draws weight and bias after each epoch on the surface of the training loss."""
+    untrained = type(trained.model).from_config(trained.model.get_config())
+    untrained.build((None, 1))
+    rows = [row for row in read_metrics(trained.run.metrics) if "weight" in row]
+    way = np.array([untrained.line(), *((r["weight"], r["bias"]) for r in rows)])
+    best = [trained.result["least_squares"][name] for name in ("weight", "bias")]
     points = np.vstack([way, best])
     margin = 0.15 * np.ptp(points, axis=0) + 0.3
     weights, biases = np.meshgrid(
         *np.linspace(points.min(0) - margin, points.max(0) + margin, 120).T
     )
-    loss = mean_squared_error(train, weights, biases)
+    loss = mean_squared_error(trained.dataset.train, weights, biases)
     levels = np.geomspace(loss.min(), loss.max(), 15)
     figure = canvas.new_figure(6)
     axes = figure.subplots()
     filled = axes.contourf(
         weights, biases, loss, levels, cmap=canvas.SEQUENTIAL, norm="log"
     )
-    bar = figure.colorbar(filled, ax=axes, label="mean squared error")
-    bar.set_ticks(levels[::2], labels=[f"{level:.3g}" for level in levels[::2]])
-    bar.minorticks_off()
+    figure.colorbar(
+        filled, ax=axes, label="mean squared error", ticks=levels[::2], format="%.3g"
+    ).minorticks_off()
     axes.plot(*way.T, "o-", color="w", mec="k", ms=5, label="after each epoch")
     axes.plot(*way[0], "s", color=canvas.ORANGE, mec="k", ms=10, label="start")
     axes.plot(*best, "*", color=canvas.VERMILION, mec="w", ms=16, label="least squares")

@@ -15,10 +15,9 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import (
 )
 
 import export
-from tests.conftest import ROOT
-from zoo.plots import classification, curves, draw
-from zoo.training import trainer
-from zoo.training.config import Config
+from tests.conftest import ROOT, train_run
+from zoo import files
+from zoo.plots import classification, draw, overview
 from zoo.training.outcome import TrainedRun, open_run
 from zoo.training.rundir import RunDir
 
@@ -33,15 +32,7 @@ ARTIFACTS = [
 def regression_run(tmp_path_factory, data_dir):
     """A short run of a linear regression."""
     path = tmp_path_factory.mktemp("plots") / "regression"
-    config = Config(
-        model="linear",
-        dataset="linear_regression",
-        overrides={"epochs": 3},
-        data_dir=str(data_dir),
-        run_dir=str(path),
-    )
-    trainer.train(config)
-    return open_run(path)
+    return train_run(path, data_dir, "linear", "linear_regression")
 
 
 @pytest.fixture
@@ -93,15 +84,9 @@ def test_a_run_gets_its_pictures_once(fixture, names, request, capfd):
 
 def test_train_draws_what_is_missing(command, copied):
     pretend_drawn(copied.run, "mistakes", "reliability")
-    done = command(
-        str(ROOT / "train.py"),
-        "--model=mlp",
-        "--dataset=digits",
-        "--epochs=3",
-        "--export=none",
-        f"--data_dir={copied.config['data_dir']}",
-        f"--run_dir={copied.run.path}",
-    )
+    flags = ["--model=mlp", "--dataset=digits", "--epochs=3", "--export=none"]
+    places = f"--data_dir={copied.config['data_dir']}", f"--run_dir={copied.run.path}"
+    done = command(str(ROOT / "train.py"), *flags, *places)
     assert done.returncode == 0, done.stderr
     assert "nothing to do" in done.stdout
     drawn = [path.stem for path in copied.run.plots.iterdir() if path.stat().st_size]
@@ -123,9 +108,12 @@ def test_the_counts_are_in_a_table_too(copied):
     assert [[int(count) for count in row[1:]] for row in rows] == expected.tolist()
 
 
-def test_curves_name_the_split_that_was_evaluated():
+def test_curves_name_the_split_that_was_evaluated(tmp_path):
+    trained = TrainedRun(RunDir(tmp_path))
+    trained.result = {"validation": {}}
     rows = [{"epoch": k, "loss": 1 / k, "val_loss": 2 / k} for k in (1, 20)]
-    (axes,) = curves.curves(rows, "validation").axes
+    files.write_csv(trained.run.metrics, rows)
+    (axes,) = overview.curves(trained).axes
     assert axes.get_yscale() == "log"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "training, 0.05 at the end",
@@ -134,11 +122,10 @@ def test_curves_name_the_split_that_was_evaluated():
 
 
 def test_the_path_of_a_regression_is_recorded(regression_run):
-    rows = curves.read_metrics(regression_run.run.metrics)
-    learned = regression_run.result["learned"]
+    rows = overview.read_metrics(regression_run.run.metrics)
     assert len({row["weight"] for row in rows}) == 3
-    assert rows[-1]["weight"] == pytest.approx(learned["weight"], abs=1e-6)
-    assert rows[-1]["bias"] == pytest.approx(learned["bias"], abs=1e-6)
+    last = {name: rows[-1][name] for name in ("weight", "bias")}
+    assert last == pytest.approx(regression_run.result["learned"], abs=1e-6)
 
 
 def test_a_picture_that_fails_costs_a_warning_and_no_run(copied, capfd, monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.plots import canvas, class_names
+from zoo.plots import canvas
 
 PRIVATE = "\U000f0000"  # a letter that no font has
 
@@ -12,8 +12,8 @@ PRIVATE = "\U000f0000"  # a letter that no font has
 @pytest.mark.filterwarnings("error:Glyph")
 def test_letters_come_from_whatever_font_has_them(tmp_path):
     name = "ᶁog"  # its first letter is in STIX, beside matplotlib's own font
-    assert class_names.find_fonts(["cat"]) == (["DejaVu Sans"], set())
-    families, lacking = class_names.find_fonts(["cat", name, PRIVATE])
+    assert canvas.find_fonts(["cat"]) == (["DejaVu Sans"], set())
+    families, lacking = canvas.find_fonts(["cat", name, PRIVATE])
     assert families[0] == "DejaVu Sans"
     assert len(families) == 2
     assert lacking == {PRIVATE}
@@ -25,13 +25,11 @@ def test_letters_come_from_whatever_font_has_them(tmp_path):
 
 def test_names_are_told_apart_after_shortening():
     names = ["left lung, upper", "left long, upper", "漢字" * 3, "漢", "a", "a"]
-    shown = class_names.shorten(names, 8)
+    shown = canvas.shorten(names, 8)
     assert len(set(shown)) == len(shown)
     assert all(len(text) <= 8 for text in shown)
-    assert class_names.shorten(["cat", "dog"], 8) == ["cat", "dog"]
-    assert len(set(class_names.shorten(["a", "a", "a…#0"], 8))) == 3
-
-
-def test_a_letter_that_no_font_has_becomes_a_number():
-    assert class_names.shorten(["cat", PRIVATE], 8) == ["cat", "#1"]
-    assert class_names.find_undrawable(["cat", PRIVATE, "a\nb"]) == [PRIVATE]
+    assert canvas.shorten(["cat", "dog"], 8) == ["cat", "dog"]
+    assert len(set(canvas.shorten(["a", "a", "a…#0"], 8))) == 3
+    # A letter that no font has becomes a number.
+    assert canvas.shorten(["cat", PRIVATE], 8) == ["cat", "#1"]
+    assert canvas.find_undrawable(["cat", PRIVATE, "a\nb"]) == [PRIVATE]
