@@ -11,13 +11,16 @@ beside the recipes in zoo/models.
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import itertools
 import json
 import os
 import re
 import statistics
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import zoo
 from benchmarks import comparison, document
@@ -70,13 +73,24 @@ def export(model: str, recipe: str, dataset: str) -> None:
         run_python("-m", "export", f"--run_dir={first.path}")
 
 
+def fingerprint(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    """Returns a short name of what is trained, and how, other than that of any other.
+
+    Args:
+        settings: of the recipe.
+        model: the model's ``get_config()``.
+    """
+    text = json.dumps([settings, model], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def current(model: str, recipe: str) -> str:
     """Returns the fingerprint of a recipe and its architecture as they are now."""
     settings = zoo.get_recipe(model, recipe)
     made = zoo.create_model(
         model, input_shape=(28, 28, 1), num_classes=10, recipe=settings
     )
-    return results.fingerprint(settings.to_json(), made.get_config())
+    return fingerprint(settings.to_json(), made.get_config())
 
 
 def followed(run: RunDir) -> str:
@@ -88,7 +102,7 @@ def followed(run: RunDir) -> str:
         "steps_per_execution": config.get("steps_per_execution"),
         **config["identity"]["settings"],
     }
-    return results.fingerprint(settings, made)
+    return fingerprint(settings, made)
 
 
 def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
@@ -131,6 +145,19 @@ def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
         keras=found[0]["versions"]["keras"],
         date=started[:10],
     )
+
+
+def save(rows: Sequence[results.Result]) -> None:
+    """Writes zoo/results.csv: a line for each row, three columns for each file."""
+    lines = []
+    for row in rows:
+        line = dataclasses.asdict(row)
+        artifacts = line.pop("artifacts")
+        for name in results.ARTIFACTS:
+            for column in ("bytes", "accuracy", "ms"):
+                line[f"{name}_{column}"] = artifacts.get(name, {}).get(column, "")
+        lines.append(line)
+    files.write_csv(results.PATH, lines)
 
 
 def table(rows: Sequence[results.Result]) -> str:
@@ -216,7 +243,7 @@ def main(argv: list[str]) -> None:
     for key in combinations(None):
         found = [row for row in (collect(*key), before.get(key)) if row]
         rows += sorted(found, key=lambda row: -row.seeds)[:1]  # the new one of equals
-    results.save(rows)
+    save(rows)
     document.rewrite(document.ROOT / "README.md", "results", table(rows))
     document.rewrite(document.ROOT / "README.md", "files", files_table(rows))
     for model in zoo.list_models():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import re
@@ -10,11 +11,28 @@ import pytest
 
 import zoo
 from benchmarks import accuracy
-from zoo import results
+from zoo import catalog, results
 from zoo.training import trainer
 from zoo.training.config import Config
 
 KEY = ("linear", "default", "digits")
+RESULT = results.Result(
+    model="mlp",
+    recipe="default",
+    dataset="mnist",
+    settings="0123456789ab",
+    seeds=3,
+    accuracy=0.98762,
+    lowest=0.9875,
+    highest=0.988,
+    parameters=235146,
+    seconds=61.5,
+    cpus=4,
+    artifacts={"int8": results.FileResult(bytes=248976, accuracy=0.9871, ms=0.0123)},
+    tensorflow="2.21.0",
+    keras="3.15.1",
+    date="2026-01-31",
+)
 
 
 @pytest.fixture
@@ -73,3 +91,18 @@ def test_the_comments_beside_the_recipes_are_those_of_the_results(model):
         _, mine = source.split(accuracy.comment(row))
         assert re.match(r'(    #.*\n)*    "' + row.recipe, mine)
     assert "CPU" not in accuracy.commented(source, [])
+
+
+def test_what_is_saved_is_loaded_and_shown_in_the_list_of_models(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "PATH", tmp_path / "results.csv")
+    assert results.load() == []
+    best = dataclasses.replace(RESULT, recipe="best", accuracy=0.5, artifacts={})
+    accuracy.save([best, RESULT])
+    assert results.load() == [best, RESULT]
+    with results.PATH.open(newline="") as file:  # one row each, for any other reader
+        none, row = csv.DictReader(file)
+    assert (row["accuracy"], row["int8_bytes"]) == ("0.98762", "248976")
+    assert none["int8_bytes"] == row["float32_ms"] == ""
+    shown = [line.split() for line in catalog.table().splitlines()]
+    assert ["mlp", "235,146", "98.76%", "248,976"] in [line[:4] for line in shown]
+    assert ["linear", "7,850", "-", "-"] in [line[:4] for line in shown]

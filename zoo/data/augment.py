@@ -1,24 +1,19 @@
-"""Random changes of images: stateless, on whole batches, seeded by (seed, step)."""
+"""Random changes of images: stateless, on whole batches, seeded by (seed, step).
+
+Each change of pixels takes float32 images (batch, height, width, channels), 0..255, a
+strength of ``zoo.recipe.AUGMENTATIONS`` and draws for these images, and returns images
+like them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
-from zoo.data import color
 from zoo.data.draws import Draws
 from zoo.data.warp import warp
-
-# These are done in one sampling, then those of pixels one by one, in this order.
-_SHAPE = ("shift", "rotate", "scale", "shear", "crop", "elastic")
-_PIXELS = {
-    "flip": color.flip,
-    "brightness": color.brightness,
-    "contrast": color.contrast,
-    "saturation": color.saturation,
-    "erasing": color.erasing,
-}
 
 
 def augment(
@@ -34,7 +29,7 @@ def augment(
     Returns:
         float32 images of the same shape, 0..255.
     """
-    shape = {name: strengths[name] for name in _SHAPE if strengths.get(name)}
+    shape = {name: s for name, s in strengths.items() if s and name not in _PIXELS}
     if shape:
         images = warp(images, draws, **shape)
     images = tf.cast(images, tf.float32)
@@ -43,3 +38,66 @@ def augment(
         if strengths.get(name):
             images = change(images, strengths[name], draws.stream(number))
     return images
+
+
+def flip(images: tf.Tensor, probability: float, draws: Draws) -> tf.Tensor:
+    """Mirrors images left to right."""
+    mirrored = tf.reverse(images, axis=[2])
+    return tf.where(draws.uniform(1, 1, 1) < probability, mirrored, images)
+
+
+def brightness(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
+    """Adds to all pixels of an image, as ``tf.image.adjust_brightness`` does."""
+    change = draws.uniform(1, 1, 1, low=-strength, high=strength)
+    return tf.clip_by_value(images + 255 * change, 0.0, 255.0)
+
+
+def contrast(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
+    """Scales around the mean of each channel, as ``tf.image.adjust_contrast`` does."""
+    mean = tf.reduce_mean(images, axis=[1, 2], keepdims=True)
+    factor = draws.uniform(1, 1, 1, low=1 - strength, high=1 + strength)
+    return tf.clip_by_value((images - mean) * factor + mean, 0.0, 255.0)
+
+
+def saturation(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
+    """Scales the saturation, as ``tf.image.adjust_saturation`` does.
+
+    Images without three channels have none, and stay as they are.
+    """
+    if images.shape[-1] != 3:
+        return images
+    hue, saturation, value = tf.unstack(tf.image.rgb_to_hsv(images / 255), axis=-1)
+    factor = draws.uniform(1, 1, low=1 - strength, high=1 + strength)
+    saturation = tf.clip_by_value(saturation * factor, 0.0, 1.0)
+    changed = tf.stack([hue, saturation, value], axis=-1)
+    return tf.clip_by_value(255 * tf.image.hsv_to_rgb(changed), 0.0, 255.0)
+
+
+def erasing(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
+    """Paints a rectangle black.
+
+    Reference: Zhong et al. 2020, "Random Erasing Data Augmentation" (arXiv:1708.04896).
+    """
+    height, width = images.shape[1:3]
+    tall, high, wide, across = tf.unstack(draws.uniform(4, 1), axis=1)
+
+    def within(size: int, fraction: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+        # (batch, size): which rows or columns are in the rectangle.
+        length = strength * fraction
+        first = place * (1 - length)
+        middle = (np.arange(size, dtype=np.float32) + 0.5) / size
+        return (first <= middle) & (middle < first + length)
+
+    rows, columns = within(height, tall, high), within(width, wide, across)
+    inside = rows[:, :, None, None] & columns[:, None, :, None]
+    return tf.where(inside, 0.0, images)
+
+
+# They are applied in this order, after all changes of shape in one sampling.
+_PIXELS = {
+    "flip": flip,
+    "brightness": brightness,
+    "contrast": contrast,
+    "saturation": saturation,
+    "erasing": erasing,
+}

@@ -16,31 +16,25 @@ class Draws:
 
     Attributes:
         seed: int (2,), such as (seed of the run, step).
-        size: number of rows.
-        first: the first row.
-        batch: number of rows of the whole batch; None if these are all.
+        batch: number of rows of the whole batch.
+        first: the first row that is made.
+        size: number of rows that are made; None for all.
     """
 
     seed: tf.Tensor
-    size: tf.Tensor | int
+    batch: tf.Tensor | int
     first: tf.Tensor | int = 0
-    batch: tf.Tensor | int | None = None
+    size: tf.Tensor | int | None = None
 
-    @property
-    def whole(self) -> tf.Tensor | int:
-        """Number of rows of the whole batch."""
-        return self.size if self.batch is None else self.batch
-
-    def uniform(self, shape: tuple, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
-        """Returns float32 numbers from ``low`` to ``high``."""
-        return tf.random.stateless_uniform(shape, self.seed, low, high)
-
-    def normal(self, shape: tuple) -> tf.Tensor:
-        """Returns float32 numbers of mean 0 and variance 1."""
-        return tf.random.stateless_normal(shape, self.seed)
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+        """Returns float32 numbers (size, *shape) from ``low`` to ``high``."""
+        shape = (self.batch, *shape)
+        return self.own(tf.random.stateless_uniform(shape, self.seed, low, high))
 
     def own(self, drawn: tf.Tensor) -> tf.Tensor:
-        """Returns those of ``drawn`` (whole, ...) that belong to the rows."""
+        """Returns those of ``drawn`` (batch, ...) that belong to the rows."""
+        if self.size is None:
+            return drawn
         return drawn[self.first : self.first + self.size]
 
     def stream(self, number: int) -> Draws:

@@ -8,6 +8,7 @@ has no shuffle buffer, and gathers batches instead of examples.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import tensorflow as tf
 
@@ -45,11 +46,10 @@ class Plan:
         return self.steps_per_epoch * self.epochs
 
     @property
-    def batch_sizes(self) -> tuple[int, ...]:
-        """Sizes of a batch, and of the partial one that ends a pass if it is kept."""
-        kept = self.steps_per_pass * self.batch_size > self.num_examples
-        remainder = self.num_examples % self.batch_size
-        return (self.batch_size, remainder) if kept else (self.batch_size,)
+    def last_batch(self) -> int:
+        """Examples in the last batch of a pass; fewer if the remainder is kept."""
+        before = (self.steps_per_pass - 1) * self.batch_size
+        return min(self.batch_size, self.num_examples - before)
 
     def examples_until(self, step: int) -> int:
         """Number of examples in the batches before ``step``."""
@@ -58,11 +58,12 @@ class Plan:
         return passes * per_pass + rest * self.batch_size
 
 
-def make_plan(recipe: Recipe, num_examples: int) -> Plan:
+def make_plan(recipe: Recipe, num_examples: int, replicas: int = 1) -> Plan:
     """Works out how long a recipe trains on so many examples.
 
     Raises:
-        UserError: the batch is larger than the training split.
+        UserError: a batch is larger than the training split, or cannot be divided
+            evenly among the replicas.
     """
     batch_size = recipe.batch_size or num_examples
     if batch_size > num_examples:
@@ -73,97 +74,32 @@ def make_plan(recipe: Recipe, num_examples: int) -> Plan:
         )
     steps_per_pass = num_examples // batch_size
     if recipe.remainder == "keep":
-        steps_per_pass = _ceil_divide(num_examples, batch_size)
+        steps_per_pass = math.ceil(num_examples / batch_size)
     steps_per_epoch = recipe.steps_per_epoch or max(
-        steps_per_pass, _ceil_divide(recipe.min_steps, recipe.epochs)
+        steps_per_pass, math.ceil(recipe.min_steps / recipe.epochs)
     )
-    return Plan(
+    plan = Plan(
         num_examples, batch_size, steps_per_pass, steps_per_epoch, recipe.epochs
     )
+    if batch_size % replicas or plan.last_batch % replicas:
+        raise _uneven(plan, replicas)
+    return plan
 
 
-def _ceil_divide(a: int, b: int) -> int:
-    return -(-a // b)
-
-
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """Which rows of each batch are served: those of some of its replicas.
-
-    Attributes:
-        first: the first replica served.
-        replicas: how many are served, each with an element of its own.
-        of: how many replicas a batch is divided among.
-    """
-
-    first: int = 0
-    replicas: int = 1
-    of: int = 1
-
-    def check(self, plan: Plan) -> None:
-        """Checks that every batch can be divided evenly.
-
-        Raises:
-            UserError: it cannot; the message has sizes that can.
-        """
-        sizes = plan.batch_sizes
-        if not any(size % self.of for size in sizes):
-            return
-        received = f"a batch of {plan.batch_size}"
-        if len(sizes) > 1:
-            received += f", and of {sizes[1]} at the end of each pass"
-        fitting = [
-            size
-            for size in range(self.of, plan.num_examples + 1, self.of)
-            if len(sizes) == 1 or plan.num_examples % size % self.of == 0
-        ]
-        near = sorted(fitting, key=lambda size: abs(size - plan.batch_size))[:4]
-        hint = f"Pass --batch_size={' or '.join(map(str, sorted(near)))}"
-        if not near:
-            hint = f"No --batch_size fits {plan.num_examples} examples"
-        raise UserError(
-            f"The {self.of} replicas would get unequal parts of a batch. Received: "
-            f"{received}. {hint}, or choose another number of replicas."
-        )
-
-
-def batch_indices(
-    step: tf.Tensor,
-    plan: Plan,
-    *,
-    seed: int,
-    shuffled: bool,
-    part: tuple[tf.Tensor | int, int] = (0, 1),
-) -> tf.Tensor:
-    """Returns the examples of the batch of a step.
-
-    Args:
-        step: int64 scalar, counted from 0 over the whole training.
-        plan: the sizes.
-        seed: of the run.
-        shuffled: False for the order of the file.
-        part: (k, n) for the k-th of n equal parts of the batch.
-
-    Returns:
-        int64 (batch / n,) indices; fewer for the partial batch that ends a pass.
-    """
-    step = tf.cast(step, tf.int64)
-    number_of_pass = step // plan.steps_per_pass
-    first = (step % plan.steps_per_pass) * plan.batch_size
-    k, n = part
-    # With a fixed size the shape is static, which XLA and fast kernels want.
-    rows = tf.range(plan.batch_size // n, dtype=tf.int64)
-    size = tf.constant(plan.batch_size, tf.int64)
-    if len(plan.batch_sizes) > 1:
-        size = tf.minimum(size, plan.num_examples - first)
-        rows = rows[: size // n]
-    indices = first + tf.cast(k, tf.int64) * (size // n) + rows
-    if not shuffled:
-        return indices
-    return tf.random.experimental.index_shuffle(
-        indices,
-        seed=tf.stack([tf.constant(seed, tf.int64), number_of_pass]),
-        max_index=tf.constant(plan.num_examples - 1, tf.int64),
+def _uneven(plan: Plan, replicas: int) -> UserError:
+    """Builds the answer to batches that cannot be divided, with sizes that can."""
+    received = f"a batch of {plan.batch_size}"
+    fitting = range(replicas, plan.num_examples + 1, replicas)
+    if plan.last_batch < plan.batch_size:
+        received += f", and of {plan.last_batch} at the end of each pass"
+        fitting = [n for n in fitting if plan.num_examples % n % replicas == 0]
+    near = sorted(fitting, key=lambda size: abs(size - plan.batch_size))[:4]
+    hint = f"Pass --batch_size={' or '.join(map(str, sorted(near)))}"
+    if not near:
+        hint = f"No --batch_size fits {plan.num_examples} examples"
+    return UserError(
+        f"The {replicas} replicas would get unequal parts of a batch. Received: "
+        f"{received}. {hint}, or choose another number of replicas."
     )
 
 
@@ -179,8 +115,8 @@ class TrainingBatches:
         recipe: how to shuffle and augment them.
         seed: of the run.
         op_determinism: TensorFlow's op determinism is on.
-        shard: which rows of the batches; one after the other where several replicas
-            are served.
+        replicas: (first, number, all): the first replica that is served, how many are,
+            each with an element of its own, and how many a batch is divided among.
 
     Attributes:
         dataset: (x, y) batches, as many as an epoch has steps for each replica.
@@ -194,45 +130,61 @@ class TrainingBatches:
         *,
         seed: int,
         op_determinism: bool = False,
-        shard: Shard = Shard(),
+        replicas: tuple[int, int, int] = (0, 1, 1),
     ):
-        shard.check(plan)
-        self._shard = shard
+        self._plan, self._recipe, self._seed = plan, recipe, seed
+        self._first_replica, self._served, self._replicas = replicas
         self._first_step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        read, y = reader(split.x), tf.constant(split.y)
-
-        def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            step = self._first_step + index // shard.replicas
-            replica = shard.first + index % shard.replicas
-            indices = batch_indices(
-                step,
-                plan,
-                seed=seed,
-                shuffled=recipe.order == "shuffled",
-                part=(replica, shard.of),
-            )
-            images = read(indices)
-            if recipe.augment:
-                size = tf.shape(images)[0]
-                draws = Draws(
-                    seed=tf.stack([tf.constant(seed, tf.int64), step]),
-                    size=size,
-                    first=tf.cast(replica, tf.int32) * size,
-                    batch=size * shard.of,
-                )
-                images = augment.augment(images, recipe.augment, draws)
-            return images, tf.gather(y, indices)
-
+        self._read, self._y = reader(split.x), tf.constant(split.y)
         # One parallel call: more of them take the cores of the training step. With op
         # determinism TensorFlow ignores the option, and complains about it.
-        options = {"num_parallel_calls": 1, "deterministic": True}
-        elements = tf.data.Dataset.range(plan.steps_per_epoch * shard.replicas)
-        made = elements.map(batch, **({} if op_determinism else options))
-        self.dataset = made.prefetch(2)
+        elements = tf.data.Dataset.range(plan.steps_per_epoch * self._served).map(
+            self._element,
+            num_parallel_calls=None if op_determinism else 1,
+            deterministic=None if op_determinism else True,
+        )
+        self.dataset = elements.prefetch(2)
+
+    def _element(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        step = self._first_step + index // self._served
+        replica = self._first_replica + index % self._served
+        indices = self._indices(step, replica)
+        images = self._read(indices)
+        if self._recipe.augment:
+            size = tf.shape(images)[0]
+            draws = Draws(
+                seed=tf.stack([tf.constant(self._seed, tf.int64), step]),
+                batch=size * self._replicas,
+                first=tf.cast(replica, tf.int32) * size,
+                size=size,
+            )
+            images = augment.augment(images, self._recipe.augment, draws)
+        return images, tf.gather(self._y, indices)
+
+    def _indices(self, step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
+        """Returns the int64 indices of the examples of a replica in a step."""
+        plan = self._plan
+        number_of_pass = step // plan.steps_per_pass
+        first = (step % plan.steps_per_pass) * plan.batch_size
+        # With a fixed size the shape is static, which XLA and fast kernels want.
+        size = plan.batch_size // self._replicas
+        rows = tf.range(size, dtype=tf.int64)
+        if plan.last_batch < plan.batch_size:
+            left = tf.minimum(plan.num_examples - first, plan.batch_size)
+            size = left // self._replicas
+            rows = rows[:size]
+        indices = first + replica * size + rows
+        if self._recipe.order == "file":
+            return indices
+        return tf.random.experimental.index_shuffle(
+            indices,
+            seed=tf.stack([tf.constant(self._seed, tf.int64), number_of_pass]),
+            max_index=tf.constant(plan.num_examples - 1, tf.int64),
+        )
 
     def take(self, steps: int) -> tf.data.Dataset:
         """Returns the first batches of an epoch, for so many steps."""
-        return self.dataset.take(steps * self._shard.replicas)
+        return self.dataset.take(steps * self._served)
 
     def start_at(self, step: int) -> None:
         """Makes ``step`` the first one of the next iterator."""
@@ -246,14 +198,9 @@ def evaluation_batches(
     read, y = reader(split.x), tf.constant(split.y)
     size = len(split.y)
 
-    def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        first = index * batch_size
-        last = tf.minimum(first + batch_size, size)
-        indices = tf.range(first, last)
+    def batch(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        indices = tf.range(first, tf.minimum(first + batch_size, size))
         return read(indices), tf.gather(y, indices)
 
-    return (
-        tf.data.Dataset.range(_ceil_divide(size, batch_size))
-        .map(batch, num_parallel_calls=1, deterministic=True)
-        .prefetch(2)
-    )
+    firsts = tf.data.Dataset.range(0, size, batch_size)
+    return firsts.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)

@@ -49,7 +49,11 @@ def warp(
             interpolation="BILINEAR",
             fill_mode="CONSTANT",
         )
-    x, y = apply_affine(transforms, height, width)
+    a, b, left, c, d, up, _, _ = tf.unstack(transforms[:, :, None, None], axis=1)
+    column = np.arange(width, dtype=np.float32)
+    row = np.arange(height, dtype=np.float32)[:, None]
+    x = a * column + (b * row + left)  # (batch, height, width): where each comes from
+    y = c * column + (d * row + up)
     field = draws.own(elastic_field(draws.stream(1), height, width))
     dx, dy = tf.unstack(field, axis=1)
     return sample(images, x + (elastic * width) * dx, y + (elastic * height) * dy)
@@ -72,7 +76,7 @@ def affine_transforms(
         float32 (batch, 8), as ``tf.raw_ops.ImageProjectiveTransformV3`` takes them:
         output to input coordinates.
     """
-    drawn = draws.uniform((10, draws.whole), -1.0, 1.0)
+    drawn = tf.random.stateless_uniform((10, draws.batch), draws.seed, -1.0, 1.0)
     # Numbers that are known are multiplied first: tf.data's graphs would do so anyway,
     # and round differently from what is run eagerly.
     down, right = drawn[0] * (shift * height), drawn[1] * (shift * width)
@@ -98,16 +102,6 @@ def affine_transforms(
     return tf.stack([*x, *y, zero, zero], axis=1)
 
 
-def apply_affine(
-    transforms: tf.Tensor, height: int, width: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns x and y (batch, height, width) of where each pixel comes from."""
-    a, b, dx, c, d, dy, _, _ = tf.unstack(transforms[:, :, None, None], axis=1)
-    x = np.arange(width, dtype=np.float32)
-    y = np.arange(height, dtype=np.float32)[:, None]
-    return a * x + (b * y + dx), c * x + (d * y + dy)
-
-
 def elastic_field(draws: Draws, height: int, width: int) -> tf.Tensor:
     """Draws a smooth field for each image of the whole batch.
 
@@ -115,7 +109,7 @@ def elastic_field(draws: Draws, height: int, width: int) -> tf.Tensor:
         float32 (batch, 2, height, width): x and y of noise, smoothed by a Gaussian; of
         mean 0 and variance 1 at every pixel.
     """
-    noise = draws.normal((draws.whole, 2, height, width))
+    noise = tf.random.stateless_normal((draws.batch, 2, height, width), draws.seed)
     return _gaussian(height) @ noise @ _gaussian(width).T
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,8 +43,8 @@ def train(config: Config) -> TrainedRun | None:
     recipe = registry.get_recipe(config.model, config.recipe)
     recipe = recipe.override(**config.overrides)
     placement = distribute.place(config.strategy)
-    if config.run_dir:  # before the dataset is asked for, which may take a while
-        _check_usable(RunDir(config.run_dir), placement)
+    if config.run_dir and placement.is_chief:  # before a dataset is downloaded
+        RunDir(config.run_dir).check_usable()
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     with placement.guarded():
@@ -74,8 +73,12 @@ def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) ->
             f"{source.requested} was not asked for by name and cannot be had "
             f"({source.reason}): training on {source.used} instead."
         )
-    run = RunDir(config.run_dir or _default_run_dir(config, source))
-    _check_usable(run, placement)
+    name = [config.model, config.recipe, source.name]
+    if config.recipe == "default":
+        del name[1]
+    run = RunDir(config.run_dir or f"runs/{'-'.join(name)}")
+    if placement.is_chief:
+        run.check_usable()
     dataset = source.read(
         image_size=config.image_size,
         num_examples=recipe.num_examples,
@@ -85,8 +88,7 @@ def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) ->
     )
     if config.validation is not None:
         dataset = dataset.hold_out(config.validation, config.seed)
-    plan = pipeline.make_plan(recipe, dataset.spec.num_train)
-    pipeline.Shard(*placement.rows).check(plan)
+    plan = pipeline.make_plan(recipe, dataset.spec.num_train, placement.replicas)
     if config.profile_steps and config.profile_steps[0] > plan.steps:
         first, last = config.profile_steps
         raise UserError(
@@ -94,12 +96,6 @@ def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) ->
             f"Received: {first},{last}."
         )
     return Job(config, recipe, source, dataset, plan, placement, run)
-
-
-def _check_usable(run: RunDir, placement: distribute.Placement) -> None:
-    if placement.is_chief:
-        run.check_writable()
-        run.check_free()
 
 
 def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> TrainedRun:
@@ -118,7 +114,8 @@ def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> TrainedRun:
     result, outputs = _fit(job, model, copy)
     with files.replacing(run.model) as beside:
         copy.save(beside)
-    run.write_result(job.header(copy) | result)
+    files.write_json(run.result, job.header(copy) | result)  # it is finished now
+    run.remove_backup()
     if job.config.tensorboard:
         write_hyperparameters(run, job.hyperparameters())
     return TrainedRun(run, dataset=job.dataset, model=copy, outputs=outputs)
@@ -163,13 +160,7 @@ def dtype_policy(name: str) -> Iterator[None]:
 def _fit(
     job: Job, model: TapeModel, copy: TapeModel
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Trains to the end; returns the results and the outputs for the test split.
-
-    Args:
-        job: what to train.
-        model: the model to train.
-        copy: the model to evaluate: the same, or one that follows it.
-    """
+    """Trains to the end; returns the results and the outputs for the test split."""
     plan, dataset, placement = job.plan, job.dataset, job.placement
     batches = pipeline.TrainingBatches(
         dataset.train,
@@ -177,17 +168,15 @@ def _fit(
         job.recipe,
         seed=job.config.seed,
         op_determinism=job.config.deterministic,
-        shard=pipeline.Shard(*placement.rows),
+        replicas=placement.rows,
     )
     evaluation = Evaluation(job, model, copy)
     with signals.noticed() as stop:
         progress = Progress()
         checkpoints = Checkpoints(job, model, progress, stop)
         if (step := checkpoints.restore()) and placement.is_chief:
-            print(
-                f"Resuming {job.run.path} after step {step} of {plan.steps}.",
-                flush=True,
-            )
+            where = f"after step {step} of {plan.steps}"
+            print(f"Resuming {job.run.path} {where}.", flush=True)
         log = MetricsLog(job, model, progress)
         callbacks = [StepCounter(progress, plan, batches), evaluation, log]
         if job.config.tensorboard and placement.is_chief:
@@ -253,10 +242,3 @@ def _compare_with_least_squares(model: TapeModel, dataset: Dataset) -> dict[str,
         "true": {"weight": linear_regression.WEIGHT, "bias": linear_regression.BIAS},
         "least_squares": {"weight": float(weight), "bias": float(bias)},
     }
-
-
-def _default_run_dir(config: Config, source: load.Source) -> pathlib.Path:
-    parts = [config.model, config.recipe, source.name]
-    if config.recipe == "default":
-        parts.remove("default")
-    return pathlib.Path("runs") / "-".join(parts)

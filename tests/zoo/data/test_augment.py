@@ -28,19 +28,27 @@ STRENGTHS = {
 }
 
 
-def augmented(images, strengths, seed=SEED, **rows):
-    return augment.augment(images, strengths, Draws(seed, len(images), **rows)).numpy()
+COLORS = RNG.uniform(0, 255, (40, 8, 10, 3)).astype("float32")
+COLOR_DRAWS, MANY = Draws(SEED, 40), Draws(SEED, 4000)
+PARTS = [*AUGMENTATIONS, "all"]
+
+
+def chosen(name):
+    return STRENGTHS if name == "all" else {name: STRENGTHS[name]}
+
+
+def augmented(images, strengths, seed=SEED):
+    return augment.augment(images, strengths, Draws(seed, len(images))).numpy()
 
 
 @pytest.mark.parametrize("channels", IMAGES)
-@pytest.mark.parametrize("name", [*AUGMENTATIONS, "all"])
+@pytest.mark.parametrize("name", PARTS)
 def test_inside_tf_data_it_is_what_it_is_eagerly(name, channels):
-    strengths = STRENGTHS if name == "all" else {name: STRENGTHS[name]}
     images = IMAGES[channels]
 
     def change(step):
         seed = tf.stack([tf.constant(3, tf.int64), step])
-        return augment.augment(images, strengths, Draws(seed, tf.shape(images)[0]))
+        return augment.augment(images, chosen(name), Draws(seed, tf.shape(images)[0]))
 
     eager = change(tf.constant(7, tf.int64))
     inside = list(tf.data.Dataset.range(8).map(change))[7]
@@ -53,18 +61,17 @@ def test_inside_tf_data_it_is_what_it_is_eagerly(name, channels):
     assert np.allclose(eager, images) == gray_has_none
 
 
-@pytest.mark.parametrize("name", [*AUGMENTATIONS, "all"])
+@pytest.mark.parametrize("name", PARTS)
 def test_a_part_of_a_batch_gets_what_it_gets_in_the_whole(name):
-    strengths = STRENGTHS if name == "all" else {name: STRENGTHS[name]}
-    whole = augmented(IMAGES[3], strengths)
+    whole = augmented(IMAGES[3], chosen(name))
     for first, last in ((0, 2), (2, 3), (3, 6)):
-        part = augmented(IMAGES[3][first:last], strengths, first=first, batch=6)
+        draws = Draws(SEED, 6, first, last - first)
+        part = augment.augment(IMAGES[3][first:last], chosen(name), draws)
         np.testing.assert_array_equal(part, whole[first:last])
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_without_strength_nothing_changes(name):
-    same = augmented(IMAGES[3], {name: 0.0})
+def test_without_strength_nothing_changes():
+    same = augmented(IMAGES[3], dict.fromkeys(AUGMENTATIONS, 0.0))
     np.testing.assert_array_equal(same, IMAGES[3])
 
 
@@ -111,3 +118,64 @@ def test_no_two_of_them_share_a_stream(monkeypatch):
     augmented(IMAGES[3], STRENGTHS)
     assert len(streams) >= 6
     assert len({SEED, *streams}) == 1 + len(streams)
+
+
+def drawn(low, high):
+    shape = (40, 1, 1, 1)
+    return tf.random.stateless_uniform(shape, SEED, low, high).numpy().ravel()
+
+
+def test_flip_is_that_of_tf_image_with_its_probability():
+    mirrored = tf.image.flip_left_right(COLORS).numpy()
+    ours = augment.flip(COLORS, 0.25, COLOR_DRAWS).numpy()
+    flipped = drawn(0.0, 1.0) < 0.25
+    for image, original, mirror, is_flipped in zip(
+        ours, COLORS, mirrored, flipped, strict=True
+    ):
+        np.testing.assert_array_equal(image, mirror if is_flipped else original)
+    many = augment.flip(np.tile([[[[0.0], [1.0]]]], (4000, 1, 1, 1)), 0.25, MANY)
+    assert np.mean(many[:, 0, 0, 0]) == pytest.approx(0.25, abs=0.03)
+    np.testing.assert_array_equal(augment.flip(COLORS, 1.0, COLOR_DRAWS), mirrored)
+
+
+def test_brightness_is_that_of_tf_image():
+    ours = augment.brightness(COLORS, 0.4, COLOR_DRAWS)
+    theirs = [
+        tf.clip_by_value(tf.image.adjust_brightness(image, 255 * delta), 0, 255)
+        for image, delta in zip(COLORS, drawn(-0.4, 0.4), strict=True)
+    ]
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (augment.contrast, tf.image.adjust_contrast),
+        (augment.saturation, tf.image.adjust_saturation),
+    ],
+)
+def test_contrast_and_saturation_are_those_of_tf_image(ours, theirs):
+    factors = drawn(0.2, 1.8)
+    expected = [
+        # Theirs takes colors from 0 to 1.
+        255 * tf.clip_by_value(theirs(image / 255, factor), 0, 1)
+        for image, factor in zip(COLORS, factors, strict=True)
+    ]
+    np.testing.assert_allclose(ours(COLORS, 0.8, COLOR_DRAWS), expected, atol=1e-2)
+
+
+def test_erasing_paints_a_rectangle_inside_the_image():
+    white = np.full((4000, 20, 30, 2), 255.0, "float32")
+    erased = augment.erasing(white, 0.5, MANY).numpy() == 0
+    np.testing.assert_array_equal(erased[..., 0], erased[..., 1])
+    erased = erased[..., 0]
+    rows, columns = erased.any(axis=2), erased.any(axis=1)
+    np.testing.assert_array_equal(erased, rows[:, :, None] & columns[:, None, :])
+    for inside, size in ((rows, 20), (columns, 30)):
+        # Without gaps: it begins and ends once.
+        assert np.abs(np.diff(inside.astype(int), axis=1)).sum(axis=1).max() <= 2
+        assert inside.sum(axis=1).max() == size / 2
+        assert inside.mean(axis=0).min() > 0.02  # the border too
+    assert erased.mean() == pytest.approx(0.25**2, rel=0.05)
+    changed = augment.erasing(COLORS, 0.5, COLOR_DRAWS).numpy()
+    np.testing.assert_array_equal(changed[changed > 0], COLORS[changed > 0])

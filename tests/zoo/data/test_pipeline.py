@@ -21,79 +21,67 @@ def recipe(**fields):
     return Recipe(**{"batch_size": 8, "epochs": 3, **fields})
 
 
-def labels(start=0, seed=0, **fields):
-    """The labels of the epoch that begins at a step, batch by batch."""
+def epoch(start=0, seed=0, replicas=(0, 1, 1), **fields):
+    """The batches of the epoch that begins at a step."""
     settings = recipe(**fields)
     plan = pipeline.make_plan(settings, SIZE)
-    batches = pipeline.TrainingBatches(SPLIT, plan, settings, seed=seed)
+    batches = pipeline.TrainingBatches(
+        SPLIT, plan, settings, seed=seed, replicas=replicas
+    )
     batches.start_at(start)
-    return [list(y) for _, y in batches.dataset.as_numpy_iterator()]
+    return list(batches.dataset.as_numpy_iterator())
+
+
+def labels(**options):
+    """The labels of an epoch, batch by batch."""
+    return [y.tolist() for _, y in epoch(**options)]
 
 
 def flat(batches):
     return [label for batch in batches for label in batch]
 
 
-def test_a_pass_is_a_permutation():
-    assert sorted(flat(labels(remainder="keep"))) == list(range(SIZE))
-    assert flat(labels(remainder="keep")) != list(range(SIZE))
-
-
-def test_the_remainder_is_kept_or_dropped():
-    assert [len(batch) for batch in labels(remainder="keep")] == [8] * 6 + [2]
-    assert [len(batch) for batch in labels(remainder="drop")] == [8] * 6
-    assert len(set(flat(labels(remainder="drop")))) == 48
+def test_a_pass_is_a_permutation_whose_remainder_is_kept_or_dropped():
+    kept, dropped = labels(remainder="keep"), labels(remainder="drop")
+    assert [len(batch) for batch in kept] == [8] * 6 + [2]
+    assert sorted(flat(kept)) == list(range(SIZE)) != flat(kept)
+    assert [len(batch) for batch in dropped] == [8] * 6
+    assert len(set(flat(dropped))) == 48
 
 
 def test_file_order_is_the_order_of_the_file_in_every_pass():
-    order = {"order": "file", "remainder": "keep"}
-    assert flat(labels(**order)) == list(range(SIZE))
-    assert flat(labels(start=7, **order)) == list(range(SIZE))
+    for start in (0, 7):
+        found = labels(start=start, order="file", remainder="keep")
+        assert flat(found) == list(range(SIZE))
 
 
 def test_passes_and_seeds_differ_and_repeat():
-    assert labels(seed=1) == labels(seed=1)
-    assert labels(seed=1) != labels(seed=2)
-    assert labels(start=0) != labels(start=6)
-    assert labels(start=6) == labels(start=6)
-
-
-def test_the_largest_seed_is_taken():
-    assert labels(seed=2**31 - 1) != labels(seed=2**31 - 2)
+    options = [{"seed": 0}, {"seed": 1}, {"seed": 2**31 - 1}, {"start": 6}]
+    found = [labels(**each) for each in options]
+    assert found == [labels(**each) for each in options]
+    assert len({str(each) for each in found}) == 4
 
 
 def test_a_batch_does_not_depend_on_where_the_pipeline_started():
-    whole = labels(steps_per_epoch=20)
-    assert labels(start=13, steps_per_epoch=20)[:7] == whole[13:]
+    options = {"steps_per_epoch": 9, "augment": {"shift": 0.5}}
+    whole, later = epoch(**options), epoch(start=7, **options)
+    for (x, y), (x_later, y_later) in zip(whole[7:], later[:2], strict=True):
+        np.testing.assert_array_equal(x, x_later)
+        np.testing.assert_array_equal(y, y_later)
+        assert not np.array_equal(x, SPLIT.x[y])
 
 
 def test_images_and_labels_stay_together():
-    settings = recipe()
-    plan = pipeline.make_plan(settings, SIZE)
-    batches = pipeline.TrainingBatches(SPLIT, plan, settings, seed=0)
-    for x, y in batches.dataset.as_numpy_iterator():
+    for x, y in epoch():
         np.testing.assert_array_equal(x, SPLIT.x[y])
         assert x.dtype == np.uint8
 
 
-def test_augmentation_follows_the_step():
-    def images(start):
-        settings = recipe(augment={"shift": 0.5}, steps_per_epoch=4)
-        plan = pipeline.make_plan(settings, SIZE)
-        batches = pipeline.TrainingBatches(SPLIT, plan, settings, seed=0)
-        batches.start_at(start)
-        return [x for x, _ in batches.dataset.as_numpy_iterator()]
-
-    np.testing.assert_array_equal(images(0)[2], images(2)[0])
-    plain = SPLIT.x[labels(steps_per_epoch=4)[2]]
-    assert not np.array_equal(images(0)[2], plain)
-
-
 def test_evaluation_counts_every_example_exactly_once():
     batches = pipeline.evaluation_batches(SPLIT, batch_size=8).as_numpy_iterator()
-    batches = list(batches)
-    assert flat([list(y) for _, y in batches]) == list(range(SIZE))
-    np.testing.assert_array_equal(np.concatenate([x for x, _ in batches]), SPLIT.x)
+    x, y = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    np.testing.assert_array_equal(y, SPLIT.y)
+    np.testing.assert_array_equal(x, SPLIT.x)
 
 
 @pytest.mark.parametrize(
@@ -119,41 +107,26 @@ def test_examples_are_counted_with_partial_batches():
     assert plan.examples_until(12) == 96
 
 
-def test_a_batch_larger_than_the_split_is_refused():
-    with pytest.raises(UserError, match="batch of 51, 50 examples. Pass --batch_size="):
-        pipeline.make_plan(recipe(batch_size=51), SIZE)
-
-
-def served(shard, **fields):
-    settings = recipe(steps_per_epoch=9, augment={"rotate": 20.0}, **fields)
-    plan = pipeline.make_plan(settings, SIZE)
-    batches = pipeline.TrainingBatches(SPLIT, plan, settings, seed=0, shard=shard)
-    batches.start_at(5)
-    return list(batches.take(8).as_numpy_iterator())
-
-
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("served", [1, 2])
 @pytest.mark.parametrize("fields", [{}, {"batch_size": 12, "remainder": "keep"}])
-def test_replicas_serve_the_rows_of_the_same_batches(replicas, fields):
-    whole = served(pipeline.Shard(), **fields)
+def test_replicas_serve_the_rows_of_the_same_batches(served, fields):
+    options = {"start": 5, "steps_per_epoch": 8, "augment": {"rotate": 20.0}} | fields
+    whole = epoch(**options)
     assert len({len(y) for _, y in whole}) == 1 + bool(fields)
     parts = [
-        served(pipeline.Shard(first, replicas, of=2), **fields)
-        for first in range(0, 2, replicas)
+        epoch(replicas=(first, served, 2), **options) for first in range(0, 2, served)
     ]
-    # A worker's elements are those of its replicas, one after the other.
-    rows = [
-        [element for part in parts for element in part[s * replicas :][:replicas]]
-        for s in range(8)
-    ]
-    for (x, y), of_step in zip(whole, rows, strict=True):
-        np.testing.assert_array_equal(np.concatenate([e[0] for e in of_step]), x)
-        np.testing.assert_array_equal(np.concatenate([e[1] for e in of_step]), y)
+    for step, (x, y) in enumerate(whole):
+        # A worker's elements are those of its replicas, one after the other.
+        rows = [part for each in parts for part in each[step * served :][:served]]
+        np.testing.assert_array_equal(np.concatenate([row[0] for row in rows]), x)
+        np.testing.assert_array_equal(np.concatenate([row[1] for row in rows]), y)
 
 
 @pytest.mark.parametrize(
     ("fields", "replicas", "message"),
     [
+        ({"batch_size": 51}, 1, "batch of 51, 50 examples. Pass --batch_size=50 or"),
         ({}, 3, "Received: a batch of 8. Pass --batch_size=3 or 6 or 9 or 12, or"),
         (
             {"remainder": "keep"},
@@ -167,7 +140,8 @@ def test_replicas_serve_the_rows_of_the_same_batches(replicas, fields):
         ),
     ],
 )
-def test_uneven_parts_are_refused_with_the_sizes_that_fit(fields, replicas, message):
-    plan = pipeline.make_plan(recipe(**fields), SIZE)
+def test_a_batch_that_does_not_fit_is_refused_with_sizes_that_do(
+    fields, replicas, message
+):
     with pytest.raises(UserError, match=message):
-        pipeline.Shard(0, 1, replicas).check(plan)
+        pipeline.make_plan(recipe(**fields), SIZE, replicas)
