@@ -52,9 +52,8 @@ def register(
 
     if name in _ARCHITECTURES:
         raise ValueError(
-            f"Model {name!r} is registered twice: by "
-            f"{_ARCHITECTURES[name].model_class.__module__} and by "
-            f"{model_class.__module__}."
+            f"Model {name!r} is registered twice: as "
+            f"{_ARCHITECTURES[name].model_class} and as {model_class}."
         )
     if "default" not in recipes:
         raise ValueError(
@@ -158,8 +157,8 @@ def create_model(
         recipe = get_recipe(name, recipe)
     from zoo.models.common import build
 
-    model_class.check_input(name, input_shape, num_classes)
-    build.check_task(name, recipe, num_classes)
+    ranks = model_class.example_ranks
+    build.check_examples(name, ranks, recipe, input_shape, num_classes)
     model = model_class(
         num_classes,
         report_gradient_norm=report_gradient_norm,

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from zoo.errors import UserError
 from zoo.models.common.guard import NonFiniteGuard, share_non_finite
 
 
@@ -53,27 +52,6 @@ class TapeModel(keras.Model):
         if report_gradient_norm:
             self.gradient_norm = keras.metrics.Mean(name="gradient_norm")
 
-    @classmethod
-    def check_input(
-        cls, name: str, input_shape: tuple[int, ...], num_classes: int | None
-    ) -> None:
-        """Raises UserError unless the architecture takes such examples."""
-        counts = [*input_shape, 2 if num_classes is None else num_classes]
-        if not all(isinstance(n, int) and n >= 1 for n in counts):
-            raise UserError(
-                "Sizes of examples and the number of classes must be whole numbers, 1 "
-                f"or more. Received: input_shape={tuple(input_shape)}, "
-                f"num_classes={num_classes}."
-            )
-        if len(input_shape) not in cls.example_ranks or (
-            num_classes is None and 1 not in cls.example_ranks
-        ):
-            raise UserError(
-                f"Model {name!r} takes images (height, width, channels) with classes. "
-                f"Received: examples of shape {tuple(input_shape)}, "
-                f"{num_classes or 'no'} classes. Choose another --model or --dataset."
-            )
-
     @property
     def num_outputs(self) -> int:
         """Width of the last layer: the classes, or 1 for regression."""
@@ -101,7 +79,9 @@ class TapeModel(keras.Model):
             loss = self._compute_loss(
                 x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True
             )
-            reported = unscale_for_replicas(loss)
+            # Without the division by the replicas.
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            reported = loss * tf.cast(replicas, loss.dtype)
             loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, self.trainable_weights)
         reported, gradients = share_non_finite(reported, gradients)
@@ -109,12 +89,20 @@ class TapeModel(keras.Model):
             reported = self.guard.report(reported, gradients, self.optimizer)
         self._loss_tracker.update_state(reported, sample_weight=tf.shape(x)[0])
         if self.report_gradient_norm:
-            norm = self._gradient_norm(gradients)
-            # A step that is skipped to halve the loss scale has no norm.
-            counts = tf.math.is_finite(norm) | (self.optimizer.scale_loss(1.0) <= 1.0)
-            self.gradient_norm.update_state(tf.where(counts, norm, 0.0), counts)
+            self._record_norm(gradients)
         self.optimizer.apply(gradients, self.trainable_weights)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def _record_norm(self, gradients: list[tf.Tensor]) -> None:
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            replica = tf.distribute.get_replica_context()
+            gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        # scale_loss is linear: what it makes of 1 is the factor to take out.
+        scale = self.optimizer.scale_loss(1.0)
+        norm = tf.linalg.global_norm(gradients) / scale
+        # A step that is skipped to halve the loss scale has no norm.
+        counts = tf.math.is_finite(norm) | (scale <= 1.0)
+        self.gradient_norm.update_state(tf.where(counts, norm, 0.0), counts)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Evaluates one batch, as stock Keras does."""
@@ -127,13 +115,6 @@ class TapeModel(keras.Model):
         at_zero, at_one = self(tf.constant([[0.0], [1.0]])).numpy()[:, 0].tolist()
         return at_one - at_zero, at_zero
 
-    def _gradient_norm(self, gradients: list[tf.Tensor]) -> tf.Tensor:
-        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            replica = tf.distribute.get_replica_context()
-            gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        # scale_loss is linear: what it makes of 1 is the factor to take out.
-        return tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(1.0)
-
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {
@@ -143,8 +124,3 @@ class TapeModel(keras.Model):
             "offset": self.offset,
             "report_gradient_norm": self.report_gradient_norm,
         }
-
-
-def unscale_for_replicas(loss: tf.Tensor) -> tf.Tensor:
-    """Undoes the division by the replicas, for the loss that is reported."""
-    return loss * tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype)

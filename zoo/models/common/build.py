@@ -15,12 +15,32 @@ from zoo.recipe import Recipe
 _INITIAL_SCALE = 2.0**10
 
 
-def check_task(name: str, recipe: Recipe, num_classes: int | None) -> None:
-    """Raises UserError if the recipe is for another kind of dataset."""
-    task = "regression" if num_classes is None else "classification"
+def check_examples(
+    model: str,
+    ranks: tuple[int, ...],
+    recipe: Recipe,
+    input_shape: tuple[int, ...],
+    num_classes: int | None,
+) -> None:
+    """Raises UserError unless the model and the recipe take such examples."""
+    regression = num_classes is None
+    counts = [*input_shape, 1 if regression else num_classes]
+    if not all(isinstance(n, int) and n >= 1 for n in counts):
+        raise UserError(
+            "Sizes of examples and the number of classes must be whole numbers, 1 "
+            f"or more. Received: input_shape={tuple(input_shape)}, "
+            f"num_classes={num_classes}."
+        )
+    if len(input_shape) not in ranks or (regression and 1 not in ranks):
+        raise UserError(
+            f"Model {model!r} takes images (height, width, channels) with classes. "
+            f"Received: examples of shape {tuple(input_shape)}, "
+            f"{num_classes or 'no'} classes. Choose another --model or --dataset."
+        )
+    task = "regression" if regression else "classification"
     if recipe.task not in (None, task):
         raise UserError(
-            f"This recipe of {name} is for {recipe.task}. Received: a dataset for "
+            f"This recipe of {model} is for {recipe.task}. Received: a dataset for "
             f"{task}. Choose another --recipe or --dataset."
         )
 
@@ -32,15 +52,7 @@ def compile_model(
     steps: int | None,
     compile_options: dict[str, Any],
 ) -> None:
-    """Makes all variables of a model and its optimizer, and compiles it.
-
-    Args:
-        model: as it was constructed.
-        recipe: how it will be trained.
-        input_shape: shape of one example.
-        steps: see ``zoo.create_model``.
-        compile_options: see ``zoo.create_model``.
-    """
+    """Makes all variables of a model and its optimizer, and compiles it."""
     # Called on data: build() alone would not show that the layers fit together.
     prediction = model(tf.zeros((1, *input_shape)))
     optimizer = make_optimizer(recipe, steps)
@@ -67,7 +79,15 @@ def compile_model(
 
 def make_optimizer(recipe: Recipe, steps: int | None) -> keras.optimizers.Optimizer:
     """Returns the recipe's optimizer; its schedule ends after ``steps``."""
-    options: dict[str, Any] = {"learning_rate": _learning_rate(recipe, steps)}
+    options: dict[str, Any] = {"learning_rate": recipe.learning_rate}
+    if recipe.schedule == "cosine" and steps is not None:
+        warmup_steps = round(recipe.warmup * steps)
+        options["learning_rate"] = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warmup_steps else recipe.learning_rate,
+            decay_steps=max(1, steps - warmup_steps),
+            warmup_target=recipe.learning_rate if warmup_steps else None,
+            warmup_steps=warmup_steps,
+        )
     if recipe.optimizer in ("sgd", "rmsprop"):
         options["momentum"] = recipe.momentum
     if recipe.optimizer == "sgd":
@@ -75,17 +95,3 @@ def make_optimizer(recipe: Recipe, steps: int | None) -> keras.optimizers.Optimi
     if recipe.weight_decay:
         options["weight_decay"] = recipe.weight_decay
     return optimizers.get(recipe.optimizer, options)
-
-
-def _learning_rate(
-    recipe: Recipe, steps: int | None
-) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    if recipe.schedule == "constant" or steps is None:
-        return recipe.learning_rate
-    warmup_steps = round(recipe.warmup * steps)
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup_steps else recipe.learning_rate,
-        decay_steps=max(1, steps - warmup_steps),
-        warmup_target=recipe.learning_rate if warmup_steps else None,
-        warmup_steps=warmup_steps,
-    )

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
 
-@dataclasses.dataclass(frozen=True)
-class Seen:
-    """The last step that a ``NonFiniteGuard`` recorded.
+class Seen(NamedTuple):
+    """The first bad step that a ``NonFiniteGuard`` recorded, or else the last step."""
 
-    Attributes:
-        steps: steps since the guard was made; the first bad one is the last counted.
-        loss: the loss of that step.
-        learning_rate: the learning rate of that step.
-    """
-
-    steps: int
+    steps: int  # steps since the guard was made, with this one
     loss: float
     learning_rate: float
 
@@ -44,12 +37,9 @@ def share_non_finite(
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if replicas == 1:
         return loss, gradients
-    both = tf.stack(
-        [tf.cast(loss, tf.float32) / replicas, 0.0 * _total(gradients)],
-    )
-    mean, health = tf.unstack(
-        tf.distribute.get_replica_context().all_reduce("SUM", both)
-    )
+    both = tf.stack([tf.cast(loss, tf.float32) / replicas, 0.0 * _total(gradients)])
+    all_reduce = tf.distribute.get_replica_context().all_reduce
+    mean, health = tf.unstack(all_reduce("SUM", both))
     first = next(i for i, gradient in enumerate(gradients) if gradient is not None)
     gradients[first] += tf.cast(health, gradients[first].dtype)
     return tf.cast(mean, loss.dtype), gradients

@@ -40,17 +40,12 @@ def make_loss(name: str, num_classes: int | None) -> keras.losses.Loss:
     """Returns the loss that a recipe names; ``auto`` follows the task."""
     if name == "auto":
         name = "mean_squared_error" if num_classes is None else "cross_entropy"
-    match name:
-        case "mean_squared_error":
-            return keras.losses.MeanSquaredError()
-        case "cross_entropy":
-            return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        case "cross_entropy_sum":
-            return keras.losses.SparseCategoricalCrossentropy(
-                from_logits=True, reduction="sum"
-            )
-        case "one_hot_mean":
-            return OneHotSquaredError("mean")
-        case "one_hot_sum":
-            return OneHotSquaredError("sum")
-    raise ValueError(f"Unknown loss. Received: {name!r}.")
+    crossentropy = keras.losses.SparseCategoricalCrossentropy
+    losses = {
+        "mean_squared_error": keras.losses.MeanSquaredError(),
+        "cross_entropy": crossentropy(from_logits=True),
+        "cross_entropy_sum": crossentropy(from_logits=True, reduction="sum"),
+        "one_hot_mean": OneHotSquaredError("mean"),
+        "one_hot_sum": OneHotSquaredError("sum"),
+    }
+    return losses[name]

@@ -61,12 +61,7 @@ _FASTER = {"adam": Adam, "adamw": AdamW}
 
 
 def get(name: str, options: dict[str, Any]) -> keras.optimizers.Optimizer:
-    """Returns an optimizer: the one above of that name, or else Keras's.
-
-    Args:
-        name: a Keras optimizer's name in lower case.
-        options: of its constructor.
-    """
+    """Returns an optimizer: the one above of a lower-case name, or else Keras's."""
     if name in _FASTER:
         return _FASTER[name](**options)
     return keras.optimizers.get({"class_name": name, "config": options})
