@@ -20,12 +20,13 @@ from export import __main__ as export_command
 from export import serve
 from export.formats import FORMATS
 from tests.conftest import ROOT
-from zoo import cli, console, results
+from zoo import catalog, cli, console, results
 from zoo.errors import UserError
 from zoo.training import cluster
 
 README = (ROOT / "README.md").read_text()
 BUILD = (ROOT / "BUILD.md").read_text()
+RESULTS = results.load()
 
 
 def test_the_readme_names_every_model_and_recipe():
@@ -49,8 +50,8 @@ def test_paths_and_modules_that_are_named_exist():
 
 def test_every_flag_that_is_named_exists():
     flags = set()
-    commands = (train.FLAGS, export_command.FLAGS, serve.FLAGS)
-    for command in (*commands, cli.AUGMENT, cli.RUN):
+    commands = (train.FLAGS, export_command.FLAGS, serve.FLAGS, cli.AUGMENT, cli.RUN)
+    for command in commands:
         for name in command:
             flags |= {name, f"no{name}"} if command[name].boolean else {name}
     others = (
@@ -63,20 +64,25 @@ def test_every_flag_that_is_named_exists():
 
 
 def test_the_tables_of_personalize_are_those_of_its_results():
-    results = json.loads(personalize.RESULTS.read_text())
-    assert personalize.table(results) in BUILD
-    assert personalize.zero_table(results) in BUILD
-    rows = {row["examples"]: row["device"] for row in results["runs"][0]["rows"]}
+    found = json.loads(personalize.RESULTS.read_text())
+    assert personalize.table(found) in BUILD
+    assert personalize.zero_table(found) in BUILD
+    rows = {row["examples"]: row["device"] for row in found["runs"][0]["rows"]}
     after = np.mean([one["digits"] for one in rows[1000]])
-    assert f"| {100 * after:.2f}% |" in personalize.table(results)
+    assert f"| {100 * after:.2f}% |" in personalize.table(found)
 
 
-@pytest.mark.parametrize("name", bench.COMPARISONS)
-def test_the_tables_of_the_benchmarks_are_those_of_their_results(name):
-    result = document.results().get(name)
-    section = bench.section(name, result) if result else ""
+TABLES = {
+    name: bench.section(name, result) for name, result in document.results().items()
+}
+TABLES["results"] = accuracy.table(RESULTS)
+TABLES["files"] = accuracy.files_table(RESULTS)
+
+
+@pytest.mark.parametrize("name", [*bench.COMPARISONS, "results", "files"])
+def test_a_table_is_that_of_its_results(name):
     text = document.where(name).read_text()
-    assert f"<!-- {name} -->\n{section}<!-- /{name} -->" in text
+    assert f"<!-- {name} -->\n{TABLES.get(name, '')}<!-- /{name} -->" in text
 
 
 def block(begins):
@@ -132,45 +138,46 @@ def test_the_sbatch_script(started_as):
         "SLURMD_NODENAME": "node10",
         "SLURM_LOCALID": "0",
     }
-    batch, workers, index = started_as(srun, environ)
-    assert batch % (nodes * tasks) == 0
-    assert workers == [f"node{8 + k:02}:27110" for k in range(nodes)]
-    assert index == 2
+    workers = [f"node{8 + k:02}:27110" for k in range(nodes)]
+    assert started_as(srun, environ) == (512, workers, 2)
+    assert 512 % (nodes * tasks) == 0
 
 
 def test_the_manifest_of_the_training_operator(started_as):
     # Names and values: TFJob of the operator's kubeflow.org/v1, and core/v1.
     job = yaml.safe_load(block("apiVersion: kubeflow.org/v1"))
-    assert job.keys() == {"apiVersion", "kind", "metadata", "spec"}
-    assert (job["apiVersion"], job["kind"]) == ("kubeflow.org/v1", "TFJob")
     spec = job["spec"]
-    assert spec.keys() <= {"runPolicy", "successPolicy", "tfReplicaSpecs"}
-    assert spec["successPolicy"] in ("", "AllWorkers")
-    assert spec["runPolicy"]["cleanPodPolicy"] in ("All", "Running", "None")
-    assert spec["tfReplicaSpecs"].keys() == {"Worker"}  # the first of them is chief
-    worker = spec["tfReplicaSpecs"]["Worker"]
-    assert worker.keys() == {"replicas", "restartPolicy", "template"}
-    assert worker["restartPolicy"] == "OnFailure"
+    worker = spec["tfReplicaSpecs"].pop("Worker")  # the first of them is chief
     pod = worker["template"]["spec"]
     (container,) = pod["containers"]
+    assert job == {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "TFJob",
+        "metadata": {"name": "convnet"},
+        "spec": {
+            "successPolicy": "AllWorkers",
+            "runPolicy": {"cleanPodPolicy": "Running", "backoffLimit": 10},
+            "tfReplicaSpecs": {},
+        },
+    }
+    assert worker.keys() == {"replicas", "restartPolicy", "template"}
+    assert worker["restartPolicy"] == "OnFailure"
     assert container["name"] == "tensorflow"
     assert container["ports"] == [{"name": "tfjob-port", "containerPort": 2222}]
     mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
-    assert mounts.keys() == {volume["name"] for volume in pod["volumes"]}
-    assert all("claimName" in v["persistentVolumeClaim"] for v in pod["volumes"])
-    names = [
-        f"{job['metadata']['name']}-worker-{k}.default.svc:2222"
-        for k in range(worker["replicas"])
-    ]
+    claims = {v["name"]: v["persistentVolumeClaim"] for v in pod["volumes"]}
+    assert mounts.keys() == claims.keys()
+    assert all("claimName" in claim for claim in claims.values())
+    name, n = job["metadata"]["name"], worker["replicas"]
+    workers = [f"{name}-worker-{k}.default.svc:2222" for k in range(n)]
     config = {  # what the operator makes of it
-        "cluster": {"worker": names},
+        "cluster": {"worker": workers},
         "task": {"type": "worker", "index": 3},
         "environment": "cloud",
     }
     environ = {"TF_CONFIG": json.dumps(config)}
-    batch, workers, index = started_as(container["command"], environ)
-    assert batch % worker["replicas"] == 0
-    assert (workers, index) == (names, 3)
+    assert started_as(container["command"], environ) == (512, workers, 3)
+    assert 512 % n == 0
     for flag in ("--run_dir=", "--data_dir="):
         (value,) = [c for c in container["command"] if c.startswith(flag)]
         assert value.removeprefix(flag).startswith(tuple(mounts.values()))
@@ -185,27 +192,18 @@ def test_a_table_is_written_between_its_markers(tmp_path):
         document.rewrite(path, "u", "new\n")
 
 
-def test_the_tables_of_results_are_those_of_the_csv():
-    rows = results.load()
-    keys = [(row.model, row.recipe, row.dataset) for row in rows]
+def test_every_model_has_a_result_and_they_are_in_order():
+    keys = [(row.model, row.recipe, row.dataset) for row in RESULTS]
     assert keys == [key for key in accuracy.combinations(None) if key in keys]
-    for model in zoo.list_models():
-        assert (model, "default", "mnist") in keys
-    for name, text in {
-        "results": accuracy.table(rows),
-        "files": accuracy.files_table(rows),
-    }.items():
-        assert f"<!-- {name} -->\n{text}<!-- /{name} -->" in README
+    assert {(m, "default", "mnist") for m in zoo.list_models()} <= set(keys)
 
 
-@pytest.mark.parametrize("row", results.load(), ids=lambda r: f"{r.model}-{r.recipe}")
+@pytest.mark.parametrize("row", RESULTS, ids=lambda r: f"{r.model}-{r.recipe}")
 def test_a_result_is_of_the_recipe_as_it_is(row):
     assert 1 <= row.seeds <= len(accuracy.SEEDS)
     assert row.lowest <= row.accuracy <= row.highest
     recipe = zoo.get_recipe(row.model, row.recipe)
     assert row.settings == accuracy.current(row.model, row.recipe)
-    model = zoo.create_model(
-        row.model, input_shape=(28, 28, 1), num_classes=10, recipe=recipe, steps=1
-    )
+    model = zoo.create_model(row.model, **catalog.IMAGES, recipe=recipe)
     assert model.count_params() == row.parameters
     assert row.artifacts.keys() == set(results.ARTIFACTS)

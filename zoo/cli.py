@@ -9,7 +9,6 @@ Without a command the models are listed.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
 
 from zoo import console, registry, startup
 from zoo.errors import UserError, unknown
@@ -133,7 +132,8 @@ def augment(extra: list[str]) -> None:
             f"Received: {' '.join(extra) or 'not both'}."
         )
     registry.check_model(model)
-    Recipe(augment=parse_augment(AUGMENT.augment) or {})  # checks it
+    strengths = parse_augment(AUGMENT.augment)
+    Recipe(augment=strengths or {})  # checks them
     if path.suffix != ".png" or not path.parent.is_dir():
         raise UserError(
             f"--output must end in .png, in a directory that exists. Received: {path}."
@@ -142,7 +142,16 @@ def augment(extra: list[str]) -> None:
     from zoo.data import load
     from zoo.plots import augmentations, canvas
 
-    strengths = _chosen_strengths()
+    recipe = registry.get_recipe(model, AUGMENT.recipe)
+    if strengths is None:
+        strengths = recipe.augment
+    if not strengths:
+        recipes = registry.get_architecture(model).recipes.items()
+        others = [name for name, other in recipes if other.augment]
+        raise UserError(
+            f"The recipe {AUGMENT.recipe} of {model} has no augmentation. Recipes that "
+            f"have one: {', '.join(others) or 'none'}. Or pass --augment."
+        )
     data = load.load(AUGMENT.dataset, data_dir=AUGMENT.data_dir)
     if data.spec.task != "classification":
         raise UserError(
@@ -157,22 +166,6 @@ def augment(extra: list[str]) -> None:
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}.") from error
     print(path)
-
-
-def _chosen_strengths() -> Mapping[str, float]:
-    """Returns the strengths of --augment, or else those of the recipe."""
-    recipe = registry.get_recipe(AUGMENT.model, AUGMENT.recipe)
-    strengths = parse_augment(AUGMENT.augment)
-    if strengths is None:
-        strengths = recipe.augment
-    if not strengths:
-        recipes = registry.get_architecture(AUGMENT.model).recipes.items()
-        others = [name for name, other in recipes if other.augment]
-        raise UserError(
-            f"The recipe {AUGMENT.recipe} of {AUGMENT.model} has no augmentation. "
-            f"Recipes that have one: {', '.join(others) or 'none'}. Or pass --augment."
-        )
-    return strengths
 
 
 #: Each command with its flags; it takes the arguments that are not flags.

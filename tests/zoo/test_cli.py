@@ -16,10 +16,8 @@ from zoo.errors import UserError
 def test_the_zoo_as_a_table_and_a_page(command, capsys):
     done = command("-m", "zoo")
     assert done.returncode == 0, done.stderr
-    assert re.search(
-        r"convnet +6,434,122 +99\.\d\d% +6,\d{3},\d{3} +images +default, best, tut",
-        done.stdout,
-    )
+    row = r"convnet +6,434,122 +99\.\d\d% +6,\d{3},\d{3} +images +default, best, tut"
+    assert re.search(row, done.stdout)
     assert re.search(r"linear +7,850 .* images, numbers +default", done.stdout)
     cli.main(["zoo", "describe", "convnet"])
     page = capsys.readouterr().out
@@ -47,22 +45,21 @@ def test_a_run_answers(trained_run, tmp_path, monkeypatch, capsys):
     assert [int(answer[1]) for answer in answers] == list(test.y[:5])
     assert all(0.2 < float(answer[2]) <= 1 for answer in answers)
     pathlib.Path("not.png").write_text("not an image")
-    message = r"^not.png is not a PNG, JPEG, BMP or GIF image\.$"
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match="^not.png is not a PNG, JPEG, BMP or GIF"):
         cli.main(["zoo", "predict", run, "not.png"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "says", "not_its_own"),
     [
-        (["--help"], ("  evaluate  Prints the acc", "predict", "augment"), "run_dir"),
-        (["predict", "--help"], ("predict --run_dir=R", "--artifact:"), "--output"),
-        (["augment", "-h"], ("--output: The PNG", "--seed: "), "--run_dir"),
-        (["list", "--help"], ("as a table",), "Flags"),
+        ("--help", ("  evaluate  Prints the acc", "predict", "augment"), "run_dir"),
+        ("predict --help", ("predict --run_dir=R", "--artifact:"), "--output"),
+        ("augment -h", ("--output: The PNG", "--seed: "), "--run_dir"),
+        ("list --help", ("as a table",), "Flags"),
     ],
 )
 def test_help_is_that_of_the_command(command, arguments, says, not_its_own):
-    done = command("-X", "importtime", "-m", "zoo", *arguments)
+    done = command("-X", "importtime", "-m", "zoo", *arguments.split())
     assert done.returncode == 0
     assert all(text in done.stdout for text in says)
     assert not_its_own not in done.stdout
@@ -72,27 +69,21 @@ def test_help_is_that_of_the_command(command, arguments, says, not_its_own):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["lst"],
-            "Unknown command 'lst'. Known: augment, describe, .*predict. Did .*'list'",
-        ),
-        (["describe"], "describe takes one model"),
-        (["describe", "convnt"], "Unknown model 'convnt'"),
-        (["predict", "a.png"], "predict takes a run or an artifact, and image"),
-        (["evaluate"], "evaluate takes a run or an artifact"),
-        (["evaluate", "--run_dir=none"], "There is no run directory none"),
-        (["evaluate", "--output=a.png"], "Unknown command line flag 'output'"),
-        (["augment", "--model=mlp"], "augment takes --model and --output"),
-        (["augment", "--model=mpl", "--output=a.png"], "Unknown model 'mpl'"),
-        (["augment", "--model=mlp", "--output=a.jpg"], "must end in .png, in a dir"),
-        (
-            ["augment", "--model=mlp", "--output=a.png", "--augment=flp=1"],
-            "Unknown augmentation 'flp'",
-        ),
-        (["augment", "--model=mlp", "--output=b/a.png"], "must .*Received: b/a.png"),
-        (["list", "--modle"], "Unknown command line flag 'modle'"),
+        ("lst", "Unknown command 'lst'. Known: augment, describe, .*Did .*'list'"),
+        ("list --modle", "Unknown command line flag 'modle'"),
+        ("describe", "describe takes one model"),
+        ("describe convnt", "Unknown model 'convnt'"),
+        ("predict a.png", "predict takes a run or an artifact, and image"),
+        ("evaluate", "evaluate takes a run or an artifact"),
+        ("evaluate --run_dir=none", "There is no run directory none"),
+        ("evaluate --output=a.png", "Unknown command line flag 'output'"),
+        ("augment --model=mlp", "augment takes --model and --output"),
+        ("augment --model=mpl --output=a.png", "Unknown model 'mpl'"),
+        ("augment --model=mlp --output=a.jpg", "must end in .png, in a dir"),
+        ("augment --model=mlp --output=b/a.png", "must .*Received: b/a.png"),
+        ("augment --model=mlp --output=a.png --augment=flp=1", "Unknown augm.* 'flp'"),
     ],
 )
 def test_a_wrong_command_is_explained(command, arguments, message, tmp_path):
-    done = command("-X", "importtime", "-m", "zoo", *arguments)
+    done = command("-X", "importtime", "-m", "zoo", *arguments.split())
     check_user_error(done, message, tmp_path)

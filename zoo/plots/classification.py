@@ -31,22 +31,18 @@ def count_answers(trained: TrainedRun) -> np.ndarray:
 def confusion(trained: TrainedRun) -> Figure:
     """Draws a confusion matrix; of many classes the most frequent mistakes below it."""
     counts, classes = count_answers(trained), trained.config["data"]["class_names"]
-    if len(counts) <= MOST_COUNTS:
+    n = len(counts)
+    if n <= MOST_COUNTS:
         figure = above = canvas.new_figure(7.5)
     else:
         figure = canvas.new_figure(11.5)
         above, below = figure.subfigures(2, height_ratios=(7, 4))
         _frequent_mistakes(below.subplots(), counts, canvas.shorten(classes, 26))
-    _confusion_matrix(above, counts, classes)
-    return figure
-
-
-def _confusion_matrix(figure: Any, counts: np.ndarray, classes: Sequence[str]) -> None:
-    axes, n = figure.subplots(), len(counts)
+    axes = above.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     # The root shows single mistakes beside a diagonal of thousands.
     image = axes.imshow(shares, canvas.SEQUENTIAL, norm=PowerNorm(0.5, 0, 1))
-    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.7)
+    above.colorbar(image, ax=axes, label="share of the true class", shrink=0.7)
     labels = canvas.shorten(classes, 14 if n > 10 else 18)
     fit = sum(map(len, labels)) <= 40 and max(map(len, labels)) <= 5
     ticks = range(0, n, 1 if n <= MOST_COUNTS else -(-n // 25))
@@ -70,6 +66,7 @@ def _confusion_matrix(figure: Any, counts: np.ndarray, classes: Sequence[str]) -
             color="white" if shares[row, column] < 0.3 else "black",
             fontsize=min(11, 110 / n),
         )
+    return figure
 
 
 def _frequent_mistakes(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> None:

@@ -10,14 +10,13 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from tensorboard.backend.event_processing.plugin_event_accumulator import (
-    EventAccumulator,
-)
+from tensorboard.backend.event_processing import plugin_event_accumulator
 
 import export
 from tests.conftest import ROOT, train_run
 from zoo import files
-from zoo.plots import classification, draw, overview
+from zoo.data.dataset import Split
+from zoo.plots import classification, draw, overview, regression
 from zoo.training.outcome import TrainedRun, open_run
 from zoo.training.rundir import RunDir
 
@@ -39,9 +38,8 @@ def regression_run(tmp_path_factory, data_dir):
 def copied(trained_run, tmp_path):
     """A copy of a classifier's run, with its model and its dataset in memory."""
     path = shutil.copytree(trained_run.run.path, tmp_path / "run")
-    return TrainedRun(
-        RunDir(path), dataset=trained_run.dataset, model=trained_run.model
-    )
+    made = {"dataset": trained_run.dataset, "model": trained_run.model}
+    return TrainedRun(RunDir(path), **made)
 
 
 def pretend_drawn(run, *missing):
@@ -77,20 +75,8 @@ def test_a_run_gets_its_pictures_once(fixture, names, request, capfd):
     assert {path: path.stat().st_mtime_ns for path in drawn} == written
     assert not {"model", "dataset", "outputs"} & vars(again).keys()
     assert warnings(capfd) == []
-    events = EventAccumulator(str(run.tensorboard), size_guidance={"tensors": 0})
-    events.Reload()
+    events = plugin_event_accumulator.EventAccumulator(str(run.tensorboard)).Reload()
     assert [len(events.Tensors(path.stem)) for path in drawn] == [1] * len(drawn)
-
-
-def test_train_draws_what_is_missing(command, copied):
-    pretend_drawn(copied.run, "mistakes", "reliability")
-    flags = ["--model=mlp", "--dataset=digits", "--epochs=3", "--export=none"]
-    places = f"--data_dir={copied.config['data_dir']}", f"--run_dir={copied.run.path}"
-    done = command(str(ROOT / "train.py"), *flags, *places)
-    assert done.returncode == 0, done.stderr
-    assert "nothing to do" in done.stdout
-    drawn = [path.stem for path in copied.run.plots.iterdir() if path.stat().st_size]
-    assert sorted(drawn) == ["mistakes", "reliability"]
 
 
 def test_the_counts_are_in_a_table_too(copied):
@@ -98,14 +84,16 @@ def test_the_counts_are_in_a_table_too(copied):
     names[0] = "true class"  # which is also what the table's corner says
     pretend_drawn(copied.run, "confusion")
     draw.draw_run(copied)
+    test = copied.dataset.test
+    predicted = copied.model.predict(test.x, verbose=0).argmax(axis=1)
     with (copied.run.plots / "confusion.csv").open(newline="") as file:
         header, *rows = csv.reader(file)
-    expected = np.zeros((10, 10), int)
-    predicted = copied.model.predict(copied.dataset.test.x, verbose=0).argmax(axis=1)
-    np.add.at(expected, (copied.dataset.test.y, predicted), 1)
     assert header == ["true class", *names]
-    assert [row[0] for row in rows] == names
-    assert [[int(count) for count in row[1:]] for row in rows] == expected.tolist()
+    for true, (name, *counts) in enumerate(rows):
+        assert name == names[true]
+        answers = np.bincount(predicted[test.y == true], minlength=10)
+        assert list(map(int, counts)) == answers.tolist()
+    assert len(rows) == 10
 
 
 def test_curves_name_the_split_that_was_evaluated(tmp_path):
@@ -126,6 +114,14 @@ def test_the_path_of_a_regression_is_recorded(regression_run):
     assert len({row["weight"] for row in rows}) == 3
     last = {name: rows[-1][name] for name in ("weight", "bias")}
     assert last == pytest.approx(regression_run.result["learned"], abs=1e-6)
+
+
+def test_the_loss_surface_is_the_loss():
+    x, y = np.random.default_rng(0).normal(size=(2, 50, 1)).astype(np.float32)
+    weights, biases = np.array([[3.0, -1.0]]), np.array([[2.0, 0.5]])
+    expected = [[np.mean((3 * x + 2 - y) ** 2), np.mean((-x + 0.5 - y) ** 2)]]
+    got = regression.mean_squared_error(Split(x, y), weights, biases)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 def test_a_picture_that_fails_costs_a_warning_and_no_run(copied, capfd, monkeypatch):
