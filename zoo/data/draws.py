@@ -13,18 +13,12 @@ class Draws:
 
     Numbers are drawn for the whole batch and ``own`` keeps those of the rows, so not
     one bit depends on which process makes which rows.
-
-    Attributes:
-        seed: int (2,), such as (seed of the run, step).
-        batch: number of rows of the whole batch.
-        first: the first row that is made.
-        size: number of rows that are made; None for all.
     """
 
-    seed: tf.Tensor
-    batch: tf.Tensor | int
-    first: tf.Tensor | int = 0
-    size: tf.Tensor | int | None = None
+    seed: tf.Tensor  # int (2,), such as (seed of the run, step)
+    batch: tf.Tensor | int  # number of rows of the whole batch
+    first: tf.Tensor | int = 0  # the first row that is made
+    size: tf.Tensor | int | None = None  # number of rows that are made; None for all
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
         """Returns float32 numbers (size, *shape) from ``low`` to ``high``."""

@@ -24,20 +24,12 @@ EVAL_BATCH_SIZE = 500
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The length of a training, in numbers.
+    """The length of a training, in numbers."""
 
-    Attributes:
-        num_examples: size of the training split.
-        batch_size: examples in a batch.
-        steps_per_pass: batches in one pass over the data.
-        steps_per_epoch: steps of one epoch (round), often one pass.
-        epochs: number of epochs.
-    """
-
-    num_examples: int
+    num_examples: int  # size of the training split
     batch_size: int
-    steps_per_pass: int
-    steps_per_epoch: int
+    steps_per_pass: int  # batches in one pass over the data
+    steps_per_epoch: int  # steps of one epoch (round), often one pass
     epochs: int
 
     @property

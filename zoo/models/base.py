@@ -53,11 +53,6 @@ class TapeModel(keras.Model):
             self.gradient_norm = keras.metrics.Mean(name="gradient_norm")
 
     @property
-    def num_outputs(self) -> int:
-        """Width of the last layer: the classes, or 1 for regression."""
-        return 1 if self.num_classes is None else self.num_classes
-
-    @property
     def parameter_names(self) -> list[str]:
         """Names of the trainable weights for other runtimes, as ``hidden1_kernel``."""
         return [

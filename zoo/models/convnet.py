@@ -61,7 +61,7 @@ class ConvNet(TapeModel):
         )
         self.dropout2 = keras.layers.Dropout(2 * dropout, name="dropout2")
         self.logits = keras.layers.Dense(
-            self.num_outputs,
+            num_classes,
             kernel_initializer=copy(),
             name="logits",
             dtype=self.variable_dtype,  # float32 with mixed precision too
@@ -84,14 +84,12 @@ class ConvNet(TapeModel):
         }
 
 
+# Distortions of the images.
+_LARGER = {"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1, "elastic": 0.03}
+_SMALLER = {"shift": 0.05, "rotate": 7.0, "scale": 0.07, "shear": 0.07, "elastic": 0.02}
+
 _DEFAULT = Recipe(
-    augment={
-        "shift": 0.07,
-        "rotate": 10.0,
-        "scale": 0.1,
-        "shear": 0.1,
-        "elastic": 0.03,
-    },
+    augment=_LARGER,
     optimizer="adamw",
     learning_rate=2e-3,
     weight_decay=1e-2,
@@ -114,13 +112,7 @@ RECIPES = {
     #   python train.py --model=convnet --recipe=best
     "best": _DEFAULT.override(
         model={"dropout": 0.2},
-        augment={
-            "shift": 0.05,
-            "rotate": 7.0,
-            "scale": 0.07,
-            "shear": 0.07,
-            "elastic": 0.02,
-        },
+        augment=_SMALLER,
         epochs=60,
         min_steps=600,
     ),

@@ -41,7 +41,7 @@ class LinearModel(TapeModel):
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.flatten = keras.layers.Flatten(name="flatten")
         self.dense = keras.layers.Dense(
-            self.num_outputs,
+            1 if num_classes is None else num_classes,
             kernel_initializer=self.kernel_initializer,
             bias_initializer=self.bias_initializer,
             name="dense",
@@ -51,7 +51,7 @@ class LinearModel(TapeModel):
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns predictions or logits."""
         x = self.flatten(self.rescale(inputs))  # (batch, height * width * channels)
-        return self.dense(x)  # (batch, num_outputs)
+        return self.dense(x)  # (batch, 1 or num_classes)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

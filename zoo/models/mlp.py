@@ -52,7 +52,7 @@ class ThreeLayerMLP(TapeModel):
         )
         self.dropout2 = keras.layers.Dropout(dropout, name="dropout2")
         self.logits = keras.layers.Dense(
-            self.num_outputs,
+            num_classes,
             kernel_initializer=copy(),
             name="logits",
             dtype=self.variable_dtype,  # float32 with mixed precision too

@@ -57,11 +57,9 @@ class AdamW(_OneKernel, keras.optimizers.AdamW):
     """``keras.optimizers.AdamW``, faster."""
 
 
-_FASTER = {"adam": Adam, "adamw": AdamW}
-
-
 def get(name: str, options: dict[str, Any]) -> keras.optimizers.Optimizer:
     """Returns an optimizer: the one above of a lower-case name, or else Keras's."""
-    if name in _FASTER:
-        return _FASTER[name](**options)
+    faster = {"adam": Adam, "adamw": AdamW}
+    if name in faster:
+        return faster[name](**options)
     return keras.optimizers.get({"class_name": name, "config": options})
