@@ -68,9 +68,6 @@ def trained_run(data_dir, tmp_path_factory):
 
     All tests of a worker share it: leave its directory and its weights as they are, and
     copy the directory (shutil.copytree) to change what is in it.
-
-    Returns:
-        zoo.training.outcome.TrainedRun.
     """
     path = tmp_path_factory.mktemp("trained") / "mlp-digits"
     return train_run(path, data_dir, "mlp", "digits")

@@ -143,8 +143,7 @@ def augment(extra: list[str]) -> None:
     from zoo.plots import augmentations, canvas
 
     recipe = registry.get_recipe(model, AUGMENT.recipe)
-    if strengths is None:
-        strengths = recipe.augment
+    strengths = recipe.augment if strengths is None else strengths
     if not strengths:
         recipes = registry.get_architecture(model).recipes.items()
         others = [name for name, other in recipes if other.augment]

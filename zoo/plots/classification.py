@@ -185,9 +185,8 @@ def reliability(trained: TrainedRun) -> Figure:
         title=f"Expected calibration error {100 * error:.2f}% ({BINS} bins)",
     )
     above.legend(frameon=False, loc="upper left")
-    texts = [f"{count:,}" if count else "" for count in counts]
     drawn = below.bar(middles, counts, color=canvas.BLUE, **bars)
-    below.bar_label(drawn, texts, fontsize=8, padding=1)
+    below.bar_label(drawn, fmt=lambda n: f"{n:,.0f}" if n else "", fontsize=8)
     below.set(
         xlabel="probability of the answer",
         ylabel="examples",
