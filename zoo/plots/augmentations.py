@@ -30,8 +30,7 @@ def augmentations(train: Split, strengths: Mapping[str, float], seed: int) -> Fi
     rows = {"unchanged": images}
     for name, strength in strengths.items():
         draws = Draws((seed, 0), len(images))
-        changed = augment.augment(images, {name: strength}, draws)
-        rows[f"{name} {strength:g}"] = changed
+        rows[f"{name} {strength:g}"] = augment.augment(images, {name: strength}, draws)
     for step in range(STEPS):
         draws = Draws((seed, step), len(images))
         rows[f"all, step {step}"] = augment.augment(images, strengths, draws)
