@@ -5,22 +5,19 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-import zoo
-from tests.zoo.models.test_models import examples
-
-SIZE = {"input_shape": (28, 28, 1), "num_classes": 10}
+from tests.zoo.models.test_models import create, examples
 
 
 def test_it_is_small_and_has_no_dense_layer():
-    model = zoo.create_model("allconv", **SIZE)
+    model = create("allconv")
     assert model.count_params() < 130_000
     layers = model._flatten_layers()
     assert not any(isinstance(layer, keras.layers.Dense) for layer in layers)
 
 
 def test_the_moving_statistics_are_those_of_the_batches():
-    model = zoo.create_model("allconv", **SIZE)
-    x, y = examples((28, 28, 1), 10, size=40)
+    model = create("allconv")
+    x, y = examples((12, 12, 1), 10, size=40)
     conv, norm, _ = model.block1.layers
     mean, variance = np.zeros(24), np.ones(24)
     for batch in (slice(0, 16), slice(16, 32), slice(32, 40)):  # the last one partial
@@ -33,8 +30,8 @@ def test_the_moving_statistics_are_those_of_the_batches():
 
 
 def test_an_image_is_classified_alike_in_any_company():
-    model = zoo.create_model("allconv", **SIZE)
-    x, y = examples((28, 28, 1), 10)
+    model = create("allconv")
+    x, y = examples((12, 12, 1), 10)
     model.fit(x, y, verbose=0)
     before = model.get_weights()
     alone = np.concatenate([model(x[i : i + 1]) for i in range(4)])
