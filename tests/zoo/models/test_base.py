@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import zoo
 from tests.zoo.models.test_models import RECIPES, create, examples, size_for
-from zoo.training import distribute
+from zoo.training import distribute, trainer
 
 # The recipes that differ in layers, loss or optimizer.
 DISTINCT = {}
@@ -67,50 +67,39 @@ def test_a_step_equals_the_stock_step(key, recipe):
 def test_regularization_losses_are_learned_from():
     def train(regularizer):
         keras.utils.set_random_seed(3)
-        model = zoo.create_model("linear", input_shape=(12, 12, 1), num_classes=10)
+        model = create("linear")
         model.dense.kernel_regularizer = regularizer
         model.dense.kernel.regularizer = regularizer
         model.set_weights([w + 1 for w in model.get_weights()])
         logs, _ = steps(model, [examples((12, 12, 1), 10)])
         return logs[0]["loss"]
 
-    kernel = 144 * 10  # all ones
-    assert train(keras.regularizers.L2(0.01)) - train(None) == pytest.approx(
-        0.01 * kernel, rel=1e-4
+    added = train(keras.regularizers.L2(0.01)) - train(None)
+    assert added == pytest.approx(0.01 * 144 * 10, rel=1e-4)  # the kernel is all ones
+
+
+def test_mixed_precision_learns_as_float32_does():
+    recipe = zoo.get_recipe("mlp").override(
+        optimizer="sgd", learning_rate=0.1, weight_decay=0.0
     )
 
-
-@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_learns_as_float32_does(precision):
-    def train(policy):
+    def train(precision):
         keras.utils.set_random_seed(3)
-        before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(policy)
-        try:
-            model = zoo.create_model(
-                "mlp",
-                input_shape=(12, 12, 1),
-                num_classes=10,
-                recipe=zoo.get_recipe("mlp").override(
-                    optimizer="sgd", learning_rate=0.1, weight_decay=0.0
-                ),
-                report_gradient_norm=True,
-            )
-        finally:
-            keras.config.set_dtype_policy(before)
+        with trainer.dtype_policy(precision):
+            model = create("mlp", recipe, report_gradient_norm=True)
         start = model.get_weights()
         logs, end = steps(model, [examples((12, 12, 1), 10)] * 5)
-        return logs, [b - a for a, b in zip(start, end, strict=True)]
+        return logs[-1], [b - a for a, b in zip(start, end, strict=True)]
 
-    reference_logs, reference = train("float32")
-    logs, moved = train(precision)
-    for ours, theirs in zip(moved, reference, strict=True):
-        difference = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
-        assert difference < 0.1  # 32768 times too small without scale_loss
-    assert logs[-1]["loss"] == pytest.approx(reference_logs[-1]["loss"], rel=0.02)
-    assert logs[-1]["gradient_norm"] == pytest.approx(
-        reference_logs[-1]["gradient_norm"], rel=0.05
-    )
+    reference, their_moves = train("float32")
+    for precision in ("mixed_float16", "mixed_bfloat16"):
+        logs, moves = train(precision)
+        for ours, theirs in zip(moves, their_moves, strict=True):
+            difference = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+            assert difference < 0.1  # 32768 times too small without scale_loss
+        assert logs["loss"] == pytest.approx(reference["loss"], rel=0.02)
+        norm = pytest.approx(reference["gradient_norm"], rel=0.05)
+        assert logs["gradient_norm"] == norm
 
 
 def test_two_replicas_report_the_loss_of_one():
@@ -138,12 +127,7 @@ def test_two_replicas_report_the_loss_of_one():
 
 
 def test_the_gradient_norm_is_that_of_plain_tensors():
-    model = zoo.create_model(
-        "convnet",
-        input_shape=(12, 12, 1),
-        num_classes=10,
-        report_gradient_norm=True,
-    )
+    model = create("convnet", report_gradient_norm=True)
     x, y = examples((12, 12, 1), 10)
     with tf.GradientTape() as tape:
         logits = model(x)

@@ -30,9 +30,8 @@ def examples(input_shape, num_classes, size=32):
 
 def size_for(model, recipe="default"):
     """An input shape and classes that the recipe takes, as small as is sensible."""
-    if zoo.get_recipe(model, recipe).task == "regression":
-        return (1,), None
-    return (12, 12, 1), 10
+    recipe = zoo.get_recipe(model, recipe) if isinstance(recipe, str) else recipe
+    return ((1,), None) if recipe.task == "regression" else ((12, 12, 1), 10)
 
 
 def create(name, recipe="default", **options):
@@ -108,6 +107,7 @@ def test_every_variable_learns_and_is_saved_in_a_keras_file(name, recipe, tmp_pa
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is type(model)
+    assert type(loaded.optimizer) is type(model.optimizer)
     assert loaded.get_config() == model.get_config()
     np.testing.assert_array_equal(loaded(x), model(x))
     assert loaded.test_on_batch(x, y) == pytest.approx(model.test_on_batch(x, y))

@@ -9,14 +9,15 @@ import tensorflow as tf
 
 from zoo.models.common import optimizers
 
-STEPS = 20
+STEPS = 8
 
 
-def trained(optimizer, *, compiled, sparse=False, dtype="float64"):
+def trained(optimizer, *, compiled, sparse=False):
     """Weights and moments after some steps with gradients drawn beforehand."""
     rng = np.random.default_rng(0)
     variables = [
-        keras.Variable(rng.normal(size=shape), dtype=dtype) for shape in [(7, 3), (5,)]
+        keras.Variable(rng.normal(size=shape), dtype="float64")
+        for shape in [(7, 3), (5,)]
     ]
     optimizer.build(variables)
 
@@ -30,45 +31,30 @@ def trained(optimizer, *, compiled, sparse=False, dtype="float64"):
     if compiled:
         step = tf.function(step)
     for _ in range(STEPS):
-        step(*(tf.constant(rng.normal(size=v.shape), dtype) for v in variables))
+        step(*(tf.constant(rng.normal(size=v.shape)) for v in variables))
     return [v.numpy() for v in (*variables, *optimizer.variables)]
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("options", [{}, {"amsgrad": True}, {"epsilon": 1e-3}])
 @pytest.mark.parametrize("name", ["adam", "adamw"])
-def test_updates_are_those_of_keras(name, options, compiled):
+@pytest.mark.parametrize(
+    ("options", "run"),
+    [
+        ({}, {"compiled": True}),
+        ({}, {"compiled": False}),
+        ({"epsilon": 1e-3}, {"compiled": False}),
+        ({"amsgrad": True}, {"compiled": False}),
+        ({}, {"compiled": True, "sparse": True}),
+    ],
+)
+def test_updates_are_those_of_keras(name, options, run):
     rate = keras.optimizers.schedules.CosineDecay(0.1, STEPS)
     options = {"learning_rate": rate, "weight_decay": 0.1, **options}
     theirs = keras.optimizers.get({"class_name": name, "config": options})
     ours = optimizers.get(name, options)
     assert type(ours) is not type(theirs)
-    for a, b in zip(
-        *(trained(each, compiled=compiled) for each in (ours, theirs)), strict=True
-    ):
+    for a, b in zip(*(trained(each, **run) for each in (ours, theirs)), strict=True):
         # Keras rounds what it raises to the power of the step to float32.
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-
-
-def test_gradients_of_some_rows_are_taken():
-    options = {"learning_rate": 0.1}
-    both = (optimizers.get("adam", options), keras.optimizers.Adam(**options))
-    for a, b in zip(
-        *(trained(each, compiled=True, sparse=True) for each in both), strict=True
-    ):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-
-
-def test_a_saved_model_has_them_again(tmp_path):
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile(optimizers.get("adamw", {"learning_rate": 0.1}), "mse")
-    model.fit(np.ones((4, 2)), np.ones(4), verbose=0)
-    path = tmp_path / "model.keras"
-    model.save(path)
-    loaded = keras.models.load_model(path)
-    assert type(loaded.optimizer) is optimizers.AdamW
-    for a, b in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
 @pytest.mark.parametrize(("name", "decay"), [("adam", 0.0), ("adamw", 0.125)])
