@@ -19,14 +19,6 @@ OPTIMIZERS = [
     "rmsprop",
     "sgd",
 ]
-LOSSES = [
-    "auto",
-    "cross_entropy",
-    "cross_entropy_sum",
-    "mean_squared_error",
-    "one_hot_mean",
-    "one_hot_sum",
-]
 #: What ``augment`` may hold: the meaning of its strength, and the largest. Each image
 #: draws from 0, or from minus the strength, to the strength.
 AUGMENTATIONS = {
@@ -45,7 +37,14 @@ AUGMENTATIONS = {
 _CHOICES = {
     "task": ["classification", "regression"],
     "optimizer": OPTIMIZERS,
-    "loss": LOSSES,
+    "loss": [
+        "auto",
+        "cross_entropy",
+        "cross_entropy_sum",
+        "mean_squared_error",
+        "one_hot_mean",
+        "one_hot_sum",
+    ],
     "schedule": ["constant", "cosine"],
     "order": ["shuffled", "file"],
     "remainder": ["drop", "keep"],

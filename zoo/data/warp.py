@@ -21,20 +21,11 @@ ELASTIC_SIGMA = 1 / 7
 def warp(
     images: tf.Tensor, draws: Draws, *, elastic: float = 0.0, **affine: float
 ) -> tf.Tensor:
-    """Moves the pixels of each image around its center, bilinearly.
+    """Moves the pixels of each image around its center, bilinearly, to float32 images.
 
     The strengths are those of ``zoo.recipe.AUGMENTATIONS``. ``elastic`` is the field of
     Simard et al. 2003, "Best Practices for Convolutional Neural Networks Applied to
-    Visual Document Analysis".
-
-    Args:
-        images: (batch, height, width, channels), all but the batch known beforehand.
-        draws: for these images.
-        elastic: strength of the smooth displacement.
-        **affine: strengths of ``affine_transforms``.
-
-    Returns:
-        float32 images of the same shape.
+    Visual Document Analysis". All of the shape but the batch is known beforehand.
     """
     height, width = images.shape[1:3]
     # Computed for the whole batch: last bits depend on how much is computed at once.
@@ -70,12 +61,7 @@ def affine_transforms(
     shear: float = 0.0,
     crop: float = 0.0,
 ) -> tf.Tensor:
-    """Draws for each image of the whole batch where its pixels come from.
-
-    Returns:
-        float32 (batch, 8), as ``tf.raw_ops.ImageProjectiveTransformV3`` takes them:
-        output to input coordinates.
-    """
+    """Draws float32 (batch, 8) for ``tf.raw_ops.ImageProjectiveTransformV3``."""
     drawn = tf.random.stateless_uniform((10, draws.batch), draws.seed, -1.0, 1.0)
     # Numbers that are known are multiplied first: tf.data's graphs would do so anyway,
     # and round differently from what is run eagerly.
@@ -103,12 +89,7 @@ def affine_transforms(
 
 
 def elastic_field(draws: Draws, height: int, width: int) -> tf.Tensor:
-    """Draws a smooth field for each image of the whole batch.
-
-    Returns:
-        float32 (batch, 2, height, width): x and y of noise, smoothed by a Gaussian; of
-        mean 0 and variance 1 at every pixel.
-    """
+    """Draws smooth fields (batch, 2, height, width): x and y, of mean 0, variance 1."""
     noise = tf.random.stateless_normal((draws.batch, 2, height, width), draws.seed)
     return _gaussian(height) @ noise @ _gaussian(width).T
 
@@ -122,16 +103,7 @@ def _gaussian(size: int) -> np.ndarray:
 
 
 def sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Looks images up between their pixels, bilinearly.
-
-    Args:
-        images: (batch, height, width, channels).
-        x: float32 (batch, rows, columns), in pixels from the left.
-        y: float32 (batch, rows, columns), in pixels from the top.
-
-    Returns:
-        float32 (batch, rows, columns, channels).
-    """
+    """Looks images up at x, y (batch, rows, columns), in pixels, bilinearly."""
     height, width, channels = images.shape[1:]
     # A black border, so that every place has four neighbors.
     flat = tf.reshape(tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]]), [-1, channels])

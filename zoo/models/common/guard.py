@@ -20,18 +20,11 @@ class Seen(NamedTuple):
 def share_non_finite(
     loss: tf.Tensor, gradients: Sequence[tf.Tensor | None]
 ) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
-    """Lets all replicas see a value that is not finite in one of them.
+    """Adds NaN to the first gradient where any replica's gradients are not finite.
 
-    Otherwise some would stop, or skip the step, and others would not: in Keras 3.15
-    LossScaleOptimizer halves its scale by what its own replica's gradients are.
-
-    Args:
-        loss: scalar of one replica, not divided by the replicas.
-        gradients: of one replica.
-
-    Returns:
-        The mean of the losses, and the gradients: with NaN added to the first of them
-        where any replica's gradients are not finite.
+    The loss becomes the mean over the replicas. Otherwise some would stop, or skip the
+    step, and others would not: in Keras 3.15 LossScaleOptimizer halves its scale by
+    what its own replica's gradients are.
     """
     gradients = list(gradients)
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -75,20 +68,10 @@ class NonFiniteGuard:
         gradients: Sequence[tf.Tensor | None],
         optimizer: keras.optimizers.Optimizer,
     ) -> tf.Tensor:
-        """Records a step.
-
-        Args:
-            loss: scalar, as it is to be reported.
-            gradients: of this step, scaled as the optimizer takes them; None for a
-                variable that the loss does not depend on.
-            optimizer: a LossScaleOptimizer may see gradients that overflow: it
-                halves its scale and skips the step.
-
-        Returns:
-            ``loss``, or NaN if this step or one before it was bad.
-        """
+        """Records a step; returns the loss, or NaN if a step so far was bad."""
         total = _total(gradients)
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            # Gradients may overflow: it halves its scale and skips the step.
             total = tf.where(optimizer.scale_loss(1.0) > 1.0, 0.0, total)
         steps, *_, before = tf.unstack(self._seen)
         wide = tf.cast(loss, tf.float64)
