@@ -59,6 +59,13 @@ _COUNTS = {
     "min_steps": 0,
 }
 _MAX_COUNT = 1_000_000_000
+# NaN fails every comparison.
+_NUMBERS = {
+    "learning_rate": ("above 0 and finite", lambda value: 0 < value < math.inf),
+    "weight_decay": ("at least 0 and finite", lambda value: 0 <= value < math.inf),
+    "momentum": ("at least 0 and below 1", lambda value: 0 <= value < 1),
+    "warmup": ("at least 0 and below 1", lambda value: 0 <= value < 1),
+}
 _OPTIONAL = ("task", "batch_size", "steps_per_epoch")
 
 
@@ -126,15 +133,22 @@ class Recipe:
             if value not in known and not (value is None and name in _OPTIONAL):
                 raise unknown(name, str(value), known)
         for name, strength in self.augment.items():
-            _check_strength(name, strength)
+            if name not in AUGMENTATIONS:
+                raise unknown("augmentation", name, AUGMENTATIONS)
+            meaning, largest = AUGMENTATIONS[name]
+            fits = _is_number(strength) and 0 <= strength <= largest
+            of = f"augment: {name} ({meaning})"
+            _require(fits, of, f"a number, 0 to {largest:g}", strength)
         for name, least in _COUNTS.items():
             value = getattr(self, name)
             if value is not None or name not in _OPTIONAL:
-                _check_count(name, value, least)
-        _check_number("learning_rate", self.learning_rate, above_zero=True)
-        _check_number("weight_decay", self.weight_decay)
-        _check_number("momentum", self.momentum, below=1.0)
-        _check_number("warmup", self.warmup, below=1.0)
+                fits = isinstance(value, int) and _is_number(value) and value >= least
+                _require(fits, name, f"a whole number, {least} or more", value)
+                _require(value <= _MAX_COUNT, name, f"{_MAX_COUNT} or less", value)
+        for name, (bounds, in_bounds) in _NUMBERS.items():
+            value = getattr(self, name)
+            _require(_is_number(value), name, "a number", value)
+            _require(in_bounds(value), name, bounds, value)
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             raise UserError(
                 "--momentum belongs to the optimizers sgd and rmsprop. "
@@ -188,34 +202,10 @@ def parse_augment(text: str | None) -> dict[str, float] | None:
     return strengths
 
 
-def _check_strength(name: str, strength: Any) -> None:
-    if name not in AUGMENTATIONS:
-        raise unknown("augmentation", name, AUGMENTATIONS)
-    meaning, largest = AUGMENTATIONS[name]
-    number = isinstance(strength, int | float) and not isinstance(strength, bool)
-    if not number or not 0 <= strength <= largest:
-        raise UserError(
-            f"--augment: {name} ({meaning}) must be a number, 0 to {largest:g}. "
-            f"Received: {strength!r}."
-        )
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _check_count(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UserError(
-            f"--{name} must be a whole number, {least} or more. Received: {value}."
-        )
-    if value > _MAX_COUNT:
-        raise UserError(f"--{name} must be {_MAX_COUNT} or less. Received: {value}.")
-
-
-def _check_number(
-    name: str, value: Any, *, above_zero: bool = False, below: float = math.inf
-) -> None:
-    if not isinstance(value, int | float):
-        raise UserError(f"--{name} must be a number. Received: {value!r}.")
-    # NaN fails every comparison; infinity is never below an infinite bound.
-    if not (0 <= value < below) or (above_zero and value == 0):
-        bounds = "above 0" if above_zero else "at least 0"
-        bounds += f" and below {below:g}" if below < math.inf else " and finite"
-        raise UserError(f"--{name} must be {bounds}. Received: {value}.")
+def _require(fits: bool, name: str, wanted: str, value: Any) -> None:
+    if not fits:
+        raise UserError(f"--{name} must be {wanted}. Received: {value!r}.")
