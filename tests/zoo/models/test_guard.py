@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import keras
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ import tensorflow as tf
 
 import zoo
 from zoo.models.common.guard import NonFiniteGuard
+from zoo.training import trainer
 
 
 def root_of_distance(y_true, y_pred):
@@ -27,11 +26,12 @@ def line():
 
 
 def losses(model, batches):
+    """The losses that are reported, step by step."""
     model.guard = NonFiniteGuard()
+    seen = []
     history = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: seen.append(logs["loss"])
     )
-    seen = []
     model.fit(batches, shuffle=False, verbose=0, callbacks=[history])
     return seen
 
@@ -62,12 +62,10 @@ def test_a_loss_is_found(line):
 
 @pytest.fixture
 def mixed():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    yield functools.partial(
-        zoo.create_model, "mlp", input_shape=(8, 8, 1), num_classes=10
-    )
-    keras.config.set_dtype_policy(before)
+    with trainer.dtype_policy("mixed_float16"):
+        return zoo.create_model(
+            "mlp", input_shape=(8, 8, 1), num_classes=10, report_gradient_norm=True
+        )
 
 
 def images(count=64):
@@ -77,7 +75,7 @@ def images(count=64):
 
 
 def test_a_step_that_is_skipped_to_halve_the_loss_scale_is_not_bad(mixed):
-    model = mixed(report_gradient_norm=True)
+    model = mixed
     optimizer = keras.optimizers.LossScaleOptimizer(
         keras.optimizers.SGD(0.01), initial_scale=2.0**30
     )
@@ -96,7 +94,7 @@ def test_a_step_that_is_skipped_to_halve_the_loss_scale_is_not_bad(mixed):
 
 
 def test_a_loss_is_found_whatever_its_scale(mixed):
-    model = mixed()
+    model = mixed
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     x, y = images(12)
     x[4] = np.nan
