@@ -146,7 +146,7 @@ def _evict(path: pathlib.Path) -> None:
 def measure(directory: pathlib.Path, limit: int, rounds: int, steps: int) -> None:
     """Prints what was measured, medians over the rounds."""
     import zoo
-    from zoo.data import tfds
+    from zoo.data import cache, tfds
 
     builder = made(directory)
     model = zoo.create_model(
@@ -154,16 +154,8 @@ def measure(directory: pathlib.Path, limit: int, rounds: int, steps: int) -> Non
     )
     before = _own_memory()
     with Peak() as reading_peak:
-        data = tfds.read(
-            builder,
-            name="large",
-            what="large",
-            root=directory,
-            image_size=None,
-            memory_limit=limit,
-            progress=False,
-            read_only=False,
-        )
+        kept = cache.Cache(directory / cache.FOLDER / "large", limit, "large")
+        data = tfds.read(builder, lambda _: kept, None, name="large", what="large")
         for _ in _batches(data.train, steps):
             pass
     with Peak() as peak:

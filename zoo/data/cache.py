@@ -7,10 +7,8 @@ A cache is a directory with ``train.npy`` and ``test.npy``, the images, and
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import math
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -20,46 +18,12 @@ import numpy as np
 
 from zoo import files
 from zoo.data import memory
-from zoo.data.dataset import Contents, Split
+from zoo.data.dataset import Contents, MappedImages, Split
 from zoo.errors import RunError, UserError
 
 FOLDER = "decoded"  # in the data directory; may be removed at any time
 _BATCH = 1000
 _BATCH_BYTES = 32 * 2**20
-
-
-class MappedImages:
-    """uint8 images (n, height, width, channels) in a .npy file, mapped into memory.
-
-    A part of them, by index, slice or array of indices, is an array in memory.
-
-    Args:
-        path: the file.
-    """
-
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, path: Path):
-        self.path = path
-        self._images = np.load(path, mmap_mode="r")
-        self._rows = np.arange(len(self._images))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape, (n, height, width, channels)."""
-        return (len(self._rows), *self._images.shape[1:])
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray:
-        return np.asarray(self._images.take(self._rows[index], axis=0))
-
-    def take(self, rows: np.ndarray) -> MappedImages:
-        """Returns the images of these rows; nothing is read."""
-        some = copy.copy(self)
-        some._rows = self._rows[rows]
-        return some
 
 
 def reader(x: np.ndarray | MappedImages) -> Callable:
@@ -145,21 +109,14 @@ class Cache:
         """Reads both splits into memory, or through the cache if they do not fit.
 
         Raises:
-            RunError: see ``make`` and ``load``.
+            RunError: see ``make``.
         """
-        shapes = [train.shape, test.shape]
-        if not any(memory.choose_mapped(shapes, self.limit, self.what)):
-            return Contents(train.read(), test.read(), class_names)
-        return self.make(lambda place: place.write(class_names, train, test), shapes)
+        if any(memory.choose_mapped([train.shape, test.shape], self.limit, self.what)):
+            return self.make(lambda place: place.write(class_names, train, test))
+        return Contents(train.read(), test.read(), class_names)
 
-    def make(
-        self, write: Callable[[Cache], None], shapes: list[tuple[int, ...]]
-    ) -> Contents:
-        """Writes what does not exist, and loads it.
-
-        Args:
-            write: calls ``write`` of the cache that it is given.
-            shapes: of both splits, at most.
+    def make(self, write: Callable[[Cache], None]) -> Contents:
+        """Loads what exists; ``write``, given a cache, writes it where it does not.
 
         Raises:
             UserError: the data directory cannot be written.
@@ -168,45 +125,33 @@ class Cache:
         """
         if self.exists():
             return self.load()
-        memory.choose_mapped(shapes, self.limit, self.what)
         if self.read_only:
-            with tempfile.TemporaryDirectory() as temporary:
-                place = dataclasses.replace(self, directory=Path(temporary))
-                place._make(write, shapes)
-                return place.load()
+            with tempfile.TemporaryDirectory() as root:
+                place = Path(root, FOLDER, self.directory.name)
+                elsewhere = dataclasses.replace(self, directory=place, read_only=False)
+                return elsewhere.make(write)
         with lock(self.directory.parents[1], self.directory.name):
             if not self.exists():
-                self._make(write, shapes)
+                write(self)
         return self.load()
 
-    def _make(self, write: Callable[[Cache], None], shapes: list) -> None:
+    def write(self, class_names: tuple[str, ...], train: Stream, test: Stream) -> None:
+        """Writes both splits and the class names."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             for left in self.directory.glob(files.BESIDE):  # by a killed process
                 left.unlink()
-            needed = sum(map(math.prod, shapes)) / 1e9
-            free = shutil.disk_usage(self.directory).free / 1e9
-            if free < needed:
-                raise RunError(
-                    f"The images of {self.what!r} are decoded to {self.directory}. "
-                    f"Needed there: {needed:,.1f} GB. Free: {free:,.1f} GB. Make room, "
-                    "choose another --data_dir, or a smaller --image_size."
-                )
-            write(self)
+            labels = {
+                "train": train.write(self.directory / "train.npy"),
+                "test": test.write(self.directory / "test.npy"),
+            }
+            with files.replacing(self.directory / "labels.npz") as beside:
+                np.savez(beside, class_names=np.array(class_names), **labels)
         except OSError as error:
             raise RunError(
                 f"Writing decoded images to {self.directory} failed: "
                 f"{error.strerror or error}. Make room, or choose another --data_dir."
             ) from error
-
-    def write(self, class_names: tuple[str, ...], train: Stream, test: Stream) -> None:
-        """Writes both splits and the class names."""
-        labels = {
-            "train": train.write(self.directory / "train.npy"),
-            "test": test.write(self.directory / "test.npy"),
-        }
-        with files.replacing(self.directory / "labels.npz") as beside:
-            np.savez(beside, class_names=np.array(class_names), **labels)
 
     def load(self) -> Contents:
         """Loads what exists; a split that is beyond the limit is mapped.
@@ -214,11 +159,12 @@ class Cache:
         Raises:
             RunError: it is damaged, or does not fit in memory.
         """
-        paths = [self.directory / f"{split}.npy" for split in ("train", "test")]
+        splits = ("train", "test")
         try:
-            images = [MappedImages(path) for path in paths]
+            images = [MappedImages(self.directory / f"{name}.npy") for name in splits]
             with np.load(self.directory / "labels.npz") as file:
-                labels, class_names = [file["train"], file["test"]], file["class_names"]
+                labels = [file[name] for name in splits]
+                class_names = tuple(map(str, file["class_names"]))
             for x, y in zip(images, labels, strict=True):
                 if len(x.shape) != 4 or x.shape != (*y.shape, *images[0].shape[1:]):
                     raise ValueError(f"images {x.shape} do not match labels {y.shape}")
@@ -232,7 +178,7 @@ class Cache:
             Split(x if stays else np.load(x.path), y)
             for x, y, stays in zip(images, labels, mapped, strict=True)
         )
-        return Contents(train, test, tuple(map(str, class_names)))
+        return Contents(train, test, class_names)
 
 
 @contextlib.contextmanager
@@ -247,13 +193,11 @@ def lock(root: Path, name: str) -> Iterator[None]:
     guard = filelock.FileLock(root / f".{name}.lock", mode=0o666)  # may be shared
     try:
         root.mkdir(parents=True, exist_ok=True)
-        guard.acquire()
+        held = guard.acquire()
     except (OSError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"Cannot write to the data directory {root}: {reason}."
         ) from error
-    try:
+    with held:
         yield
-    finally:
-        guard.release()

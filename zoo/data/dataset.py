@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from zoo.errors import UserError
-
-if TYPE_CHECKING:
-    from zoo.data.cache import MappedImages
 
 Task = Literal["classification", "regression"]
 
@@ -49,6 +50,40 @@ class DataSpec:
     citation: str | None = None
 
 
+class MappedImages:
+    """uint8 images (n, height, width, channels) in a .npy file, mapped into memory.
+
+    A part of them, by index, slice or array of indices, is an array in memory.
+
+    Args:
+        path: the file.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._images = np.load(path, mmap_mode="r")
+        self._rows = np.arange(len(self._images))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape, (n, height, width, channels)."""
+        return (len(self._rows), *self._images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray:
+        return np.asarray(self._images.take(self._rows[index], axis=0))
+
+    def take(self, rows: np.ndarray, axis: Literal[0]) -> MappedImages:
+        """Returns the images of these rows; unlike NumPy's, it reads nothing."""
+        some = copy.copy(self)
+        some._rows = self._rows[rows]
+        return some
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
     """The examples of one split, decoded.
@@ -69,8 +104,7 @@ class Split:
 
     def take(self, rows: np.ndarray) -> Split:
         """Returns the examples of these rows; mapped images stay on disk."""
-        in_memory = isinstance(self.x, np.ndarray)
-        return Split(self.x[rows] if in_memory else self.x.take(rows), self.y[rows])
+        return Split(self.x.take(rows, axis=0), self.y[rows])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,3 +186,17 @@ class Contents:
             **about,
         )
         return Dataset(spec, self.train, self.test)
+
+
+def dimensions(shape: Sequence[int]) -> str:
+    """Returns a shape as messages and file names give it, such as ``28x28x1``."""
+    return "x".join(map(str, shape))
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns an OSError into the UserError that the path cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error

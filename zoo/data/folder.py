@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo import startup
+from zoo.data import memory
 from zoo.data.cache import Cache, Stream, batch_size
-from zoo.data.dataset import Contents
+from zoo.data.dataset import Contents, reading
 from zoo.errors import RunError, UserError
 
 if TYPE_CHECKING:
@@ -55,14 +56,13 @@ class ImageTree:
         # The filter takes out what TensorFlow says of errors that become ours.
         with startup.quiet_stderr():
             height, width = image_size or _decode(self.train[0][0]).shape[:2]
-            shapes = [
-                (len(split), height, width, 3) for split in (self.train, self.test)
-            ]
-            return cache.make(lambda place: self._write(place, height, width), shapes)
+            splits = (self.train, self.test)
+            shapes = [(len(split), height, width, 3) for split in splits]
+            memory.choose_mapped(shapes, cache.limit, cache.what)
+            return cache.make(lambda place: self._write(place, height, width))
 
     def _write(self, cache: Cache, height: int, width: int) -> None:
-        for channels in (1, 3):
-            shape = (height, width, channels)
+        for shape in ((height, width, 1), (height, width, 3)):
             train, test = (
                 Stream((len(split), *shape), _batches(split, shape))
                 for split in (self.train, self.test)
@@ -89,15 +89,16 @@ def scan(root: Path) -> ImageTree | None:
             that only test has, or a class of one image where a split is needed.
     """
     folders = {path.name: path for path in _folders(root)}
-    has_splits = {"train", "test"} & folders.keys() and (
+    splits = [path for name, path in folders.items() if name in ("train", "test")]
+    has_splits = splits and (
         folders.keys() <= {"train", "test", "val", "validation"}
-        or any(_folders(folders[name]) for name in {"train", "test"} & folders.keys())
+        or any(map(_folders, splits))
     )
     if has_splits:
         return _scan_splits(root, folders)
-    if not any(_images(path) for path in folders.values()):
-        return None
-    return _split(_classes(root))
+    if any(map(_images, folders.values())):
+        return _split(_classes(root))
+    return None
 
 
 def _scan_splits(root: Path, folders: dict[str, Path]) -> ImageTree:
@@ -120,21 +121,20 @@ def _scan_splits(root: Path, folders: dict[str, Path]) -> ImageTree:
 
 def _classes(directory: Path) -> dict[str, list[str]]:
     """Maps class names to image files, both in natural order."""
-    folders = _folders(directory)
-    if not folders:
-        raise UserError(f"{directory} has no class folders.")
-    for folder in folders:
+    classes = {}
+    for folder in _folders(directory):
         if folder.name != folder.name.strip() or len(folder.name.splitlines()) != 1:
             raise UserError(
                 f"The class folder {str(folder)!r} has a name that labels.txt cannot "
                 "hold: spaces at an end or a line break. Rename it."
             )
-    classes = {folder.name: _images(folder) for folder in folders}
-    if empty := [name for name, images in classes.items() if not images]:
-        raise UserError(
-            f"The class folder {directory / empty[0]} has no images "
-            f"({', '.join(EXTENSIONS)})."
-        )
+        classes[folder.name] = _images(folder)
+        if not classes[folder.name]:
+            raise UserError(
+                f"The class folder {folder} has no images ({', '.join(EXTENSIONS)})."
+            )
+    if not classes:
+        raise UserError(f"{directory} has no class folders.")
     return classes
 
 
@@ -168,11 +168,8 @@ def _images(directory: Path) -> list[str]:
 
 def _entries(directory: Path, wanted: Callable[[os.DirEntry], bool]) -> list[str]:
     """Returns the names that are wanted, in natural order, without hidden files."""
-    try:
-        with os.scandir(directory) as entries:
-            names = [e.name for e in entries if e.name[0] != "." and wanted(e)]
-    except OSError as error:
-        raise UserError(f"Cannot read {directory}: {error.strerror}.") from error
+    with reading(directory), os.scandir(directory) as entries:
+        names = [e.name for e in entries if e.name[0] != "." and wanted(e)]
     return sorted(names, key=_natural)
 
 
@@ -226,19 +223,15 @@ def _decoder(height: int, width: int) -> Callable:
 
 
 def _decode(path: str) -> tf.Tensor:
-    """Decodes one file.
-
-    Raises:
-        UserError: it cannot be, or not be read; the message names it.
-    """
+    """Decodes one file, or raises the UserError that names it."""
     import tensorflow as tf
 
     from zoo.data import decode
 
     try:
-        return tf.io.decode_image(decode.read_bytes(path), expand_animations=False)
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+        with reading(path):
+            data = decode.read_bytes(path)
+        return tf.io.decode_image(data, expand_animations=False)
     except tf.errors.OpError as error:
         raise UserError(
             f"{path} does not decode as a PNG, JPEG, BMP or GIF image."

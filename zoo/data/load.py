@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.data import local
+from zoo.data.builders import DIGITS, OWN
+from zoo.data.cache import FOLDER, Cache
 from zoo.data.dataset import Dataset, DataSpec
-from zoo.errors import UserError
+from zoo.errors import RunError, UserError
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-DIGITS, LINEAR_REGRESSION = OWN = ("digits", "linear_regression")
 WELL_KNOWN = ("mnist", "fashion_mnist", "kmnist", "emnist/letters", "cifar10")
 _SUBSTITUTED = "mnist"  # the only default that something else may stand in for
 
@@ -82,25 +84,23 @@ class Source:
             RunError: downloading, preparing or reading failed.
         """
         _check_image_size(image_size)
-        options = {
-            "root": self.root,
-            "image_size": image_size,
-            "memory_limit": memory_limit,
-            "read_only": read_only,
-        }
-        if isinstance(self.opened, local.Directory):
-            return self.opened.read(**options)
-        from zoo.data import tfds
-        from zoo.data.builders import digits, linear_regression
 
-        builder = self.opened
-        if self.used == DIGITS:
-            builder = digits.Digits(data_dir=self.root)
-        elif self.used == LINEAR_REGRESSION:
-            with tfds._without_warnings():  # that its configuration is not a listed one
-                builder = linear_regression.builder(self.root, num_examples, seed)
+        def cache(name: str) -> Cache:
+            place = self.root / FOLDER / name
+            return Cache(place, memory_limit, self.used, read_only)
+
+        if isinstance(self.opened, local.Directory):
+            return self.opened.read(cache, image_size)
+        from zoo.data import tfds
+
         return tfds.read(
-            builder, name=self.name, what=self.used, progress=progress, **options
+            self.opened or tfds.open_own(self.used, self.root, num_examples, seed),
+            cache,
+            image_size,
+            name=self.name,
+            what=self.used,
+            progress=progress,
+            read_only=read_only,
         )
 
 
@@ -161,11 +161,16 @@ def open_dataset(dataset: str | None, *, default: str, data_dir: str | None) -> 
     from zoo.data import tfds
 
     builder = tfds.open_builder(name, root)
-    if tfds.is_available(builder):
+    host = tfds.silent_host(builder)
+    if host is None:
         return Source(name, name, tfds.short_name(builder), None, root, builder)
     if dataset is not None or default != _SUBSTITUTED:
-        raise tfds.offline_error(name, builder)
-    host = tfds.host(builder)
+        raise RunError(
+            f"Dataset {name!r} is not prepared in {root} and cannot be downloaded (no "
+            f"answer from {host}): prepare it on a machine with a network and copy "
+            f"{root / builder.name}, pass a local directory as the dataset, or use "
+            "--dataset=digits, which needs no network."
+        )
     reason = f"{name} is not prepared in {root}, and {host} does not answer"
     return Source(name, DIGITS, DIGITS, reason, root)
 
@@ -217,11 +222,11 @@ def is_directory(dataset: str) -> bool:
     """
     if dataset.startswith((".", "/", "~")):
         return True
-    if not dataset or dataset in OWN or not local.exists(dataset):
+    if not dataset or dataset in OWN or not os.path.lexists(dataset):
         return False
     from zoo.data import tfds
 
-    return tfds.base_name(dataset) not in tfds.names()
+    return tfds.parse(dataset)[0] not in tfds.names()
 
 
 def _check_image_size(image_size: tuple[int, int] | None) -> None:

@@ -8,10 +8,12 @@ import hashlib
 import io
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-from zoo.data import cache, folder, idx
-from zoo.data.dataset import Dataset
+from zoo.data import folder, idx
+from zoo.data.cache import Cache
+from zoo.data.dataset import Dataset, dimensions, reading
 from zoo.errors import UserError
 
 
@@ -37,7 +39,10 @@ class Directory:
         """``sha256:`` and a digest of the files' names and contents."""
         digest = hashlib.sha256()
         for name, path in self._files():
-            digest.update(name + b"\0" + _sha256(path))
+            # Quick to open and to read: there may be 60,000 of them.
+            with reading(path), io.FileIO(path) as file:
+                content = hashlib.file_digest(file, "sha256")
+            digest.update(name + b"\0" + content.digest())
         return f"sha256:{digest.hexdigest()}"
 
     def stat_digest(self) -> str:
@@ -49,23 +54,12 @@ class Directory:
         return digest.hexdigest()[:16]
 
     def read(
-        self,
-        *,
-        root: Path,
-        image_size: tuple[int, int] | None,
-        memory_limit: int | None,
-        read_only: bool,
+        self, cache: Callable[[str], Cache], image_size: tuple[int, int] | None
     ) -> Dataset:
-        """Reads both splits; see ``zoo.data.load.Source.read``."""
-        size = "x".join(map(str, image_size)) if image_size else "native"
-        kept = cache.Cache(
-            root / cache.FOLDER / f"{self.fingerprint[7:23]}-{size}",
-            limit=memory_limit,
-            what=str(self.path),
-            read_only=read_only,
-        )
-        contents = self.contents.read(kept, image_size)
-        return contents.describe(
+        """Reads both splits; see ``zoo.data.tfds.read``."""
+        size = dimensions(image_size) if image_size else "native"
+        kept = cache(f"{self.fingerprint[7:23]}-{size}")
+        return self.contents.read(kept, image_size).describe(
             name=self.name, source=str(self.path), fingerprint=self.fingerprint
         )
 
@@ -76,25 +70,6 @@ class Directory:
         return [(os.fsencode(path)[start:], path) for path in paths]
 
 
-def _sha256(path: str) -> bytes:
-    digest = hashlib.sha256()
-    try:
-        with io.FileIO(path) as file:  # quick to open: there may be 60,000 of them
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
-    return digest.digest()
-
-
-def exists(path: str) -> bool:
-    """Whether there is something of that name; False for what cannot be a name."""
-    try:
-        return Path(path).exists()
-    except (OSError, ValueError):  # too long before Python 3.12; a null byte
-        return False
-
-
 def check_directory(path: str | os.PathLike[str]) -> Path:
     """Returns the absolute path of a directory that can be read and is not empty.
 
@@ -102,18 +77,14 @@ def check_directory(path: str | os.PathLike[str]) -> Path:
         UserError: it is missing, not a directory, empty or not readable.
     """
     directory = Path(path).expanduser()
-    try:
+    with reading(path):
+        if not directory.exists():
+            raise UserError(f"The directory {path} does not exist.")
+        if not directory.is_dir():
+            raise UserError(f"{path} is a file: give the directory that holds it.")
         if not any(directory.iterdir()):
             raise UserError(f"The directory {path} is empty.")
-        return directory.resolve()
-    except FileNotFoundError:
-        raise UserError(f"The directory {path} does not exist.") from None
-    except NotADirectoryError:
-        raise UserError(
-            f"{path} is a file: give the directory that holds it."
-        ) from None
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from error
+    return directory.resolve()
 
 
 def open_directory(path: str | os.PathLike[str]) -> Directory:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
+from zoo.data.dataset import dimensions
 from zoo.errors import RunError
 
 # The array, and two more while TensorFlow makes a tensor of it (measured, 2.21).
 _COPIES = 3
+
+# Limit and usage of a control group, in versions 2 and 1.
+_CONTROL_FILES = (
+    ("memory.max", "memory.current"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
 
 
 def choose_mapped(
@@ -36,7 +43,7 @@ def choose_mapped(
         needed += 0 if mapped[i] else size
     there = available()
     if needed > there:
-        kept = [_size(s) for s, m in zip(shapes, mapped, strict=True) if not m]
+        kept = [dimensions(s) for s, m in zip(shapes, mapped, strict=True) if not m]
         raise RunError(
             f"Dataset {what!r} does not fit in memory. Needed: {needed / 1e9:,.1f} GB "
             f"for {' and '.join(kept)} pixels. Available: {there / 1e9:,.1f} GB. "
@@ -58,39 +65,24 @@ def available(
         own: where it says which ones this process is in.
     """
     there = psutil.virtual_memory().available
-    for group in _memory_groups(groups, own):
-        for limit, usage in (
-            ("memory.max", "memory.current"),
-            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-        ):
-            try:
-                left = int((group / limit).read_text())
-                left -= int((group / usage).read_text())
-                words = (group / "memory.stat").read_text().split()
-            except (OSError, ValueError):  # not this version, or no limit: "max"
-                continue
-            # Pages of files are given up when memory is asked for.
-            pages = dict(zip(words[::2], words[1::2], strict=True))
-            there = min(there, left + int(pages.get("inactive_file", 0)))
-    return max(there, 0)
-
-
-def _memory_groups(groups: Path, own: Path) -> Iterator[Path]:
-    """Yields the process's control groups for memory, each with those above it."""
-    try:
-        lines = own.read_text().splitlines()
-    except OSError:  # not Linux
-        return
-    for line in lines:
+    for line in own.read_text().splitlines() if own.exists() else ():
         _, controllers, path = line.split(":", 2)
         if controllers in ("", "memory"):
-            root = groups / controllers
-            group = root / path.lstrip("/")
-            yield from (
-                each for each in (group, *group.parents) if root in each.parents
-            )
-            yield root  # all that a container sees
+            group = groups / controllers / path.lstrip("/")
+            # A container sees only the groups near the root.
+            there = min(there, *map(_left, (group, *group.parents)))
+    return max(int(there), 0)
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    return "x".join(str(n) for n in shape)
+def _left(group: Path) -> float:
+    """Returns the bytes that a control group's limit leaves; infinity without one."""
+    for limit, usage in _CONTROL_FILES:
+        try:
+            left = int((group / limit).read_text()) - int((group / usage).read_text())
+            words = (group / "memory.stat").read_text().split()
+        except (OSError, ValueError):  # not this version, or no limit: "max"
+            continue
+        # Pages of files are given up when memory is asked for.
+        pages = dict(zip(words[::2], words[1::2], strict=True))
+        return left + int(pages.get("inactive_file", 0))
+    return math.inf

@@ -5,32 +5,29 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import http.client
 import io
 import re
-import ssl
+import sys
 import threading
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import requests
 import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core import naming, registered
 
-from zoo.data.cache import FOLDER, Cache, Stream, batch_size, lock
-from zoo.data.dataset import Contents, Dataset, Split
+from zoo.data.builders import DIGITS, OWN
+from zoo.data.builders.digits import Digits
+from zoo.data.builders.linear_regression import LinearRegression, LineConfig
+from zoo.data.cache import Cache, Stream, batch_size, lock
+from zoo.data.dataset import Contents, Dataset, Split, dimensions
 from zoo.errors import RunError, UserError, unknown
-
-LINEAR_REGRESSION = "linear_regression"
-OWN = ("digits", LINEAR_REGRESSION)  # prepared by builders of our own
 
 Builder = tfds.core.DatasetBuilder
 
-_PROBE_SECONDS = 3.0
 _DEFAULT_SITE = "https://storage.googleapis.com/"
 _GATEWAY_ERRORS = {407, 502, 503, 504}  # said by a proxy, not by the host
 
@@ -39,8 +36,8 @@ _GATEWAY_ERRORS = {407, 502, 503, 504}  # said by a proxy, not by the host
 def _without_warnings() -> Iterator[None]:
     """Silences TFDS's warnings, which are about its own old code or ours to handle.
 
-    TFDS 4.9.10 warns on reading that ``FeatureConnector.dtype`` is deprecated, and
-    when it is asked whether a dataset is prepared, that it is not.
+    TFDS 4.9.10 warns on reading that ``FeatureConnector.dtype`` is deprecated, of a
+    configuration that is not listed, and of a dataset that is not prepared.
     """
     verbosity = logging.get_verbosity()
     logging.set_verbosity(min(verbosity, logging.ERROR))
@@ -53,17 +50,16 @@ def _without_warnings() -> Iterator[None]:
 @functools.cache
 def names() -> frozenset[str]:
     """Lists TFDS's datasets. ``tfds.list_builders`` would ask the network too."""
-    # Without ours, which are registered once they have been used.
     return frozenset(registered.list_imported_builders()) - {*OWN}
 
 
-def base_name(dataset: str) -> str:
-    """Returns ``emnist`` of ``emnist/letters:3.1.0``; "" of what is no such name."""
+def parse(dataset: str) -> tuple[str, str | None]:
+    """Returns ``emnist`` and ``letters`` of ``emnist/letters:3.1.0``; "" of no name."""
     try:
-        name, _ = naming.parse_builder_name_kwargs(dataset)
+        name, options = naming.parse_builder_name_kwargs(dataset)
     except Exception:  # Whatever its parser raises, it is not a name.
-        return ""
-    return "" if name.namespace else name.name
+        return "", None
+    return "" if name.namespace else name.name, options.get("config")
 
 
 def exists(dataset: str, root: Path) -> bool:
@@ -72,14 +68,34 @@ def exists(dataset: str, root: Path) -> bool:
     Raises:
         UserError: TFDS has the dataset, but not in that configuration.
     """
-    name = base_name(dataset)
-    if not name or name in OWN or name not in names():
-        return bool(name) and any((root / name).glob("**/dataset_info.json"))
-    config = naming.parse_builder_name_kwargs(dataset)[1].get("config")
+    name, config = parse(dataset)
+    if name not in names():
+        is_own = name in OWN or not name
+        return not is_own and any((root / name).glob("**/dataset_info.json"))
     configs = tfds.builder_cls(name).builder_configs
     if config and config not in configs:
         raise unknown(f"configuration of {name}", config, configs)
     return True
+
+
+@_without_warnings()
+def open_own(name: str, root: Path, num_examples: int, seed: int) -> Builder:
+    """Returns the builder of a dataset of our own.
+
+    Raises:
+        UserError: no example, or a negative seed.
+    """
+    if name == DIGITS:
+        return Digits(data_dir=root)
+    if num_examples < 1 or seed < 0:
+        raise UserError(
+            "linear_regression needs num_examples of at least 1 and a seed of at "
+            f"least 0. Received: num_examples={num_examples}, seed={seed}"
+        )
+    config = LineConfig(
+        name=f"n{num_examples}-seed{seed}", num_examples=num_examples, seed=seed
+    )
+    return LinearRegression(data_dir=root, config=config)
 
 
 @_without_warnings()
@@ -93,8 +109,7 @@ def open_builder(dataset: str, root: Path) -> Builder:
     try:
         builder = tfds.builder(dataset, data_dir=root)
     except Exception as error:  # TFDS raises whatever its many builders raise.
-        message = re.sub(r'^Failed to construct .*}": ', "", str(error).strip())
-        message = (message.splitlines() or [type(error).__name__])[0][:300]
+        message = re.sub(r'^Failed to construct .*}": ', "", _first_line(error))
         raise UserError(f"TFDS cannot open {dataset!r}: {message}") from error
     _image_and_label(builder)
     return builder
@@ -107,73 +122,45 @@ def short_name(builder: Builder) -> str:
 
 
 @_without_warnings()
-def is_available(builder: Builder) -> bool:
-    """Whether a dataset is prepared, or the host that it is downloaded from answers.
+def silent_host(builder: Builder) -> str | None:
+    """Returns the host to download from if that is needed and it does not answer.
 
     Without a network, TFDS would try for minutes.
     """
-    return builder.is_prepared() or is_reachable(_site(builder))
+    if builder.is_prepared():
+        return None
+    sites = map(urlsplit, (*(builder.url_infos or ()), _DEFAULT_SITE))
+    site = next(site for site in sites if site.netloc)
+    return None if is_reachable(f"{site.scheme}://{site.netloc}/") else site.netloc
 
 
-def host(builder: Builder) -> str:
-    """Returns the host that ``is_available`` asks."""
-    return urlsplit(_site(builder)).netloc
-
-
-def offline_error(what: str, builder: Builder) -> RunError:
-    """Says what to do about a dataset that can neither be read nor downloaded."""
-    root = builder.data_dir_root
-    return RunError(
-        f"Dataset {what!r} is not prepared in {root} and cannot be downloaded (no "
-        f"answer from {host(builder)}): prepare it on a machine with a network and "
-        f"copy {root / builder.name}, pass a local directory as the dataset, "
-        "or use --dataset=digits, which needs no network."
-    )
-
-
-def is_reachable(url: str, seconds: float = _PROBE_SECONDS) -> bool:
+def is_reachable(url: str, seconds: float = 3.0) -> bool:
     """Whether the host of a URL answers one HEAD request, with whatever status.
 
     Proxies are used as the environment says (``https_proxy``, ``no_proxy``, ...), and
     a proxy's own error does not count.
     """
-    answered = threading.Event()
+    answers = []
 
     def ask() -> None:
         try:
-            request = urllib.request.Request(url, method="HEAD")
-            # Its own opener: the global one keeps the proxies of its first use.
-            urllib.request.build_opener().open(request, timeout=seconds).close()
-        except urllib.error.HTTPError as error:
-            if error.code in _GATEWAY_ERRORS:
-                return
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            answer = requests.head(url, timeout=seconds, allow_redirects=True)
+            answers.append(answer.status_code not in _GATEWAY_ERRORS)
+        except requests.exceptions.SSLError:
             # TFDS checks certificates by a list of its own: here they are an answer.
-            if not isinstance(getattr(error, "reason", error), ssl.SSLError):
-                return
-        answered.set()
+            answers.append(True)
+        except requests.RequestException:
+            answers.append(False)
 
     # Resolving a name obeys no timeout, and must not hold up the process.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
-    return answered.is_set()
-
-
-def _site(builder: Builder) -> str:
-    for url in builder.url_infos or ():
-        parts = urlsplit(url)
-        if parts.netloc:
-            return f"{parts.scheme}://{parts.netloc}/"
-    return _DEFAULT_SITE
+    return answers == [True]
 
 
 def _image_and_label(builder: Builder) -> tuple[str, str]:
-    """Returns the names of the image feature and of the label feature.
-
-    Raises:
-        UserError: the dataset is not one of labeled uint8 or uint16 images.
-    """
+    """Returns the names of the image and label features, or raises a UserError."""
     features = dict(getattr(builder.info.features, "items", dict)())
     keys = builder.info.supervised_keys
     if keys is None:
@@ -188,12 +175,12 @@ def _image_and_label(builder: Builder) -> tuple[str, str]:
             and image.shape[-1] in (1, 3, None)
         ):
             return keys[0], keys[1]
-    described = ", ".join(
-        f"{key} ({type(feature).__name__})" for key, feature in features.items()
+    found = ", ".join(
+        f"{key} ({type(each).__name__})" for key, each in features.items()
     )
     raise UserError(
         f"Dataset {builder.info.full_name!r} is not one of labeled images with 1 or 3 "
-        f"channels. Its features: {described}."
+        f"channels. Its features: {found}."
     )
 
 
@@ -215,14 +202,12 @@ def _prepare(builder: Builder, what: str, *, progress: bool, read_only: bool) ->
 
 def _download_and_prepare(builder: Builder, what: str, progress: bool) -> None:
     (tfds.enable_progress_bar if progress else tfds.disable_progress_bar)()
-    # TFDS prints where it prepares to, which belongs to the bars.
-    silent = contextlib.redirect_stdout(io.StringIO())
     try:
-        with contextlib.nullcontext() if progress else silent:
+        # TFDS prints where it prepares to, which belongs to the bars.
+        with contextlib.redirect_stdout(sys.stdout if progress else io.StringIO()):
             builder.download_and_prepare()
     except Exception as error:  # from the network, the disk or one of many builders
-        reason = (str(error).strip().splitlines() or [""])[0][:300]
-        reason = f"{type(error).__name__}: {reason}"
+        reason = f"{type(error).__name__}: {_first_line(error)}"
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             reason = "no space is left on the disk"
         raise RunError(
@@ -231,26 +216,32 @@ def _download_and_prepare(builder: Builder, what: str, progress: bool) -> None:
         ) from error
 
 
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]
+
+
 @_without_warnings()
 def read(
     builder: Builder,
+    cache: Callable[[str], Cache],
+    image_size: tuple[int, int] | None,
     *,
     name: str,
     what: str,
-    root: Path,
-    image_size: tuple[int, int] | None,
-    memory_limit: int | None,
-    progress: bool,
-    read_only: bool,
+    progress: bool = False,
+    read_only: bool = False,
 ) -> Dataset:
     """Reads both splits of a dataset, preparing it first.
 
     Args:
-        builder: of labeled images, or of x and y, float32 (n, 1) each.
+        builder: of labeled images, or of ``linear_regression``.
+        cache: from the name of decoded images to their cache.
+        image_size: as for ``zoo.data.load.Source.read``.
         name: for ``DataSpec.name``.
         what: the dataset as the user named it, for messages.
-        root: the data directory.
-        image_size: as for ``zoo.data.load.Source.read``; so are the others.
+        progress: show TFDS's messages and progress bars.
+        read_only: prepare nothing.
 
     Raises:
         UserError: no train split, labels that are missing, or a data directory that
@@ -260,37 +251,49 @@ def read(
     import tensorflow as tf
 
     _prepare(builder, what, progress=progress, read_only=read_only)
-    full_name = builder.info.full_name
-    about = {
-        "name": name,
-        "source": full_name,
-        "fingerprint": full_name,
-        "license": builder.info.redistribution_info.license or None,
-        "citation": builder.info.citation or None,
-    }
+    info = builder.info
+    fingerprint = info.full_name
     try:
-        if what == LINEAR_REGRESSION:
-            about["fingerprint"] = builder.builder_config.name
-            return Contents(_xy(builder, "train"), _xy(builder, "test")).describe(
-                **about
-            )
-        shape = _image_shape(builder, image_size)
-        streams = [_stream(builder, split, shape) for split in _split_names(builder)]
-        key = "-".join([*full_name.split("/"), "x".join(map(str, shape))])
-        cache = Cache(root / FOLDER / key, memory_limit, what, read_only)
-        label = builder.info.features[_image_and_label(builder)[1]]
-        classes = tuple(label.int2str(i) for i in range(label.num_classes))
-        contents = cache.read(classes, *streams)
+        if isinstance(builder, LinearRegression):
+            fingerprint = builder.builder_config.name
+            contents = Contents(_xy(builder, "train"), _xy(builder, "test"))
+        else:
+            contents = _read_images(builder, cache, image_size)
     except tf.errors.OpError as error:
-        raise _damaged(what, builder, error) from error
+        raise RunError(
+            f"The prepared data of {what!r} in {builder.data_dir} are damaged; delete "
+            f"that directory to prepare them again: {_first_line(error)}"
+        ) from error
+    return contents.describe(
+        name=name,
+        source=info.full_name,
+        fingerprint=fingerprint,
+        license=info.redistribution_info.license or None,
+        citation=info.citation or None,
+    )
+
+
+def _read_images(
+    builder: Builder,
+    cache: Callable[[str], Cache],
+    image_size: tuple[int, int] | None,
+) -> Contents:
+    name, keys = builder.info.full_name, _image_and_label(builder)
+    splits = _split_names(builder)
+    shape = _image_shape(builder, splits[0], keys, image_size)
+    streams = [_stream(builder, split, keys, shape) for split in splits]
+    classes = builder.info.features[keys[1]]
+    class_names = tuple(classes.int2str(i) for i in range(classes.num_classes))
+    kept = cache(f"{name.replace('/', '-')}-{dimensions(shape)}")
+    contents = kept.read(class_names, *streams)
     for which, split in (("train", contents.train), ("test", contents.test)):
-        wrong = np.flatnonzero((split.y < 0) | (split.y >= label.num_classes))
+        wrong = np.flatnonzero((split.y < 0) | (split.y >= classes.num_classes))
         if wrong.size:
             raise UserError(
-                f"Dataset {what!r}: label {split.y[wrong[0]]} at index {wrong[0]} of "
-                f"the {which} split is out of range 0..{label.num_classes - 1}."
+                f"Dataset {name!r}: label {split.y[wrong[0]]} at index {wrong[0]} of "
+                f"the {which} split is out of range 0..{classes.num_classes - 1}."
             )
-    return contents.describe(**about)
+    return contents
 
 
 def _split_names(builder: Builder) -> tuple[str, str]:
@@ -329,74 +332,43 @@ def _examples(builder: Builder, split: str, keys: tuple[str, str]):
 
 
 def _xy(builder: Builder, split: str) -> Split:
-    batches = list(
-        _examples(builder, split, ("x", "y")).batch(1000).as_numpy_iterator()
-    )
+    examples = _examples(builder, split, ("x", "y")).batch(1000)
+    batches = list(examples.as_numpy_iterator())
     return Split(*(np.concatenate([batch[key] for batch in batches]) for key in "xy"))
 
 
 def _image_shape(
-    builder: Builder, image_size: tuple[int, int] | None
+    builder: Builder, split: str, keys: tuple[str, str], size: tuple[int, int] | None
 ) -> tuple[int, int, int]:
     """Returns the shape of all images: where they differ, that of the first one."""
-    keys = _image_and_label(builder)
     height, width, channels = builder.info.features[keys[0]].shape
     if None in (height, width, channels):
-        first = next(iter(_examples(builder, _split_names(builder)[0], keys).take(1)))
-        stored = first[keys[0]].shape
-        height, width = height or stored[0], width or stored[1]
-        channels = channels or (3 if stored[2] >= 3 else 1)
-    return (*(image_size or (height, width)), channels)
+        first = next(iter(_examples(builder, split, keys)))[keys[0]].shape
+        height, width = height or first[0], width or first[1]
+        channels = channels or (3 if first[2] >= 3 else 1)
+    return (*(size or (height, width)), channels)
 
 
-def _stream(builder: Builder, split: str, shape: tuple[int, int, int]) -> Stream:
+def _stream(
+    builder: Builder, split: str, keys: tuple[str, str], shape: tuple[int, int, int]
+) -> Stream:
     """Returns the images of a split, brought to a shape, and the labels."""
-    count = builder.info.splits[split].num_examples
-    if not count:
-        raise UserError(f"Dataset {builder.info.full_name!r}: {split} is empty.")
-    return Stream((count, *shape), _batches(builder, split, shape))
-
-
-def _batches(
-    builder: Builder, split: str, shape: tuple[int, int, int]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     import tensorflow as tf
 
     from zoo.data import decode
 
-    image_key, label_key = _image_and_label(builder)
-    stored = builder.info.features[image_key]
-    wide = stored.np_dtype == np.uint16
-    resized = tuple(stored.shape) != shape
+    count = builder.info.splits[split].num_examples
+    if not count:
+        raise UserError(f"Dataset {builder.info.full_name!r}: {split} is empty.")
+    stored = builder.info.features[keys[0]]
 
     def fit(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        image = example[image_key]
-        if wide:
+        image, label = (example[key] for key in keys)
+        if stored.np_dtype == np.uint16:
             image = tf.cast(image // 256, tf.uint8)
-        if resized:
+        if stored.shape != shape:
             image = decode.resize(decode.to_channels(image, shape[2]), *shape[:2])
-        return image, example[label_key]
+        return image, label
 
-    examples = _examples(builder, split, (image_key, label_key))
-    data = examples.map(fit, tf.data.AUTOTUNE).batch(batch_size(shape))
-    yield from data.as_numpy_iterator()
-
-
-def _damaged(what: str, builder: Builder, error: Exception) -> RunError:
-    """Names the file that cannot be read, which TensorFlow's message does not."""
-    import tensorflow as tf
-
-    file = ""
-    for path in sorted(Path(builder.data_dir).glob("*.tfrecord*")):
-        records = tf.data.TFRecordDataset(str(path))
-        try:
-            for _ in records.map(builder.info.features.deserialize_example):
-                pass
-        except tf.errors.OpError as found:
-            file, error = f"{path}: ", found
-            break
-    message = (error.message or str(error)).strip().splitlines()[0][:300]
-    return RunError(
-        f"The prepared data of {what!r} in {builder.data_dir} are damaged; delete that "
-        f"directory to prepare them again: {file}{message}"
-    )
+    examples = _examples(builder, split, keys).map(fit, tf.data.AUTOTUNE)
+    return Stream((count, *shape), tfds.as_numpy(examples.batch(batch_size(shape))))

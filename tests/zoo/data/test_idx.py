@@ -107,7 +107,7 @@ def bad_cases() -> dict[str, tuple[str, bytes, str]]:
         "labels as images": (TRAIN_X, labels, "wrong magic number"),
         "images as labels": (TRAIN_Y, images, "wrong magic number"),
         "text": (TEST_Y, b"hello world", "wrong magic number"),
-        "no bytes": (TEST_X, b"", "truncated"),
+        "no bytes": (TEST_X, b"", "wrong magic number.*an empty file"),
         "half a header": (TEST_X, images[:9], "truncated"),
         "truncated": (TRAIN_X, images[:-1], "truncated.*144 bytes, but 143"),
         "trailing": (TRAIN_X, images + b"x", "bytes after"),

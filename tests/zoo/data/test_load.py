@@ -344,8 +344,9 @@ def test_interrupt_passes_and_leaves_nothing_half(data_dir, monkeypatch):
 
 PREPARES = """
 from zoo.data import load
-dataset = load.load("digits", data_dir="tfds")
-print(int(dataset.train.x.sum()), dataset.spec.num_test)
+for name in ("digits", "linear_regression"):
+    dataset = load.load(name, data_dir="tfds")
+    print(dataset.train.x.sum(), dataset.spec.num_test)
 """
 
 

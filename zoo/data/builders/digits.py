@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-NUM_TEST = 360
-
 _DESCRIPTION = """\
 1,797 real handwritten digits, 8x8 pixels of 17 levels: the test set of UCI's "Optical
 Recognition of Handwritten Digits", as scikit-learn ships it. 43 people contributed to
@@ -58,11 +56,11 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
         pixels, labels = load_digits(return_X_y=True)
         train_x, test_x, train_y, test_y = train_test_split(
-            pixels, labels, test_size=NUM_TEST, stratify=labels, random_state=0
+            pixels, labels, test_size=360, stratify=labels, random_state=0
         )
         return {
-            "train": self._generate_examples(like_mnist(train_x), train_y),
-            "test": self._generate_examples(like_mnist(test_x), test_y),
+            "train": self._generate_examples(_like_mnist(train_x), train_y),
+            "test": self._generate_examples(_like_mnist(test_x), test_y),
         }
 
     def _generate_examples(
@@ -72,15 +70,8 @@ class Digits(tfds.core.GeneratorBasedBuilder):
             yield i, {"image": image, "label": int(label)}
 
 
-def like_mnist(pixels: np.ndarray) -> np.ndarray:
-    """Scales 8x8 digits up to the middle 20x20 of 28x28, bicubic.
-
-    Args:
-        pixels: float (n, 64), 0..16.
-
-    Returns:
-        uint8 (n, 28, 28, 1), 0..255; the 4 pixels at each edge are 0.
-    """
+def _like_mnist(pixels: np.ndarray) -> np.ndarray:
+    """Scales 8x8 digits, 0..16, up to the middle 20x20 of 28x28, 0..255, bicubic."""
     import tensorflow as tf
 
     small = np.asarray(pixels, np.float32).reshape(-1, 8, 8, 1) * (255 / 16)

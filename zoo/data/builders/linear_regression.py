@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from zoo.errors import UserError
-
 WEIGHT = 3.0
 BIAS = 2.0
-NUM_TEST = 1000
 
 
 @dataclasses.dataclass(eq=False)
@@ -23,23 +19,6 @@ class LineConfig(tfds.core.BuilderConfig):
 
     num_examples: int = 1000
     seed: int = 0
-
-
-def builder(root: Path, num_examples: int, seed: int) -> LinearRegression:
-    """Returns the builder of the configuration ``nNUM-seedSEED``.
-
-    Raises:
-        UserError: no example, or a negative seed.
-    """
-    if num_examples < 1 or seed < 0:
-        raise UserError(
-            "linear_regression needs num_examples of at least 1 and a seed of at "
-            f"least 0. Received: num_examples={num_examples}, seed={seed}"
-        )
-    config = LineConfig(
-        name=f"n{num_examples}-seed{seed}", num_examples=num_examples, seed=seed
-    )
-    return LinearRegression(data_dir=root, config=config)
 
 
 class LinearRegression(tfds.core.GeneratorBasedBuilder):
@@ -63,29 +42,15 @@ class LinearRegression(tfds.core.GeneratorBasedBuilder):
         settings = self.builder_config
         return {
             "train": self._generate_examples(settings.num_examples, settings.seed, 0),
-            "test": self._generate_examples(NUM_TEST, settings.seed, 1),
+            "test": self._generate_examples(1000, settings.seed, 1),
         }
 
     def _generate_examples(
         self, num_examples: int, seed: int, stream: int
     ) -> Iterator[tuple[int, dict]]:
-        x, y = line(num_examples, seed, stream)
+        # A stream for training, another for test: independent of each other.
+        rng = np.random.default_rng([seed, stream])
+        x = rng.standard_normal((num_examples, 1))
+        y = WEIGHT * x + BIAS + rng.standard_normal((num_examples, 1))
         for i in range(num_examples):
-            yield i, {"x": x[i], "y": y[i]}
-
-
-def line(num_examples: int, seed: int, stream: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draws examples.
-
-    Args:
-        num_examples: how many.
-        seed: 0 or more.
-        stream: 0 for training, 1 for test: independent of each other.
-
-    Returns:
-        x and y, float32 (num_examples, 1).
-    """
-    rng = np.random.default_rng([seed, stream])
-    x = rng.standard_normal((num_examples, 1))
-    y = WEIGHT * x + BIAS + rng.standard_normal((num_examples, 1))
-    return x.astype(np.float32), y.astype(np.float32)
+            yield i, {"x": x[i].astype(np.float32), "y": y[i].astype(np.float32)}
