@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from zoo.training.outcome import TrainedRun
 
 FLAGS = console.Flags()
+
+
+def _choice(name: str, text: str) -> None:
+    default = getattr(config.Config, name)
+    FLAGS.enum(name, default, config.CHOICES[name], text)
+
+
 FLAGS.string("model", None, "Architecture to train; `python -m zoo` lists them.")
 FLAGS.string("recipe", "default", "One of the architecture's recipes.")
 FLAGS.string(
@@ -47,13 +54,9 @@ FLAGS.boolean("nesterov", None, "Nesterov momentum of sgd, as in Keras.")
 FLAGS.float("weight_decay", None, "Decoupled weight decay, as in Keras.")
 FLAGS.string("schedule", None, "Learning rate over time: constant or cosine.")
 FLAGS.string("augment", None, "Image changes, such as shift=0.1,flip=0.5; or none.")
-FLAGS.string(
-    "steps_per_execution", "auto", "Steps of a call from Python. auto: the recipe's."
-)
-FLAGS.enum(
+FLAGS.string("steps_per_execution", "auto", "Steps of a call; auto: the recipe's.")
+_choice(
     "strategy",
-    "auto",
-    cluster.STRATEGIES,
     "Devices: one; mirrored: all of this machine; multi_worker: those of TF_CONFIG or "
     "Slurm; tpu. auto: what there is. --batch_size is that of all of them together.",
 )
@@ -63,27 +66,13 @@ FLAGS.string(
     "Bytes for the examples, such as 8G; what needs more is read from disk while "
     "training. auto: half of what is available.",
 )
-FLAGS.enum(
-    "precision",
-    "float32",
-    config.PRECISIONS,
-    "What is computed with. Weights and exports are float32 with all of them.",
-)
-FLAGS.enum(
-    "jit_compile",
-    "auto",
-    config.JIT_CHOICES,
-    "Compile with XLA. auto: on an accelerator; on a CPU it is slower here.",
-)
+_choice("precision", "What is computed with; weights and exports are float32.")
+_choice("jit_compile", "Compile with XLA. auto: on an accelerator only.")
 FLAGS.boolean("gradient_norm", False, "Report the gradients' global norm.")
 FLAGS.boolean("plots", True, "Draw pictures of the finished run.")
 FLAGS.boolean("tensorboard", True, "Write scalars for `make tensorboard`.")
 FLAGS.boolean("histograms", False, "Write histograms of the weights too.")
-FLAGS.string(
-    "profile_steps",
-    None,
-    "First and last step to profile for TensorBoard, such as 10,20.",
-)
+FLAGS.string("profile_steps", None, "First and last step to profile, such as 10,20.")
 FLAGS.integer("eval_every", 1, "Epochs between evaluations while training.")
 FLAGS.float(
     "validation",
@@ -105,13 +94,7 @@ FLAGS.boolean(
     "killed and resumed. Without it: the same batches, weights within rounding. Costs "
     "about a tenth of the speed with a small model, less with a large one.",
 )
-FLAGS.enum(
-    "progress",
-    "auto",
-    config.PROGRESS_CHOICES,
-    "What is shown while training. auto: bars on a terminal, nothing elsewhere.",
-)
-
+_choice("progress", "What is shown while training. auto: bars, on a terminal only.")
 FLAGS.string(
     "export",
     ",".join(export.DEFAULT_FORMATS),
@@ -136,13 +119,9 @@ def config_from_flags() -> config.Config:
     values |= {name: parse(values[name]) for name, parse in PARSED_FLAGS.items()}
     # The flag --model is another thing than a recipe's arguments for the model.
     of_recipe = {field.name for field in dataclasses.fields(Recipe)} - {"model"}
-    overrides = {
-        name: value
-        for name, value in values.items()
-        if name in of_recipe and value is not None
-    }
+    overrides = {k: v for k, v in values.items() if k in of_recipe and v is not None}
     of_config = {field.name for field in dataclasses.fields(config.Config)}
-    fields = {name: value for name, value in values.items() if name in of_config}
+    fields = {k: v for k, v in values.items() if k in of_config}
     return config.Config(overrides=overrides, **fields)
 
 
@@ -165,7 +144,7 @@ def main(argv: list[str]) -> None:
     if FLAGS.plots:
         draw_run(trained)
     if missing := missing_formats(trained, formats):
-        from export.summary import summary as export_summary
+        from export.card import summary as export_summary
 
         content = export.export_run(trained, missing, plots=FLAGS.plots)
         print("\n" + export_summary(content, trained.run.path))

@@ -101,15 +101,9 @@ def _learn_on_device(learner: Any, train: Any, batches: np.ndarray) -> float:
 
 def _learn_in_keras(model: Any, train: Any, batches: np.ndarray) -> float:
     """Teaches the model the batches; returns the seconds, but for compiling."""
-    import keras
-
     from export import verify_training
 
-    twin = verify_training.Frozen(model, train.x[:1])
-    twin.compile(
-        optimizer=keras.optimizers.SGD(LEARNING_RATE),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
+    twin = verify_training.Frozen(model, train.x[:1], LEARNING_RATE)
     first, *others = batches
     twin.train_on_batch(train.x[first], train.y[first])
     began = time.perf_counter()

@@ -9,39 +9,19 @@ probabilities = classify(images)        # uint8 (n, height, width, channels)
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import Any
 
 from export.formats import DEFAULT_FORMATS, FORMATS, check_node, parse_formats
 
-if TYPE_CHECKING:
-    from zoo.artifact import Artifact
-    from zoo.training.outcome import TrainedRun
+__all__ = ["DEFAULT_FORMATS", "FORMATS", "check_node", "parse_formats"]
 
-__all__ = [
-    "DEFAULT_FORMATS",
-    "FORMATS",
-    "check_node",
-    "export_run",
-    "load",
-    "parse_formats",
-]
+# They need TensorFlow or LiteRT, and are imported when they are first asked for.
+_LATER = {"export_run": "export.exporter", "load": "zoo.artifact"}
 
 
-def export_run(
-    run: str | os.PathLike[str] | TrainedRun,
-    formats: Sequence[str] = DEFAULT_FORMATS,
-    **options: Any,
-) -> dict[str, Any]:
-    """Exports a finished run; see ``export.exporter.export_run``."""
-    from export import exporter
-
-    return exporter.export_run(run, formats, **options)
-
-
-def load(path: str | os.PathLike[str], **options: Any) -> Artifact:
-    """Loads an exported file in its runtime; see ``zoo.artifact.load``."""
-    from zoo import artifact
-
-    return artifact.load(path, **options)
+def __getattr__(name: str) -> Any:
+    """Finds ``export.exporter.export_run`` and ``zoo.artifact.load`` here too."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'export' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)

@@ -33,18 +33,15 @@ def main(argv: list[str]) -> None:
         raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
     if FLAGS.run_dir is None:
         raise UserError("--run_dir is missing: the finished run to export.")
-    asked = (
-        parse_formats(FLAGS.formats),
-        FLAGS.train_batch,
-        FLAGS.device_optimizer,
-    )
+    asked = parse_formats(FLAGS.formats), FLAGS.train_batch, FLAGS.device_optimizer
+    # Before TensorFlow starts, which takes seconds.
     check_request(*asked)
     finished_run(FLAGS.run_dir)
     startup.start()
-    from export import exporter, summary
+    from export import card, exporter
 
     content = exporter.export_run(FLAGS.run_dir, *asked)
-    print(summary.summary(content, FLAGS.run_dir))
+    print(card.summary(content, FLAGS.run_dir))
 
 
 if __name__ == "__main__":

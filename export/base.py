@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from zoo.training.outcome import TrainedRun
+from zoo.training.outcome import TrainedRun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +89,11 @@ class Draft:
     def is_classifier(self) -> bool:
         """Whether the data have classes."""
         return self.data["num_classes"] is not None
+
+    @property
+    def tensor_names(self) -> tuple[str, str]:
+        """What the input and the output of a file are called."""
+        return ("image", "probabilities") if self.is_classifier else ("x", "y")
 
     def bound(self, file: ExportedFile) -> Bound | None:
         """Returns what a file must reach; None if such a run cannot have it."""

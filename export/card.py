@@ -1,12 +1,13 @@
-"""The model card, R/export/README.md, made from result.json and export.json alone.
+"""What is told of an export: the model card, and the table at its end.
 
-Its text is in ``templates``: card.md.j2, and one file for each language that the files
-are called from.
+The card, R/export/README.md, is made from result.json and export.json alone. Its text
+is in ``templates``: card.md.j2, and one file for each language that calls the files.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,8 @@ from typing import Any
 import jinja2
 from scipy import stats
 
-from export.formats import FORMATS, MOMENTUM, get_format
-from export.summary import measured
+from export.formats import DEVICE_OPTIMIZERS, FORMATS, get_format
+from zoo.console import align
 from zoo.plots.draw import TITLES
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
@@ -44,7 +45,7 @@ def render(
     environment.filters |= {
         "cell": lambda name: re.sub(r"([\\`*_<>|#\[\]])", r"\\\1", name),
         "commas": "{:,.0f}".format,
-        "measured": measured,
+        "measured": _measured,
         "percent": "{:.2%}".format,
         "product": math.prod,
         "tensor": _tensor,
@@ -54,16 +55,13 @@ def render(
         result=result,
         export=export,
         records={record["name"]: record for record in export["artifacts"]},
-        wilson=_wilson,
+        wilson=lambda right, total: stats.binomtest(right, total).proportion_ci(
+            method="wilson"
+        ),
         purposes={file.name: file.purpose for file in files},
         pictures={name: TITLES[name] for name in pictures},
-        momentum=MOMENTUM,
+        momentum=DEVICE_OPTIMIZERS["momentum"],
     )
-
-
-def _wilson(right: int, total: int) -> tuple[float, float]:
-    """Returns the 95% interval of an accuracy."""
-    return stats.binomtest(right, total).proportion_ci(method="wilson")
 
 
 def _tensor(tensor: Mapping[str, Any]) -> str:
@@ -74,3 +72,27 @@ def _tensor(tensor: Mapping[str, Any]) -> str:
         scale, zero_point = tensor["quantization"]
         text += f", scale {scale:g}, zero point {zero_point}"
     return text
+
+
+def _measured(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns a file's accuracy and agreement, or the largest error of a regression."""
+    if "accuracy" in record:
+        return f"{record['accuracy']:.2%}", f"{record['agreement']:.2%}"
+    return (f"{record['max_abs_error']:.2g}",)
+
+
+def summary(export: Mapping[str, Any], run_dir: str | os.PathLike[str]) -> str:
+    """Returns a table of the files that export.json, ``export``, tells of."""
+    classifier = export["data"]["num_classes"] is not None
+    columns = ("accuracy", "agreement") if classifier else ("largest error",)
+    rows = [("exported", "bytes", *columns, "ms")]
+    for record in export["artifacts"]:
+        latency = f"{record['latency_ms']['median']:.2f}"
+        size = f"{record['bytes']:,}"
+        rows.append((record["path"], size, *_measured(record), latency))
+    lines = align(rows)
+    lines += [f"left out: {name}: {why}" for name, why in export["left_out"].items()]
+    if page := export.get("page"):
+        lines.append(f"page: {page['path']}, {page['bytes']:,} bytes")
+    lines.append(f"All verified on the test split. {pathlib.Path(run_dir) / 'export'}")
+    return "\n".join(lines)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import importlib
 import shutil
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from export.base import Format
 from zoo.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    from export.base import Format
 
 #: Modules of this package with an object ``FORMAT``, in the order in which they are
 #: written. They are imported when they are needed, since they need TensorFlow.
@@ -19,9 +16,8 @@ FORMATS = ("saved_model", "tflite", "tflite_trainable", "web")
 #: which needs Node.
 DEFAULT_FORMATS = ("saved_model", "tflite")
 
-#: Of ``tflite_trainable``.
-DEVICE_OPTIMIZERS = ("sgd", "momentum")
-MOMENTUM = 0.9
+#: Of ``tflite_trainable``, with the momentum of each.
+DEVICE_OPTIMIZERS = {"sgd": 0.0, "momentum": 0.9}
 
 
 def get_format(name: str) -> Format:
@@ -89,9 +85,10 @@ def check_request(
         raise UserError(
             f"--train_batch must be a whole number, 1 to 1024. Received: {train_batch}."
         )
-    if device_optimizer not in (None, *DEVICE_OPTIMIZERS):
+    device_optimizer = "sgd" if device_optimizer is None else device_optimizer
+    if device_optimizer not in DEVICE_OPTIMIZERS:
         raise UserError(
             f"--device_optimizer must be {' or '.join(DEVICE_OPTIMIZERS)}. Received: "
             f"{device_optimizer or 'nothing'}."
         )
-    return formats, train_batch, device_optimizer or DEVICE_OPTIMIZERS[0]
+    return formats, train_batch, device_optimizer

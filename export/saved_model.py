@@ -7,12 +7,9 @@ tracked besides: Keras 3.15 would then write every weight twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
 import tensorflow as tf
 
-from export import signatures
 from export.base import EXACT, Draft, ExportedFile, Format
 from zoo.artifact import SIGNATURE
 from zoo.data import decode
@@ -27,13 +24,14 @@ class SavedModel(Format):
     def write(self, draft: Draft) -> None:
         """Writes it."""
         model, shape = draft.trained.model, tuple(draft.data["input_shape"])
-        archive = keras.export.ExportArchive()
-
-        def add(signature: str, function: Callable, spec: tf.TensorSpec) -> None:
-            archive.add_endpoint(signature, function, input_signature=[spec])
 
         def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-            return signatures.classify(model, image)
+            logits = tf.cast(model(image, training=False), tf.float32)
+            return {
+                "logits": logits,
+                "probabilities": tf.nn.softmax(logits),
+                "class_id": tf.argmax(logits, axis=-1),
+            }
 
         def serve_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
             image = tf.map_fn(
@@ -41,17 +39,20 @@ class SavedModel(Format):
                 image_bytes,
                 fn_output_signature=tf.TensorSpec(shape, tf.uint8),
             )
-            return signatures.classify(model, image)
+            return serve(image)
 
         def predict(x: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"y": signatures.answer(model, x)}
+            return {"y": tf.cast(model(x, training=False), tf.float32)}
 
+        archive = keras.export.ExportArchive()
         if draft.is_classifier:
-            add(SIGNATURE, serve, tf.TensorSpec((None, *shape), tf.uint8, "image"))
+            images = tf.TensorSpec((None, *shape), tf.uint8, "image")
             encoded = tf.TensorSpec((None,), tf.string, "image_bytes")
-            add(signatures.BYTES_SIGNATURE, serve_bytes, encoded)
+            archive.add_endpoint(SIGNATURE, serve, [images])
+            archive.add_endpoint("serve_bytes", serve_bytes, [encoded])
         else:
-            add(SIGNATURE, predict, tf.TensorSpec((None, *shape), tf.float32, "x"))
+            x = tf.TensorSpec((None, *shape), tf.float32, "x")
+            archive.add_endpoint(SIGNATURE, predict, [x])
         directory = draft.directory / self.files[0].path
         archive.write_out(str(directory), verbose=False)
 

@@ -36,8 +36,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         try:
             return super().send_head()
         except ValueError:
-            self.send_error(404, "File not found")
-            return None
+            return self.send_error(404, "File not found")
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing."""
@@ -53,12 +52,8 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def server(directory: pathlib.Path, port: int = 0) -> http.server.ThreadingHTTPServer:
-    """Returns a server of a folder, listening on 127.0.0.1.
-
-    Raises:
-        UserError: the port cannot be had.
-    """
-    handler = functools.partial(Handler, directory=str(directory))
+    """Returns a server of a folder on 127.0.0.1; raises UserError for a taken port."""
+    handler = functools.partial(Handler, directory=directory)
     try:
         return Server(("127.0.0.1", port), handler)
     except (OSError, OverflowError) as error:

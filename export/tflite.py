@@ -16,11 +16,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from export import signatures
 from export.base import EXACT, Bound, Draft, ExportedFile, Format
 from zoo.artifact import SIGNATURE
 from zoo.data.dataset import Split
 from zoo.errors import RunError
+from zoo.models.base import TapeModel
 
 CALIBRATION_EXAMPLES = 500
 #: Files whose activations are quantized too, for which they are measured on examples.
@@ -49,11 +49,7 @@ class TFLite(Format):
     )
 
     def write(self, draft: Draft) -> None:
-        """Writes the files that the run can have.
-
-        Raises:
-            RunError: an operation that is not built in.
-        """
+        """Writes the files; raises RunError for an operation that is not built in."""
         calibration = calibration_inputs(draft.trained.dataset.train, draft.seed)
         with tempfile.TemporaryDirectory() as source:
             write_source(draft, source)
@@ -79,46 +75,41 @@ FORMAT = TFLite()
 
 
 def calibration_inputs(train: Split, seed: int) -> np.ndarray:
-    """Chooses training inputs by the run's seed: at most 500, float32."""
+    """Chooses at most 500 training inputs by the run's seed, float32."""
     size = min(CALIBRATION_EXAMPLES, len(train.y))
     chosen = np.random.default_rng(seed).choice(len(train.y), size, replace=False)
     return train.x[np.sort(chosen)].astype(np.float32)
 
 
+def answer(model: TapeModel, x: tf.Tensor) -> tf.Tensor:
+    """Returns what a file gives: probabilities, or y."""
+    y = tf.cast(model(x, training=False), tf.float32)
+    return y if model.num_classes is None else tf.nn.softmax(y)
+
+
 def write_source(draft: Draft, directory: str) -> None:
     """Writes the SavedModel of batch 1 that all files are converted from."""
-    name, output = signatures.tensor_names(draft.is_classifier)
+    name, output = draft.tensor_names
     spec = tf.TensorSpec((1, *draft.data["input_shape"]), tf.float32, name=name)
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
         SIGNATURE,
-        lambda x: {output: signatures.answer(draft.trained.model, x)},
+        lambda x: {output: answer(draft.trained.model, x)},
         input_signature=[spec],
     )
     archive.write_out(directory, verbose=False)
 
 
 def convert(source: str, name: str, calibration: np.ndarray) -> bytes:
-    """Converts a SavedModel of batch 1.
+    """Converts a SavedModel of batch 1 to the content of a file such as ``int8``.
 
     Args:
         source: its directory.
-        name: that of the file, such as ``int8``.
+        name: that of the file.
         calibration: images, float32 (n, ...), for ``int8`` and ``int16x8``. One with
             a pixel at 0 and one at 255 is added to them.
-
-    Returns:
-        The content of the file.
-
-    Raises:
-        RunError: an operation that is not built in.
     """
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-        source, signature_keys=[SIGNATURE]
-    )
-    # Said outright: other ways to convert let operations in that need the Flex
-    # delegate, which neither a browser nor Python's runtime has.
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    converter = open_converter(source, [SIGNATURE])
     if name != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if name == "float16":
@@ -145,16 +136,19 @@ def convert(source: str, name: str, calibration: np.ndarray) -> bytes:
     return run_converter(converter, f"model_{name}.tflite")
 
 
+def open_converter(source: str, signatures: list[str]) -> tf.lite.TFLiteConverter:
+    """Opens a SavedModel for conversion with built-in operations alone."""
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        source, signature_keys=signatures
+    )
+    # Said outright: other ways to convert let operations in that need the Flex
+    # delegate, which neither a browser nor Python's runtime has.
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter
+
+
 def run_converter(converter: tf.lite.TFLiteConverter, file: str) -> bytes:
-    """Converts, or says which operation is in the way.
-
-    Args:
-        converter: with all its options set.
-        file: the name of what is converted, for the message.
-
-    Raises:
-        RunError: an operation that is not built in.
-    """
+    """Converts, or raises a RunError that names the operation in the way."""
     try:
         with warnings.catch_warnings():
             # The converter calibrates with the interpreter that it deprecates.
@@ -162,16 +156,11 @@ def run_converter(converter: tf.lite.TFLiteConverter, file: str) -> bytes:
             return converter.convert()
     except Exception as error:
         # ConverterError is not public; its text lists the operations.
+        said = str(error)
+        found = re.findall(r"'tf\.(\w+)' op is neither", said)
+        found += re.findall(r"tf\.(\w+) ?[({]", said)
+        found += re.findall(r"(?:Flex|Custom) ops?: ([\w, ]+)", said)
+        culprits = ", ".join(sorted(set(found))) or " ".join(said.split())[:300]
         raise RunError(
-            f"{file} cannot be converted with built-in operations: "
-            f"{_culprits(str(error))}."
+            f"{file} cannot be converted with built-in operations: {culprits}."
         ) from error
-
-
-def _culprits(message: str) -> str:
-    """Finds the operations that a converter's message complains of."""
-    operations = re.findall(r"'tf\.(\w+)' op is neither|tf\.(\w+) ?[({]", message)
-    names = [name for match in operations for name in match]
-    names += re.findall(r"(?:Flex|Custom) ops?: ([\w, ]+)", message)
-    found = {name for name in names if name}
-    return ", ".join(sorted(found)) or " ".join(message.split())[:300]

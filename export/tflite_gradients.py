@@ -27,9 +27,8 @@ def builtin_gradients() -> Iterator[None]:
         RunError: from ``tf.gradients``: a convolution or pooling that is not one of
             those that the zoo's models have.
     """
-    graph = tf.compat.v1.get_default_graph()
     ours = {kind: f"Builtin{kind}" for kind in ("Conv2D", "MaxPool", "Relu")}
-    with graph.gradient_override_map(ours):
+    with tf.compat.v1.get_default_graph().gradient_override_map(ours):
         yield
 
 
@@ -49,12 +48,12 @@ def _conv2d(
     kernel, are 2 to 3 times as slow in LiteRT, and hold all patches at once.
     """
     image, kernel = operation.inputs
-    stride = operation.get_attr("strides")[1]
+    strides, padding = operation.get_attr("strides"), operation.get_attr("padding")
+    stride = strides[1]
+    plain = operation.get_attr("dilations") == [1] * 4 and strides[2] == stride
     _require(
         operation,
-        operation.get_attr("strides") == [1, stride, stride, 1]
-        and operation.get_attr("dilations") == [1, 1, 1, 1]
-        and kernel.shape[2] == image.shape[3],
+        plain and kernel.shape[2] == image.shape[3],
         "the same stride both ways, without dilation and groups",
     )
     batch, rows, columns, _ = gradient.shape
@@ -63,8 +62,8 @@ def _conv2d(
         input_sizes=image.shape.as_list(),
         filter=kernel,
         out_backprop=gradient,
-        strides=operation.get_attr("strides"),
-        padding=operation.get_attr("padding"),
+        strides=strides,
+        padding=padding,
     )
     # In windows as large as the stride, side by side: what a position of the kernel
     # sees is then a slice without gaps.
@@ -90,13 +89,9 @@ def _conv2d(
 def _max_pool(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
     """Goes to the first of the largest pixels of each window, as in TensorFlow."""
     (image,), (largest,) = operation.inputs, operation.outputs
-    size = operation.get_attr("ksize")[1]
-    square = [1, size, size, 1]
-    _require(
-        operation,
-        operation.get_attr("ksize") == operation.get_attr("strides") == square,
-        "square windows that do not overlap",
-    )
+    size, square = operation.get_attr("ksize")[1], operation.get_attr("ksize")
+    plain = square == operation.get_attr("strides") == [1, size, size, 1]
+    _require(operation, plain, "square windows that do not overlap")
     batch, rows, columns, channels = largest.shape
     top, left = _padding(operation, (size, size), size)
     canvas = _place(image, (top, left), (rows * size, columns * size), image.dtype.min)
@@ -139,19 +134,14 @@ def _place(
     size: tuple[int, int],
     background: float = 0.0,
 ) -> tf.Tensor:
-    """Puts images with their upper left corner somewhere on canvases of a size.
+    """Puts images with their upper left corner at a row and column of a canvas.
 
-    Args:
-        image: (batch, height, width, channels).
-        corner: row and column; what is above or left of the canvas is cut off.
-        size: height and width of the canvas; what is beyond is cut off.
-        background: the pixels that no image covers.
+    What is beyond the canvas is cut off.
     """
     batch, *lengths, channels = image.shape
-    sides = list(zip(corner, lengths, size, strict=True))
     around = [
         (max(begin, 0), max(canvas - begin - length, 0))
-        for begin, length, canvas in sides
+        for begin, length, canvas in zip(corner, lengths, size, strict=True)
     ]
     if any(map(any, around)):
         image = tf.pad(image, [(0, 0), *around, (0, 0)], constant_values=background)

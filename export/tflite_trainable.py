@@ -25,9 +25,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from export import signatures, tflite, verify_training
+from export import tflite, verify_training
 from export.base import EXACT, Draft, ExportedFile, Format
-from export.formats import MOMENTUM
+from export.formats import DEVICE_OPTIMIZERS
 from export.tflite_gradients import builtin_gradients
 from zoo.errors import UserError
 from zoo.models.base import TapeModel
@@ -99,21 +99,18 @@ def write(
         input_shape: (height, width, channels).
         path: of the file, in a directory that is there.
         train_batch: examples of a training step, B.
-        device_optimizer: ``sgd``, or ``momentum``: sgd with a momentum of 0.9.
+        device_optimizer: one of ``formats.DEVICE_OPTIMIZERS``.
 
     Raises:
         RunError: an operation that is not built in, or has no gradient that is.
     """
-    device = _Device(model, train_batch, device_optimizer)
+    device = _Device(model, train_batch, DEVICE_OPTIMIZERS[device_optimizer])
     functions = device.functions(input_shape)
     with tempfile.TemporaryDirectory() as source:
         # Our gradients are in the graph already; how they were made is not saved.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(device, source, functions, options)
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            source, signature_keys=list(functions)
-        )
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        converter = tflite.open_converter(source, list(functions))
         converter.experimental_enable_resource_variables = True
         path.write_bytes(tflite.run_converter(converter, path.name))
 
@@ -121,16 +118,17 @@ def write(
 class _Device(tf.Module):
     """The functions of the file over the model's own variables."""
 
-    def __init__(self, model: TapeModel, train_batch: int, device_optimizer: str):
+    def __init__(self, model: TapeModel, train_batch: int, momentum: float):
         super().__init__()
         self._model = model
         self._batch = train_batch
+        self._momentum = momentum
         self._all = [variable.value for variable in model.variables]
         self._names = model.parameter_names
         self._weights = [variable.value for variable in model.trainable_variables]
         # Momentum as the weights of one step ago: what it starts from is in the file
         # already, where zeros would be as large as the weights once more.
-        slots = self._weights if device_optimizer == "momentum" else []
+        slots = self._weights if momentum else []
         self._before = [tf.Variable(weight, name="before") for weight in slots]
         self._shipped = [tf.constant(w.numpy()) for w in self._weights]
 
@@ -138,21 +136,19 @@ class _Device(tf.Module):
         """Returns the signatures for images of a shape, traced."""
 
         def trace(function: Callable, **shapes: Sequence[int]) -> Any:
-            dtypes = {"label": tf.int32}
-            return tf.function(function).get_concrete_function(
-                **{
-                    name: tf.TensorSpec(shape, dtypes.get(name, tf.float32), name)
-                    for name, shape in shapes.items()
-                }
-            )
+            specs = {
+                name: tf.TensorSpec(
+                    shape, tf.int32 if name == "label" else tf.float32, name
+                )
+                for name, shape in shapes.items()
+            }
+            return tf.function(function).get_concrete_function(**specs)
 
         weights = dict(zip(self._names, (w.shape for w in self._weights), strict=True))
-        images = (self._batch, *input_shape)
+        batch = {"image": (self._batch, *input_shape), "label": (self._batch,)}
         return {
             "infer": trace(self._infer, image=(1, *input_shape)),
-            "train": trace(
-                self._train, image=images, label=images[:1], learning_rate=()
-            ),
+            "train": trace(self._train, **batch, learning_rate=()),
             "weights": trace(self._read),
             "weights_java": trace(self._read, ignored=()),
             "restore": trace(self._restore, **weights),
@@ -161,7 +157,7 @@ class _Device(tf.Module):
         }
 
     def _infer(self, image):
-        return {"probabilities": signatures.answer(self._model, image)}
+        return {"probabilities": tflite.answer(self._model, image)}
 
     def _train(self, image, label, learning_rate):
         with builtin_gradients():
@@ -175,7 +171,7 @@ class _Device(tf.Module):
             # The whole step but for momentum: one pass over the weights less.
             updates = tf.gradients(loss, self._weights, grad_ys=-learning_rate)
         for i, before in enumerate(self._before):
-            updates[i] += MOMENTUM * (self._weights[i] - before)
+            updates[i] += self._momentum * (self._weights[i] - before)
         good = _finite([loss, *updates])
         for before, weight in zip(self._before, self._weights, strict=False):
             before.assign(tf.where(good, weight, before))
@@ -187,10 +183,9 @@ class _Device(tf.Module):
         weights = map(tf.identity, self._weights)
         return dict(zip(self._names, weights, strict=True))
 
-    def _restore(self, **weights):
-        given = [weights[name] for name in self._names]
-        good = _finite(given)
-        pairs = zip(given, self._weights, strict=True)
+    def _restore(self, **given):
+        good = _finite([*given.values()])
+        pairs = zip(map(given.get, self._names), self._weights, strict=True)
         return self._assign([tf.where(good, *pair) for pair in pairs], good)
 
     def _reset(self, ignored=None):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from export import signatures
 from export.base import Bound, Draft, ExportedFile
 from zoo import artifact, files, startup
 
@@ -24,7 +23,7 @@ def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]
         The record for export.json, and what is wrong with the file, if anything.
     """
     path = draft.directory / file.path
-    loaded = artifact.load(path, threads=1)
+    loaded = artifact.load(path)
     record: dict[str, Any] = {
         "name": file.name,
         "path": file.path,
@@ -38,9 +37,16 @@ def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]
         "calibration": None,
     }
     test, reference = draft.trained.dataset.test, draft.trained.outputs
-    record["latency_ms"] = _latency(loaded, test.x[:1])
+    record["latency_ms"] = _time_examples(loaded, test.x[:1])
     problems = _signature_problems(loaded, file, draft)
-    for ask in _on_all_cores(loaded, file):
+    cores, takers = startup.cpus(), [loaded]
+    if loaded.format == "tflite" and cores > 1:
+        # An interpreter per core, and all cores for one interpreter.
+        takers = [artifact.load(path, workers=cores)]
+        if file.threads:
+            workers = 1 if file.parallel else cores
+            takers.append(artifact.load(path, threads=cores, workers=workers))
+    for ask in takers:
         outputs = np.concatenate([ask(part) for part in test.blocks()])
         measured = compare(outputs, reference, test.y if draft.is_classifier else None)
         problems += bound_problems(draft.bound(file), outputs, reference, measured)
@@ -50,20 +56,6 @@ def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]
             record[key] = worse(record.get(key, value), value)
     record["verified"] = not problems
     return record, list(dict.fromkeys(problems))
-
-
-def _on_all_cores(
-    loaded: artifact.Artifact, file: ExportedFile
-) -> Iterator[artifact.Artifact]:
-    """Yields the file with an interpreter per core, and with all cores for one."""
-    cores = startup.cpus()
-    if loaded.format == "saved_model" or cores == 1:  # the very same
-        yield loaded
-        return
-    yield artifact.load(loaded.path, threads=1, workers=cores)
-    if file.threads:
-        workers = 1 if file.parallel else cores
-        yield artifact.load(loaded.path, threads=cores, workers=workers)
 
 
 def compare(
@@ -98,14 +90,7 @@ def bound_problems(
     reference: np.ndarray,
     measured: Mapping[str, float],
 ) -> list[str]:
-    """Lists the bounds that outputs do not keep.
-
-    Args:
-        bound: what they must reach.
-        outputs: of a file (n, classes), or y (n, 1).
-        reference: likewise of the Keras model.
-        measured: what ``compare`` says of them.
-    """
+    """Lists the bounds that outputs, ``measured`` by ``compare``, do not keep."""
     problems = []
     if not np.isfinite(outputs).all():
         problems.append("outputs that are not finite")
@@ -128,25 +113,25 @@ def _signature_problems(
     loaded: artifact.Artifact, file: ExportedFile, draft: Draft
 ) -> list[str]:
     """Checks names, dtypes, shapes, quantization and operations in the file."""
-    input_name, output_name = signatures.tensor_names(draft.is_classifier)
-    taken, given = loaded.input, loaded.output
-    batch, width = 1, draft.data["num_classes"] or 1
+    input_name, output_name = draft.tensor_names
     input_dtype = output_dtype = "uint8" if file.integer else "float32"
-    quantization = (1.0, 0) if file.integer else None
+    batch, width = 1, draft.data["num_classes"] or 1
     if loaded.format == "saved_model":
         batch, input_dtype = None, "uint8" if draft.is_classifier else "float32"
-    expected = {
-        "input name": (taken.name, input_name),
-        "input dtype": (taken.dtype, input_dtype),
-        "input shape": (taken.shape, (batch, *draft.data["input_shape"])),
-        "input quantization": (taken.quantization, quantization),
-        "output name": (given.name, output_name),
-        "output dtype": (given.dtype, output_dtype),
-        "output shape": (given.shape, (batch, width)),
-    }
+    expected = [
+        artifact.Tensor(
+            input_name,
+            input_dtype,
+            (batch, *draft.data["input_shape"]),
+            (1.0, 0) if file.integer else None,
+        ),
+        artifact.Tensor(
+            output_name, output_dtype, (batch, width), loaded.output.quantization
+        ),
+    ]
     problems = [
-        f"{what} is {got}, expected {wanted}"
-        for what, (got, wanted) in expected.items()
+        f"it has {got}, expected {wanted}"
+        for got, wanted in zip((loaded.input, loaded.output), expected, strict=True)
         if got != wanted
     ]
     if flex := [op for op in loaded.operations if op.startswith("Flex")]:
@@ -157,8 +142,8 @@ def _signature_problems(
     return problems
 
 
-def _latency(loaded: artifact.Artifact, example: np.ndarray) -> dict[str, Any]:
-    """Times single examples at one thread."""
+def _time_examples(loaded: artifact.Artifact, example: np.ndarray) -> dict[str, Any]:
+    """Times one example after the other on one thread."""
     milliseconds = []
     for _ in range(LATENCY_WARM_UP + LATENCY_RUNS):
         start = time.perf_counter()

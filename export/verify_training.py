@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.base import Draft
-from export.formats import MOMENTUM
+from export.formats import DEVICE_OPTIMIZERS
 from zoo import files
 from zoo.errors import RunError
 from zoo.learner import Learner
@@ -45,10 +45,6 @@ def verify(draft: Draft, path: pathlib.Path) -> tuple[dict[str, Any], list[str]]
     The labels are moved on by one class: what a trained model knows already would
     hardly move it.
 
-    Args:
-        draft: whose model, seed and options the file was written with.
-        path: of the file.
-
     Returns:
         What ``training`` holds in export.json, and what is wrong, if anything.
     """
@@ -58,75 +54,82 @@ def verify(draft: Draft, path: pathlib.Path) -> tuple[dict[str, Any], list[str]]
         len(train.y), (STEPS, learner.batch_size)
     )
     batches = [(train.x[r], (train.y[r] + 1) % model.num_classes) for r in chosen]
-    momentum = MOMENTUM if draft.device_optimizer == "momentum" else 0.0
-    twin = Frozen(model, train.x[:1])
-    twin.compile(
-        optimizer=keras.optimizers.SGD(LEARNING_RATE, momentum=momentum),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
+    momentum = DEVICE_OPTIMIZERS[draft.device_optimizer]
+    twin = Frozen(model, train.x[:1], LEARNING_RATE, momentum)
     loss_errors = []
     for x, y in batches:
         expected = twin.train_on_batch(x, y)
         twin.reset_metrics()
         loss_errors.append(learner.train(x, y, LEARNING_RATE) - expected)
-    weights = learner.weights()
-    images = draft.trained.dataset.test.x[:100]
-    answers = learner.infer(images)
+    weights, images = learner.weights(), draft.trained.dataset.test.x[:100]
     x, y = batches[0]
     given = {"weights": weights, "images": images, "x": x, "y": y}
     cost = _measure_elsewhere(path, given)
-    restored_error = _largest(cost.pop("answers") - answers)
+    restored = cost.pop("answers")
+    ours = [weights[name] for name in model.parameter_names]
+    after = twin.model.trainable_weights
+    errors = list(map(_largest, ours, after))
+    changes = list(map(_largest, model.trainable_weights, after))
+    shares = np.divide(errors, np.maximum(changes, MAX_ERROR))
     record = {
         "optimizer": draft.device_optimizer,
         "batch_size": learner.batch_size,
         "steps": STEPS,
         "learning_rate": LEARNING_RATE,
-        "max_loss_error": _largest(loss_errors),
-        **_compare_weights(model, twin.model, weights),
-        "max_restored_error": restored_error,
-        "parameter_bytes": sum(4 * weight.size for weight in weights.values()),
+        "max_loss_error": _largest(loss_errors, 0),
+        "max_weight_error": max(errors),
+        "max_weight_change": max(changes),
+        "max_error_share": float(max(shares)),
+        "max_restored_error": _largest(restored, learner.infer(images)),
+        "parameter_bytes": sum(4 * weight.size for weight in ours),
         **cost,
     }
-    return record, _problems(record, files.size(path))
+    problems = [
+        f"{key} is {record[key]:.3g}, allowed {limit:.3g}"
+        for key, limit in LIMITS.items()
+        if not record[key] <= limit
+    ]
+    if not record["max_weight_change"] > 10 * MAX_ERROR:
+        problems.append(f"{STEPS} steps changed no weight by more than the bounds")
+    size, allowed = files.size(path), MAX_SIZE * record["parameter_bytes"] + GRAPH_BYTES
+    if size > allowed:
+        problems.append(f"it has {size:,} bytes, allowed {allowed:,.0f}")
+    return record, problems
 
 
 class Frozen(TapeModel):
-    """A copy of a model that trains as it infers: no dropout, frozen statistics."""
+    """A compiled copy of a model that trains as it infers, without dropout.
 
-    def __init__(self, model: TapeModel, example: np.ndarray):
+    Args:
+        model: a classifier; it keeps its weights, and the copy is ``.model``.
+        example: inputs to build it on (n, height, width, channels).
+        learning_rate: of SGD.
+        momentum: likewise.
+    """
+
+    def __init__(
+        self,
+        model: TapeModel,
+        example: np.ndarray,
+        learning_rate: float,
+        momentum: float = 0.0,
+    ):
         super().__init__(model.num_classes, name="frozen")
         self.model = type(model).from_config(model.get_config())
         self.model(tf.constant(example))
         self.model.set_weights(model.get_weights())
+        self.compile(
+            optimizer=keras.optimizers.SGD(learning_rate, momentum=momentum),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
 
     def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.model(image, training=False)
 
 
-def _compare_weights(
-    model: TapeModel, twin: TapeModel, weights: dict[str, np.ndarray]
-) -> dict[str, float]:
-    """Compares what the file and Keras have learned, from where both began."""
-    errors, changes, shares = [], [], []
-    for name, before, after in zip(
-        model.parameter_names,
-        model.trainable_weights,
-        twin.trainable_weights,
-        strict=True,
-    ):
-        errors.append(_largest(weights[name] - after.numpy()))
-        changes.append(_largest(after.numpy() - before.numpy()))
-        shares.append(errors[-1] / max(changes[-1], MAX_ERROR))
-    return {
-        "max_weight_error": max(errors),
-        "max_weight_change": max(changes),
-        "max_error_share": max(shares),
-    }
-
-
-def _largest(differences: np.ndarray | list[float]) -> float:
+def _largest(values: Any, others: Any) -> float:
     """Returns the largest difference; 1e38, since JSON has no infinity, for NaN."""
-    largest = float(np.abs(differences).max())
+    largest = float(np.abs(np.asarray(values) - np.asarray(others)).max())
     return largest if np.isfinite(largest) else 1e38
 
 
@@ -141,26 +144,10 @@ def _measure_elsewhere(path: pathlib.Path, given: dict[str, Any]) -> dict[str, A
             timeout=_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        raise RunError(
-            f"{path.name} hangs in a process of its own: no answer in {_SECONDS} s."
-        ) from None
-    if done.returncode:
+        reason = f"no answer in {_SECONDS} s"
+    else:
+        if done.returncode == 0:
+            return pickle.loads(done.stdout)
         said = done.stderr.decode().strip().splitlines()
         reason = said[-1] if said else f"exit {done.returncode}"
-        raise RunError(f"{path.name} fails in a process of its own: {reason}.")
-    return pickle.loads(done.stdout)
-
-
-def _problems(record: dict[str, Any], size: int) -> list[str]:
-    """Lists the bounds that the file does not keep, ``size`` being its bytes."""
-    problems = [
-        f"{key} is {record[key]:.3g}, allowed {limit:.3g}"
-        for key, limit in LIMITS.items()
-        if not record[key] <= limit
-    ]
-    if not record["max_weight_change"] > 10 * MAX_ERROR:
-        problems.append(f"{STEPS} steps changed no weight by more than the bounds")
-    allowed = MAX_SIZE * record["parameter_bytes"] + GRAPH_BYTES
-    if size > allowed:
-        problems.append(f"it has {size:,} bytes, allowed {allowed:,.0f}")
-    return problems
+    raise RunError(f"{path.name} fails in a process of its own: {reason}.")

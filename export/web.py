@@ -7,21 +7,20 @@ LiteRT.js with its WebAssembly. Nothing is fetched from elsewhere when it is loo
 from __future__ import annotations
 
 import json
+import math
 import pathlib
 import shutil
 import subprocess
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from export.base import Draft, Format
-from export.formats import check_node
 from zoo import files
 from zoo.errors import RunError, UserError
 from zoo.training.outcome import TrainedRun
 
 PAGE = pathlib.Path(__file__).parent / "page"
+DIGITS = [str(digit) for digit in range(10)]
 #: Those that one can choose between, the first at once.
 CHOICE = ("int8", "float32")
 EXAMPLES = 200
@@ -48,35 +47,42 @@ class Web(Format):
             )
 
     def write(self, draft: Draft) -> None:
-        """Writes the folder ``web`` beside ``tflite``.
-
-        Raises:
-            UserError: there is no Node.
-            RunError: npm cannot install LiteRT.js.
-        """
+        """Writes the folder; raises RunError if npm cannot install LiteRT.js."""
         web = draft.directory / "web"
         _copy_sources(web)
-        by_name = {record["name"]: record for record in draft.records}
-        chosen = [by_name[name] for name in CHOICE]
-        for record in chosen:
-            shutil.copyfile(draft.directory / record["path"], web / _base(record))
         data, test = draft.data, draft.trained.dataset.test
-        size = int(np.prod(data["input_shape"]))
-        indices = examples(test.y, draft.trained.outputs, size)
+        shape, classes = list(data["input_shape"]), list(data["class_names"])
+        records = {record["name"]: record for record in draft.records}
+        listed = []
+        for name in CHOICE:
+            record, path = records[name], draft.directory / records[name]["path"]
+            shutil.copyfile(path, web / path.name)
+            scale, zero_point = record["output"]["quantization"] or (1.0, 0)
+            listed.append(
+                {
+                    "name": name,
+                    "path": path.name,
+                    "bytes": record["bytes"],
+                    "sha256": record["sha256"],
+                    "accuracy": record["accuracy"],
+                    "input": record["input"]["dtype"],
+                    "output": {"scale": scale, "zero_point": zero_point},
+                }
+            )
+        indices = examples(test.y, draft.trained.outputs, math.prod(shape))
         images = np.stack([test.x[int(i)] for i in indices])
         (web / "examples.bin").write_bytes(images.tobytes())
+        litert = _version(PAGE / "package-lock.json")
         content = {
             "model": draft.trained.model.name,
             "dataset": data["name"],
-            "classes": list(data["class_names"]),
-            "input_shape": list(data["input_shape"]),
-            "draw": is_drawn(data),
-            "files": [_file(record) for record in chosen],
-            "examples": {
-                "path": "examples.bin",
-                "labels": [int(label) for label in test.y[indices]],
-            },
-            "litert": _pinned(),
+            "classes": classes,
+            "input_shape": shape,
+            # Only digits in MNIST's form can be drawn.
+            "draw": classes == DIGITS and shape == [28, 28, 1],
+            "files": listed,
+            "examples": {"path": "examples.bin", "labels": test.y[indices].tolist()},
+            "litert": litert,
         }
         files.write_json(web / "page.json", content)
         draft.page = {
@@ -84,7 +90,7 @@ class Web(Format):
             "format": "web",
             "bytes": files.size(web),
             "sha256": files.checksum(web),
-            "litert": _pinned(),
+            "litert": litert,
         }
 
 
@@ -111,12 +117,11 @@ def packages() -> pathlib.Path:
     """Returns node_modules with LiteRT.js of the version in package-lock.json.
 
     Raises:
-        UserError: there is no Node.
         RunError: npm cannot install it.
     """
-    check_node(["web"])
-    modules = PAGE / "node_modules"
-    if _installed(modules) == _pinned():
+    modules, wanted = PAGE / "node_modules", _version(PAGE / "package-lock.json")
+    installed = modules / ".package-lock.json"  # npm writes it last
+    if _version(installed) == wanted:
         return modules
     options = ("--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund")
     try:
@@ -130,10 +135,9 @@ def packages() -> pathlib.Path:
         # As npm 10 and later have it, and as those before.
         marks = ("npm error ", "npm ERR! ")
         said = [line for line in done.stderr.splitlines() if line.startswith(marks)]
-        failed = done.returncode != 0
     except subprocess.TimeoutExpired:
-        said, failed = [f"no answer in {_NPM_SECONDS} s"], True
-    if failed or _installed(modules) != _pinned():
+        said = [f"no answer in {_NPM_SECONDS} s"]
+    if _version(installed) != wanted:
         raise RunError(
             "LiteRT.js cannot be installed by npm: "
             f"{' '.join(said)[:300] or 'no reason'}. Run `npm ci` in {PAGE} where "
@@ -142,24 +146,12 @@ def packages() -> pathlib.Path:
     return modules
 
 
-def _pinned() -> str:
-    lock = json.loads((PAGE / "package-lock.json").read_text(encoding="utf-8"))
-    return lock["packages"]["node_modules/@litertjs/core"]["version"]
-
-
-def _installed(modules: pathlib.Path) -> str | None:
-    package = modules / "@litertjs" / "core" / "package.json"
-    wasm = modules / "@litertjs" / "wasm-utils" / "dist" / "index.js"
-    if not (package.exists() and wasm.exists()):
+def _version(lock: pathlib.Path) -> str | None:
+    """Reads the version of LiteRT.js in a lock file of npm; None if it is missing."""
+    if not lock.exists():
         return None
-    return json.loads(package.read_text(encoding="utf-8"))["version"]
-
-
-def is_drawn(data: Mapping[str, Any]) -> bool:
-    """Whether the images are digits in MNIST's form, which one can draw."""
-    digits = [str(digit) for digit in range(10)]
-    shape = list(data["input_shape"])
-    return list(data["class_names"]) == digits and shape == [28, 28, 1]
+    locked = json.loads(lock.read_text(encoding="utf-8"))["packages"]
+    return locked["node_modules/@litertjs/core"]["version"]
 
 
 def examples(labels: np.ndarray, reference: np.ndarray, size: int) -> np.ndarray:
@@ -187,20 +179,3 @@ def examples(labels: np.ndarray, reference: np.ndarray, size: int) -> np.ndarray
         turn[members] = np.arange(members.sum())
     right = right[np.lexsort((labels[right], turn))]
     return np.sort(np.concatenate([wrong, right])[:count])
-
-
-def _base(record: Mapping[str, Any]) -> str:
-    return pathlib.PurePosixPath(record["path"]).name
-
-
-def _file(record: Mapping[str, Any]) -> dict[str, Any]:
-    scale, zero_point = record["output"]["quantization"] or (1.0, 0)
-    return {
-        "name": record["name"],
-        "path": _base(record),
-        "bytes": record["bytes"],
-        "sha256": record["sha256"],
-        "accuracy": record["accuracy"],
-        "input": record["input"]["dtype"],
-        "output": {"scale": scale, "zero_point": zero_point},
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -48,9 +48,9 @@ class Artifact:
     format: str
     input: Tensor
     output: Tensor
-    operations: tuple[str, ...]
-    tensor_dtypes: tuple[str, ...]
     _run: Callable[[np.ndarray], np.ndarray]
+    operations: tuple[str, ...] = ()
+    tensor_dtypes: tuple[str, ...] = ()
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Runs the artifact on a batch of any size.
@@ -65,23 +65,16 @@ class Artifact:
         Raises:
             UserError: inputs of another shape, not finite, or pixels out of 0..255.
         """
-        inputs = np.asarray(inputs)
-        expected, name = tuple(self.input.shape[1:]), self.path.name
-        if inputs.ndim == 0 or inputs.shape[1:] != expected:
-            raise UserError(
-                f"{name} takes inputs of shape (n, {', '.join(map(str, expected))}). "
-                f"Received: {inputs.shape}."
-            )
-        if inputs.dtype.kind not in "biuf" or not np.isfinite(inputs).all():
-            raise UserError(f"{name} takes finite numbers. Received: {inputs.dtype}.")
+        inputs = check_batch(inputs, self.input.shape[1:], self.path.name)
+        if not np.isfinite(inputs).all():
+            raise UserError(f"{self.path.name} takes finite numbers. Received: others.")
         if len(inputs) == 0:
             return np.zeros((0, *self.output.shape[1:]), np.float32)
-        if len(expected) == 3 and inputs.dtype != np.uint8:
+        if inputs.ndim == 4 and inputs.dtype != np.uint8:
             low, high = inputs.min(), inputs.max()
             if low < 0 or high > 255:
-                raise UserError(
-                    f"Pixels are raw, 0 to 255. Received: {low:g} to {high:g}."
-                )
+                received = f"{low:g} to {high:g}"
+                raise UserError(f"Pixels are raw, 0 to 255. Received: {received}.")
             inputs = np.rint(inputs).astype(np.uint8)
         return self._run(inputs)
 
@@ -97,35 +90,35 @@ def load(
         workers: TFLite interpreters that share the examples of a batch: the files
             are of batch 1.
 
-    Returns:
-        An Artifact.
-
     Raises:
         UserError: there is no such artifact, or its file is damaged.
     """
     path = pathlib.Path(path)
-    if path.is_dir() and (path / "saved_model.pb").exists():
-        return _load_saved_model(path)
-    if path.is_file() and path.suffix == ".tflite":
-        return _load_tflite(path, threads, workers)
-    raise UserError(
-        "An artifact is a SavedModel's directory, with saved_model.pb in it, or a "
-        f".tflite file. Received: {path}."
-    )
+    is_saved_model = path.is_dir() and (path / "saved_model.pb").exists()
+    if not is_saved_model and not (path.is_file() and path.suffix == ".tflite"):
+        raise UserError(
+            "An artifact is a SavedModel's directory, with saved_model.pb in it, or a "
+            f".tflite file. Received: {path}."
+        )
+    try:
+        with startup.quiet_stderr():
+            if is_saved_model:
+                return _load_saved_model(path)
+            return _load_tflite(path, threads, workers)
+    except Exception as error:
+        # Readers and runtimes raise OSError, OpError, KeyError, DecodeError and others.
+        kind = "SavedModel" if is_saved_model else "TFLite file"
+        raise UserError(f"{path} cannot be loaded as a {kind}: {error}") from error
 
 
 def _load_saved_model(path: pathlib.Path) -> Artifact:
     import tensorflow as tf
 
-    try:
-        with startup.quiet_stderr():
-            loaded = tf.saved_model.load(str(path))
-        serve = loaded.signatures[SIGNATURE]
-        (spec,) = serve.structured_input_signature[1].values()
-        (name,) = {"probabilities", "y"} & set(serve.structured_outputs)
-    except Exception as error:
-        # Its readers raise OSError, OpError, KeyError, DecodeError and others.
-        raise UserError(f"{path} cannot be loaded as a SavedModel: {error}") from error
+    loaded = tf.saved_model.load(str(path))
+    serve = loaded.signatures[SIGNATURE]
+    (spec,) = serve.structured_input_signature[1].values()
+    (name,) = {"probabilities", "y"} & set(serve.structured_outputs)
+    output = serve.structured_outputs[name]
 
     def run(inputs: np.ndarray) -> np.ndarray:
         assert loaded  # owns the variables: without a reference to it they are gone
@@ -133,27 +126,27 @@ def _load_saved_model(path: pathlib.Path) -> Artifact:
         inputs = ({spec.name: tf.cast(part, spec.dtype)} for part in parts)
         return np.concatenate([serve(**part)[name].numpy() for part in inputs])
 
-    output = serve.structured_outputs[name]
     return Artifact(
         path,
         "saved_model",
         Tensor(spec.name, spec.dtype.name, tuple(spec.shape)),
         Tensor(name, output.dtype.name, tuple(output.shape)),
-        operations=(),
-        tensor_dtypes=(),
-        _run=run,
+        run,
     )
 
 
 def _load_tflite(path: pathlib.Path, threads: int, workers: int) -> Artifact:
-    try:
-        content = path.read_bytes()
-        operations, dtypes = _inspect(content)
-        with startup.quiet_stderr():
-            runners = [_Runner(content, threads) for _ in range(workers)]
-    except Exception as error:
-        # The flatbuffer's reader and the runtime raise what they please.
-        raise UserError(f"{path} cannot be loaded as a TFLite file: {error}") from error
+    # Read off the file itself, before any delegate rewrites the graph.
+    model = flatbuffer_utils.convert_bytearray_to_object(path.read_bytes())
+    operations = {
+        code.customCode.decode()
+        if code.customCode
+        else flatbuffer_utils.opcode_to_name(model, i)
+        for i, code in enumerate(model.operatorCodes)
+    }
+    types = {tensor.type for graph in model.subgraphs for tensor in graph.tensors}
+    dtypes = (flatbuffer_utils.type_to_name(kind).lower() for kind in types)
+    runners = [Runner(path, threads) for _ in range(workers)]
 
     def run(inputs: np.ndarray) -> np.ndarray:
         if workers == 1:
@@ -163,49 +156,47 @@ def _load_tflite(path: pathlib.Path, threads: int, workers: int) -> Artifact:
             answers = pool.map(lambda runner, part: runner(part), runners, parts)
             return np.concatenate(list(answers))
 
-    first = runners[0]
-    return Artifact(path, "tflite", first.input, first.output, operations, dtypes, run)
+    inspected = tuple(sorted(operations)), tuple(sorted(dtypes))
+    return Artifact(
+        path, "tflite", runners[0].input, runners[0].output, run, *inspected
+    )
 
 
-class _Runner:
-    """One interpreter of a file of batch 1."""
+class Runner:
+    """An interpreter of a TFLite file of batch 1: call it on a batch of any size."""
 
-    def __init__(self, content: bytes, threads: int):
-        self._interpreter = Interpreter(model_content=content, num_threads=threads)
-        self._interpreter.allocate_tensors()
-        learning = LEARNING_SIGNATURE in self._interpreter.get_signature_list()
-        signature = LEARNING_SIGNATURE if learning else SIGNATURE
-        runner = self._interpreter.get_signature_runner(signature)
+    def __init__(self, path: pathlib.Path, threads: int):
+        self.interpreter = Interpreter(str(path), num_threads=threads)
+        self.interpreter.allocate_tensors()
+        learns = LEARNING_SIGNATURE in self.interpreter.get_signature_list()
+        signature = LEARNING_SIGNATURE if learns else SIGNATURE
+        runner = self.interpreter.get_signature_runner(signature)
         # A file with one signature is asked without it, which costs less.
-        self._signature = runner if learning else None
-        ((self._in_name, self._in),) = runner.get_input_details().items()
-        ((self._out_name, self._out),) = runner.get_output_details().items()
-        self.input = _tensor(self._in_name, self._in)
-        self.output = _tensor(self._out_name, self._out)
+        self._signature = runner if learns else None
+        ((name, self._in),) = runner.get_input_details().items()
+        self.input = _tensor(name, self._in)
+        ((name, self._out),) = runner.get_output_details().items()
+        self.output = _tensor(name, self._out)
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        outputs = np.zeros((len(inputs), *self._out["shape"][1:]), np.float32)
-        for i, quantized in enumerate(self._quantize(inputs)):
-            if self._signature is not None:
-                answer = self._signature(**{self._in_name: quantized[np.newaxis]})
-                outputs[i] = answer[self._out_name][0]
-                continue
-            self._interpreter.set_tensor(self._in["index"], quantized[np.newaxis])
-            self._interpreter.invoke()
-            outputs[i] = self._interpreter.get_tensor(self._out["index"])[0]
+        if self.input.quantization and inputs.dtype != self.input.dtype:
+            scale, zero_point = self.input.quantization
+            limits = np.iinfo(self.input.dtype)
+            inputs = np.rint(inputs.astype(np.float32) / scale) + zero_point
+            inputs = inputs.clip(limits.min, limits.max)
+        outputs = np.zeros((len(inputs), *self.output.shape[1:]), np.float32)
+        for i, example in enumerate(inputs.astype(self.input.dtype)):
+            if self._signature:
+                answer = self._signature(**{self.input.name: example[np.newaxis]})
+                outputs[i] = answer[self.output.name][0]
+            else:
+                self.interpreter.set_tensor(self._in["index"], example[np.newaxis])
+                self.interpreter.invoke()
+                outputs[i] = self.interpreter.get_tensor(self._out["index"])[0]
         if self.output.quantization:
             scale, zero_point = self.output.quantization
             outputs = (outputs - zero_point) * np.float32(scale)
         return outputs
-
-    def _quantize(self, inputs: np.ndarray) -> np.ndarray:
-        dtype = np.dtype(self._in["dtype"])
-        if self.input.quantization is None or inputs.dtype == dtype:
-            return inputs.astype(dtype)
-        scale, zero_point = self.input.quantization
-        limits = np.iinfo(dtype)
-        quantized = np.rint(inputs.astype(np.float32) / scale) + zero_point
-        return quantized.clip(limits.min, limits.max).astype(dtype)
 
 
 def _tensor(name: str, details: dict[str, Any]) -> Tensor:
@@ -218,15 +209,17 @@ def _tensor(name: str, details: dict[str, Any]) -> Tensor:
     )
 
 
-def _inspect(content: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Reads operations and tensor dtypes off the file itself, before any delegate."""
-    model = flatbuffer_utils.convert_bytearray_to_object(content)
-    operations = {
-        code.customCode.decode()
-        if code.customCode
-        else flatbuffer_utils.opcode_to_name(model, i)
-        for i, code in enumerate(model.operatorCodes)
-    }
-    types = {tensor.type for graph in model.subgraphs for tensor in graph.tensors}
-    dtypes = (flatbuffer_utils.type_to_name(kind).lower() for kind in types)
-    return tuple(sorted(operations)), tuple(sorted(dtypes))
+def check_batch(inputs: Any, shape: Sequence[int], file: str) -> np.ndarray:
+    """Returns inputs as an array; raises UserError unless it holds numbers (n, *shape).
+
+    ``file`` is the name of what takes them, for the message.
+    """
+    inputs = np.asarray(inputs)
+    if inputs.ndim == 0 or inputs.shape[1:] != tuple(shape):
+        raise UserError(
+            f"{file} takes inputs of shape (n, {', '.join(map(str, shape))}). "
+            f"Received: {inputs.shape}."
+        )
+    if inputs.dtype.kind not in "biuf":
+        raise UserError(f"{file} takes finite numbers. Received: {inputs.dtype}.")
+    return inputs

@@ -2,8 +2,7 @@
 
     python zoo/noise.py < everything > all but noise
 
-It runs as a separate process, so that a line is passed on even when the process that
-wrote it aborts. It imports nothing of the zoo, and starts in 20 ms.
+It runs as a process of its own, and imports nothing of the zoo: it starts in 20 ms.
 """
 
 from __future__ import annotations

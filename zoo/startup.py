@@ -12,9 +12,6 @@ from collections.abc import Iterator
 from zoo import noise
 from zoo.errors import UserError
 
-# How long the filter is waited for while a child of this process still holds its input.
-_SECONDS = 2
-
 _filtering = threading.Lock()
 
 
@@ -67,17 +64,13 @@ def quiet_stderr() -> Iterator[None]:
     A separate process passes everything else on at once, so nothing is lost when this
     process aborts inside the block. A block inside another one has no effect.
     """
-    if not _filtering.acquire(blocking=False):
-        yield
-        return
-    try:
-        with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        if _filtering.acquire(blocking=False):
+            stack.callback(_filtering.release)
             # Without a stderr, or without another process, nothing is filtered.
             with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):
                 stack.enter_context(_filtered_stderr())
-            yield
-    finally:
-        _filtering.release()
+        yield
 
 
 @contextlib.contextmanager
@@ -99,7 +92,8 @@ def _filtered_stderr() -> Iterator[None]:
         finally:
             sys.stderr.flush()
             os.dup2(kept, 2)
+            # A child of this process may still hold the filter's input.
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_SECONDS)
+                process.wait(timeout=2)
     finally:
         os.close(kept)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -59,8 +62,23 @@ def copy(runs, tmp_path):
     return shutil.copytree(runs("mlp").run.path, tmp_path / "run")
 
 
-def read(run_dir):
-    return json.loads((run_dir / "export" / "export.json").read_text())
+def records(run_dir):
+    content = json.loads((run_dir / "export" / "export.json").read_text())
+    return {record["name"]: record for record in content["artifacts"]}
+
+
+def run_code(card, folder):
+    """Runs the first Python of a model card; returns what it prints."""
+    code = re.search(r"```python\n(.*?)```", card, re.DOTALL).group(1)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def snapshot(run_dir):

@@ -59,13 +59,13 @@ def test_weights_left_out_are_caught(check_caught, monkeypatch):
 
 
 def test_swapped_axes_are_caught(check_caught, monkeypatch):
-    answer = tflite.signatures.answer
+    answer = tflite.answer
 
     def swapped(model, x):
         # Rows for columns: what a wrong layout does to a gray image.
         return answer(model, tf.transpose(x, [0, 2, 1, 3]))
 
-    monkeypatch.setattr(tflite.signatures, "answer", swapped)
+    monkeypatch.setattr(tflite, "answer", swapped)
     check_caught(r"model_float32.tflite: .* get another class")
 
 
@@ -137,12 +137,12 @@ def test_calibration_on_noise_is_caught(check_caught, monkeypatch):
 
 
 def test_an_operation_that_is_not_built_in_is_named(check_caught, monkeypatch):
-    answer = tflite.signatures.answer
+    answer = tflite.answer
 
     def with_flex(model, x):
         return tf.math.igamma(tf.ones((1, 10)), answer(model, x))
 
-    monkeypatch.setattr(tflite.signatures, "answer", with_flex)
+    monkeypatch.setattr(tflite, "answer", with_flex)
     check_caught(r"cannot be converted with built-in operations: .*Igamma")
 
 
@@ -172,7 +172,7 @@ def opened(monkeypatch):
     """What artifact.load is asked for: (file, threads, workers), in order."""
     load, asked = verify.artifact.load, []
 
-    def recording(path, *, threads=1, workers=1):
+    def recording(path, threads=1, workers=1):
         asked.append((path.name, threads, workers))
         return load(path, threads=threads, workers=workers)
 
@@ -287,7 +287,7 @@ def test_a_rename_that_fails_puts_the_earlier_export_back(tmp_path, monkeypatch)
         return rename(self, other)
 
     monkeypatch.setattr(type(target), "rename", failing)
-    with pytest.raises(OSError, match="No space"), exporter._replacing(target):
+    with pytest.raises(RunError, match="No space"), exporter._replacing(target):
         pass
     assert [p.name for p in target.iterdir()] == ["good"]
 

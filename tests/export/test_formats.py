@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -18,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter
 import export
 import zoo
 from tests.conftest import ROOT
-from tests.export.conftest import read
+from tests.export.conftest import records, run_code
 from zoo import evaluation
 from zoo.data import decode
 from zoo.errors import UserError
@@ -171,7 +168,7 @@ def test_a_tflite_file_is_what_it_says(name, variant, runs, digits):
     agreement = (outputs.argmax(axis=1) == reference.argmax(axis=1)).mean()
     assert agreement >= (1.0 if variant == "float32" else 0.98)
 
-    (record,) = [r for r in read(run)["artifacts"] if r["name"] == variant]
+    record = records(run)[variant]
     assert record["agreement"] == pytest.approx(agreement)
     accuracy = (outputs.argmax(axis=1) == digits.test.y).mean()
     assert record["accuracy"] == pytest.approx(accuracy)
@@ -181,7 +178,8 @@ def test_a_tflite_file_is_what_it_says(name, variant, runs, digits):
 
 
 def test_sizes_follow_the_weights(runs):
-    sizes = {r["name"]: r["bytes"] for r in read(runs("mlp").run.path)["artifacts"]}
+    found = records(runs("mlp").run.path)
+    sizes = {name: record["bytes"] for name, record in found.items()}
     assert sizes["float16"] < 0.55 * sizes["float32"]
     for variant in ("dynamic", "int8", "int16x8"):
         assert sizes[variant] < 0.3 * sizes["float32"]
@@ -190,16 +188,16 @@ def test_sizes_follow_the_weights(runs):
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_the_export_directory_is_complete(name, runs, digits):
     run = runs(name).run.path
-    content = read(run)
-    for record in content["artifacts"]:
+    found = records(run)
+    for record in found.values():
         assert record["verified"] is True
         assert record.keys() >= set(KEYS.split())
         assert record["latency_ms"]["threads"] == 1
         assert 0 < record["latency_ms"]["median"] <= record["latency_ms"]["p95"]
         calibrated = record["name"] in ("int8", "int16x8")
         assert (record["calibration"] is not None) == calibrated
-    int8 = next(r for r in content["artifacts"] if r["name"] == "int8")
-    assert int8["calibration"] == {"split": "train", "examples": 500, "seed": 0}
+    calibration = found["int8"]["calibration"]
+    assert calibration == {"split": "train", "examples": 500, "seed": 0}
     labels = (run / "export" / "tflite" / "labels.txt").read_text().splitlines()
     assert labels == list(digits.spec.class_names)
     # No half-written directory is left beside it.
@@ -208,7 +206,7 @@ def test_the_export_directory_is_complete(name, runs, digits):
     card = (run / "export" / "README.md").read_text()
     assert f"{runs(name).result['test']['accuracy']:.2%}" in card
     assert "95% interval" in card
-    for record in content["artifacts"]:
+    for record in found.values():
         assert f"{record['bytes']:,}" in card
     for language in ("Python", "TF Serving", "Kotlin", "Swift", "C++", "JavaScript"):
         assert f"### {language}" in card
@@ -217,21 +215,12 @@ def test_the_export_directory_is_complete(name, runs, digits):
 
 def test_the_python_of_the_card_runs(runs):
     card = (runs("mlp").run.export / "README.md").read_text()
-    code = re.search(r"```python\n(.*?)```", card, re.DOTALL).group(1)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=runs("mlp").run.export,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("[[") == 2
+    assert run_code(card, runs("mlp").run.export).count("[[") == 2
 
 
 def test_any_artifact_is_one_callable(runs, digits):
     run, reference = runs("mlp").run, runs("mlp").outputs
-    for record in read(run.path)["artifacts"]:
+    for record in records(run.path).values():
         loaded = export.load(run.export / record["path"])
         outputs = loaded(digits.test.x)
         assert outputs.shape == (360, 10)
@@ -310,5 +299,4 @@ def test_formats_are_exported_one_after_the_other(copy):
     export.export_run(copy, ["saved_model"])
     assert not (copy / "export" / "tflite").exists()
     export.export_run(copy, ["tflite"])
-    names = [record["name"] for record in read(copy)["artifacts"]]
-    assert names == ["saved_model", *TFLITE]
+    assert list(records(copy)) == ["saved_model", *TFLITE]

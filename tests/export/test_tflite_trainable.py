@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
-import sys
 import types
 
 import keras
@@ -18,7 +15,7 @@ import export
 import zoo
 from export import formats, tflite, tflite_gradients, tflite_trainable, verify_training
 from export.base import Draft
-from tests.export.conftest import read, snapshot
+from tests.export.conftest import records, run_code, snapshot
 from zoo.errors import RunError, UserError
 from zoo.learner import Learner
 
@@ -81,8 +78,8 @@ def test_steps_are_those_of_keras(name, optimizer, written):
     model, path = written(name, optimizer)
     learner = Learner(path)
     momentum = 0.9 if optimizer == "momentum" else 0.0
-    twin, expected = keras_steps(model, batches(10), 0.03, momentum)
-    losses = [learner.train(x, y, 0.03) for x, y in batches(10)]
+    twin, expected = keras_steps(model, batches(20), 0.03, momentum)
+    losses = [learner.train(x, y, 0.03) for x, y in batches(20)]
     np.testing.assert_allclose(losses, expected, atol=1e-4)
     weights = learner.weights()
     assert list(weights) == sorted(model.parameter_names)
@@ -111,8 +108,8 @@ def test_steps_are_those_of_keras(name, optimizer, written):
     np.testing.assert_allclose(shipped, tf.nn.softmax(model(x)), atol=1e-5)
     for key, weight in zip(model.parameter_names, model.trainable_weights, strict=True):
         np.testing.assert_array_equal(learner.weights()[key], weight)
-    # Momentum starts anew as well.
-    again = [learner.train(x, y, 0.03) for x, y in batches(10)]
+    # Momentum starts again as well.
+    again = [learner.train(x, y, 0.03) for x, y in batches(20)]
     np.testing.assert_allclose(again, losses, atol=1e-6)
 
 
@@ -146,30 +143,26 @@ def test_a_file_is_what_it_says(name, optimizer, written):
 def test_java_finds_an_input_in_every_signature(written):
     _, path = written("mlp", "momentum")
     learner = Learner(path)
-    interpreter = learner._interpreter
+    interpreter = learner._infer.interpreter
     x, y = next(batches(1))
     shipped = learner.weights()
     learner.train(x, y, 0.1)
     zero = np.float32(0)
     java = interpreter.get_signature_runner("weights_java")(ignored=zero)
-    for key, value in learner.weights().items():
-        np.testing.assert_array_equal(java[key], value)
+    check_equal(java, learner.weights())
     assert interpreter.get_signature_runner("reset_java")(ignored=zero)["restored"]
-    for key, value in learner.weights().items():
-        np.testing.assert_array_equal(shipped[key], value)
+    check_equal(shipped, learner.weights())
 
 
-BAD = {
-    "label -1": {"label": -1},
-    "label 10": {"label": 10},
-    "label 2**31-1": {"label": 2**31 - 1},
-    "pixel nan": {"pixel": np.nan},
-    "pixel inf": {"pixel": np.inf},
-    "pixel -inf": {"pixel": -np.inf},
-    "rate nan": {"rate": np.nan},
-    "rate inf": {"rate": np.inf},
-    "rate -inf": {"rate": -np.inf},
-}
+def check_equal(weights, expected):
+    assert weights.keys() == expected.keys()
+    for key, value in weights.items():
+        np.testing.assert_array_equal(value, expected[key], err_msg=key)
+
+
+NOT_FINITE = (np.nan, np.inf, -np.inf)
+BAD = [("label", label) for label in (-1, 10, 2**31 - 1)]
+BAD += [(name, number) for name in ("pixel", "rate") for number in NOT_FINITE]
 
 
 @pytest.mark.parametrize("optimizer", formats.DEVICE_OPTIMIZERS)
@@ -182,26 +175,26 @@ def test_bad_input_leaves_the_weights_as_they_were(name, optimizer, written):
         for _ in range(3):
             one.train(x, y, 0.01)
     before = learner.weights()
-    for case, bad in BAD.items():
+    for name, bad in BAD:
         images, labels = x.astype("float32"), y.copy()
-        images[1, 3, 3, 0] = bad.get("pixel", images[1, 3, 3, 0])
-        labels[2] = bad.get("label", labels[2])
-        assert np.isnan(learner.train(images, labels, bad.get("rate", 0.1))), case
-        for key, value in learner.weights().items():
-            np.testing.assert_array_equal(value, before[key], err_msg=case)
+        if name == "pixel":
+            images[1, 3, 3, 0] = bad
+        elif name == "label":
+            labels[2] = bad
+        rate = bad if name == "rate" else 0.1
+        assert np.isnan(learner.train(images, labels, rate)), (name, bad)
+        check_equal(learner.weights(), before)
     broken = {key: value.copy() for key, value in before.items()}
-    for number in (np.nan, np.inf, -np.inf):
+    for number in NOT_FINITE:
         next(iter(broken.values())).flat[0] = number
         with pytest.raises(UserError, match="must hold finite numbers"):
             learner.restore(broken)
-        if optimizer == "sgd":  # momentum starts anew all the same
-            assert not learner._run["restore"](**broken)["restored"]
+        if optimizer == "sgd":  # momentum starts again all the same
+            assert not learner._restore(**broken)["restored"]
     # What comes next is as if nothing had happened: momentum is as it was too.
     losses = [one.train(after_x, after_y, 0.01) for one in (learner, untouched)]
     assert losses[0] == losses[1]
-    kept, expected = learner.weights(), untouched.weights()
-    for key in kept:
-        np.testing.assert_array_equal(kept[key], expected[key])
+    check_equal(learner.weights(), untouched.weights())
 
 
 @pytest.fixture(scope="module")
@@ -216,10 +209,6 @@ def learning(train):
 def run(learning, tmp_path):
     """A copy of that run."""
     return shutil.copytree(learning.run.path, tmp_path / "run")
-
-
-def records(run):
-    return {record["name"]: record for record in read(run)["artifacts"]}
 
 
 def file_of(run):
@@ -287,15 +276,7 @@ def test_the_python_of_the_card_learns(run):
     assert "frozen at its moving statistics" in card
     for language in ("Python", "Kotlin", "Swift", "C++"):
         assert f"### Learning in {language}" in card
-    code = re.search(r"### Learning in Python\n\n```python\n(.*?)```", card, re.DOTALL)
-    done = subprocess.run(
-        [sys.executable, "-c", code.group(1)],
-        cwd=run / "export",
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    run_code(card.partition("### Learning in Python")[2], run / "export")
     model = zoo.load_run(run, device_weights=run / "export" / "learned.npz")
     assert np.isfinite(model(np.zeros((1, 28, 28, 1), "uint8"))).all()
 
@@ -391,7 +372,12 @@ def test_faults_are_caught_and_nothing_is_replaced(run, monkeypatch):
         assert snapshot(run) == before
         monkeypatch.undo()
 
-    monkeypatch.setattr(tflite_trainable, "MOMENTUM", 0.8)
+    device = tflite_trainable._Device
+    monkeypatch.setattr(
+        tflite_trainable,
+        "_Device",
+        lambda model, batch, momentum: device(model, batch, 0.8),
+    )
     check("model_trainable.tflite: .*max_weight_error is .*, allowed 0.0001")
     monkeypatch.setattr(verify_training, "MAX_SIZE", 0.5)
     monkeypatch.setattr(verify_training, "GRAPH_BYTES", 0)
