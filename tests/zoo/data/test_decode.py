@@ -46,9 +46,7 @@ CASES = {
 def test_decode_agrees_with_pillow(case, channels, mode):
     image, kind = CASES[case]
     expected = np.asarray(image.convert("RGB").convert(mode)).reshape(9, 7, channels)
-
     actual = decode.decode(tf.constant(encode(image, kind)), 9, 7, channels)
-
     assert actual.dtype == tf.uint8
     # Pillow's luma is in integers, which may round to the neighbor.
     tolerance = int(channels == 1)
@@ -71,18 +69,14 @@ def test_decode_jpeg():
     image = smooth(40, 60)
     data = encode(image, "JPEG", quality=95)
     expected = np.asarray(Image.open(io.BytesIO(data))).astype(int)
-
     actual = decode.decode(tf.constant(data), 40, 60, 3).numpy().astype(int)
-
     assert np.abs(actual - expected).mean() < 2
 
 
 def test_16_bit_png_keeps_the_upper_byte():
     pixels = _RNG.integers(0, 65536, (9, 7)).astype(np.uint16)
     data = encode(Image.fromarray(pixels), "PNG")
-
     actual = decode.decode(tf.constant(data), 9, 7, 1)[..., 0]
-
     np.testing.assert_array_equal(actual, pixels >> 8)
 
 
@@ -98,7 +92,6 @@ def test_resize_agrees_with_pillow(size):
     image = smooth(48, 64)
     height, width = size
     expected = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-
     actual = decode.decode(tf.constant(encode(image, "PNG")), height, width, 3)
 
     assert actual.shape == (height, width, 3)

@@ -93,11 +93,6 @@ def test_missing_or_double_file(tmp_path, name):
         idx.find(tmp_path)
 
 
-def test_no_idx_file_at_all(tmp_path):
-    (tmp_path / "x.txt").write_text("x")
-    assert idx.find(tmp_path) is None
-
-
 def bad_cases() -> dict[str, tuple[str, bytes, str]]:
     good = {name: idx_bytes(value) for name, value in idx_arrays().items()}
     images, labels = good[TRAIN_X], good[TRAIN_Y]

@@ -4,6 +4,7 @@ import gzip
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,14 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from tests.zoo.data.written import (
-    TEST_Y,
-    TRAIN_X,
-    TRAIN_Y,
-    class_tree,
-    idx_arrays,
-    write_idx,
-)
+from tests.zoo.data.written import TRAIN_X, TRAIN_Y, class_tree, idx_arrays, write_idx
 from zoo.data import cache, folder, load
 from zoo.errors import RunError, UserError
 
@@ -36,12 +30,6 @@ def offline(monkeypatch):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-
-
-def one_line(caught) -> str:
-    text = str(caught.value)
-    assert "\n" not in text and len(text) < 600
-    return text
 
 
 def test_digits_are_scikit_learns(data_dir):
@@ -192,14 +180,9 @@ def test_a_tree_is_decoded_once_whatever_its_path(tmp_path, data_dir, monkeypatc
     monkeypatch.setattr(cache, "lock", refuse)  # works on a read-only data directory
     moved = directory.rename(tmp_path / "moved")
     again = load.load(str(moved), data_dir=data_dir)
-    for part in ("train", "test"):
-        for ours, theirs in zip(
-            (getattr(again, part).x, getattr(again, part).y),
-            (getattr(first, part).x, getattr(first, part).y),
-            strict=True,
-        ):
-            np.testing.assert_array_equal(ours, theirs)
-            assert ours.dtype == theirs.dtype
+    for ours, theirs in ((again.train, first.train), (again.test, first.test)):
+        np.testing.assert_array_equal(ours.x, theirs.x, strict=True)
+        np.testing.assert_array_equal(ours.y, theirs.y, strict=True)
 
 
 def test_a_prepared_dataset_is_read_without_writing(data_dir, monkeypatch):
@@ -227,20 +210,10 @@ def refuse(*args, **kwargs):
     raise AssertionError("prepared twice")
 
 
-def test_bad_directories_leave_nothing(tmp_path, data_dir):
-    bad_idx = write_idx(tmp_path / "idx", {**idx_arrays(), TEST_Y: np.arange(9) % 3})
-    bad_tree = class_tree(tmp_path / "tree")
-    (bad_tree / "dog/3.png").write_bytes(b"no image")
-    (tmp_path / "empty").mkdir()
-    for directory, match in (
-        (bad_idx, "declares 9 labels"),
-        (bad_tree, "3.png does not decode"),
-        (tmp_path / "empty", "is empty"),
-        (tmp_path / "missing", "does not exist"),
-    ):
-        with pytest.raises(UserError, match=match) as caught:
-            load.load(str(directory), data_dir=data_dir)
-        one_line(caught)
+def test_a_bad_tree_leaves_nothing(tmp_path, data_dir):
+    (class_tree(tmp_path / "tree") / "dog/3.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match="3.png does not decode"):
+        load.load(str(tmp_path / "tree"), data_dir=data_dir)
     assert not [*Path(data_dir).rglob("*.np*")]
 
 
@@ -274,13 +247,11 @@ def test_default_mnist_gives_way_to_digits(data_dir, offline):
     assert not Path(data_dir).exists()
 
 
-@pytest.mark.parametrize("name", ["mnist", "kmnist", "emnist/letters", "cifar10"])
+@pytest.mark.parametrize("name", ["mnist", "emnist/letters", "cifar10"])
 def test_asked_for_by_name_fails_soon(name, data_dir, offline):
     start = time.monotonic()
-    with pytest.raises(RunError) as caught:
+    with pytest.raises(RunError, match=rf"{name!r}.*{data_dir}.*--dataset=digits"):
         load.open_dataset(name, default="mnist", data_dir=data_dir)
-    text = one_line(caught)
-    assert repr(name) in text and data_dir in text and "--dataset=digits" in text
     assert time.monotonic() - start < 10
     assert not Path(data_dir).exists()
 
@@ -288,30 +259,18 @@ def test_asked_for_by_name_fails_soon(name, data_dir, offline):
 @pytest.mark.parametrize("dataset", [None, "mnist"])
 def test_a_dataset_is_resolved_once(dataset, data_dir, monkeypatch):
     """One builder and one probe, from the check of the name to the arrays."""
-    counts = {"builders": 0, "probes": 0, "prepared": 0}
-    made = tfds.core.DatasetBuilder.__init__
-
-    def make(self, *args, **kwargs):
-        counts["builders"] += 1
-        made(self, *args, **kwargs)
-
-    def probe(url):
-        counts["probes"] += 1
-        return True
-
-    def prepare(self, *args, **kwargs):
-        counts["prepared"] += 1
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(tfds.core.DatasetBuilder, "__init__", make)
-    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", prepare)
+    full = OSError(28, "No space left on device")
+    builder, made = tfds.core.DatasetBuilder, tfds.core.DatasetBuilder.__init__
+    make = mock.Mock(side_effect=made)
+    probe, prepare = mock.Mock(return_value=True), mock.Mock(side_effect=full)
+    monkeypatch.setattr(builder, "__init__", lambda *args, **kw: make(*args, **kw))
+    monkeypatch.setattr(builder, "download_and_prepare", prepare)
     monkeypatch.setattr("zoo.data.tfds.is_reachable", probe)
     load.check_name(dataset or "mnist", data_dir)
     source = load.open_dataset(dataset, default="mnist", data_dir=data_dir)
-    with pytest.raises(RunError, match="no space is left") as caught:
+    with pytest.raises(RunError, match="failed: no space is left on the disk$"):
         source.read()
-    one_line(caught)
-    assert counts == {"builders": 1, "probes": 1, "prepared": 1}
+    assert make.call_count == probe.call_count == prepare.call_count == 1
 
 
 # The data directory

@@ -7,13 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoo.data.written import (
-    class_tree,
-    idx_arrays,
-    pixels,
-    save,
-    write_idx,
-)
+from tests.zoo.data.written import class_tree, idx_arrays, pixels, save, write_idx
 from zoo.data import folder, load, local
 from zoo.errors import UserError
 
@@ -29,17 +23,20 @@ def test_neither_layout(tmp_path, files):
     assert "\n" not in str(caught.value)
 
 
-def test_directory_that_is_none(tmp_path):
-    (tmp_path / "file").write_text("x")
-    (tmp_path / "empty").mkdir()
-    for name, match in (
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
         ("missing", "does not exist"),
         ("file", "is a file"),
         ("empty", "is empty"),
         ("x" * 300, "Cannot read|does not exist"),
-    ):
-        with pytest.raises(UserError, match=match):
-            local.check_directory(tmp_path / name)
+    ],
+)
+def test_directory_that_is_none(tmp_path, name, match):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=match):
+        local.check_directory(tmp_path / name)
 
 
 def test_unreadable_directory(tmp_path, monkeypatch):
@@ -106,13 +103,7 @@ def test_fingerprints_of_older_versions_are_known(directory):
     assert load.same_data(source, spec, old)
     if size:
         assert load.same_data(source, spec, f"{old}-6x7")
-    for other in (
-        f"{old}-7x6",
-        f"{old[:-1]}x",
-        "sha256:" + 64 * "0",
-        "mnist/3.0.1",
-        "",
-    ):
+    for other in (f"{old}-7x6", f"{old[:-1]}x", "sha256:" + 64 * "0", "mnist/3.0.1"):
         assert not load.same_data(source, spec, other)
     os.utime(next(path for path in directory.rglob("*") if path.is_file()), ns=(1, 1))
     assert not load.same_data(source, spec, old)
