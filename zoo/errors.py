@@ -21,8 +21,6 @@ class UserError(ZooError):
 class RunError(ZooError):
     """Right request, failed work: disk full, damaged data, lost network. Exit 1."""
 
-    exit_code = 1
-
 
 class Interrupted(ZooError):
     """A signal asked for a stop, and what there was to keep is kept.

@@ -28,17 +28,7 @@ def load_run(
     run_dir: str | os.PathLike[str],
     device_weights: str | os.PathLike[str] | None = None,
 ) -> TapeModel:
-    """Returns the trained model of a finished run, compiled.
-
-    Args:
-        run_dir: the run.
-        device_weights: an .npz file of what the signature ``weights`` gave on a
-            device, to be put in the place of the run's trainable weights.
-
-    Raises:
-        UserError: not a run, not finished, its model.keras is damaged, or the weights
-            are not finite ones of this model.
-    """
+    """Returns the trained model of a finished run, compiled; see ``zoo.load_run``."""
     run = finished_run(run_dir)
     if not run.model.exists():
         raise UserError(f"{run.model} is missing.")
@@ -51,11 +41,11 @@ def load_run(
             f"{run.model} cannot be loaded: {type(error).__name__}: {error}"
         ) from error
     if device_weights is not None:
-        _take_over(model, pathlib.Path(device_weights))
+        _take_over(model, device_weights)
     return model
 
 
-def _take_over(model: TapeModel, path: pathlib.Path) -> None:
+def _take_over(model: TapeModel, path: str | os.PathLike[str]) -> None:
     """Puts weights from a device into the model."""
     from zoo.learner import checked_weights
 
@@ -110,28 +100,26 @@ def run_dataset(run: RunDir) -> Dataset:
     """
     config = run.read_config()
     identity, data_dir = config["identity"], config.get("data_dir")
-    image_size, validation = config.get("image_size"), identity.get("validation")
     if data_dir is not None and not pathlib.Path(data_dir).is_dir():
         raise UserError(f"The data directory {data_dir} of {run.path} is gone.")
     name = config["dataset_used"]
     source = load.open_dataset(name, default=name, data_dir=data_dir)
     dataset = source.read(
-        image_size=image_size and tuple(image_size),
+        image_size=tuple(config.get("image_size") or ()) or None,
         num_examples=identity["settings"]["num_examples"],
         seed=identity["seed"],
         memory_limit=memory.available() // 2,
         # A directory that only the run names is not written.
         read_only=data_dir is not None,
     )
-    recorded = identity["dataset_fingerprint"]
-    if not load.same_data(source, dataset.spec, recorded):
+    if not load.same_data(source, dataset.spec, identity["dataset_fingerprint"]):
         raise UserError(
             f"{name} is not what {run.path} was trained on: its files have changed "
             "since. Train again, with --overwrite."
         )
-    if validation is None:
+    if identity.get("validation") is None:
         return dataset
-    return dataset.hold_out(validation, identity["seed"])
+    return dataset.hold_out(identity["validation"], identity["seed"])
 
 
 class Evaluator:
@@ -155,11 +143,7 @@ class Evaluator:
         self._step = step
 
     def __call__(self, batches: tf.data.Dataset) -> tuple[dict[str, float], np.ndarray]:
-        """Returns loss and metrics by name, and the outputs as ``outputs`` does.
-
-        Args:
-            batches: of a split, as ``pipeline.evaluation_batches`` makes them.
-        """
+        """Returns loss and metrics by name, and the outputs as ``outputs`` does."""
         self._model.reset_metrics()
         said = [self._step(x, y) for x, y in batches]
         scores = self._model.get_metrics_result()
@@ -169,11 +153,7 @@ class Evaluator:
 
 
 def outputs(model: TapeModel, split: Split) -> np.ndarray:
-    """Returns what a model says of a split, which may be larger than memory.
-
-    Returns:
-        float32 probabilities (n, classes), or y (n, 1).
-    """
+    """Returns float32 probabilities (n, classes) for a split, or y (n, 1)."""
     said = model.predict(pipeline.evaluation_batches(split), verbose=0)
     return _probabilities(model, said)
 
@@ -239,7 +219,10 @@ def predict_images(
         data = trained.config["data"]
         input_shape, class_names = data["input_shape"], data["class_names"]
     else:
-        input_shape, class_names = loaded.input.shape[1:], _labels_beside(loaded)
+        input_shape, labels = loaded.input.shape[1:], loaded.path.parent / "labels.txt"
+        class_names = [str(i) for i in range(loaded.output.shape[-1])]
+        if labels.exists():
+            class_names = labels.read_text(encoding="utf-8").splitlines()
     if len(input_shape) != 3:
         raise UserError("A regression does not take images.")
     batch = np.stack([read_image(path, input_shape) for path in paths])
@@ -268,19 +251,17 @@ def _open_artifact(
     """Returns an artifact and the run that it belongs to, if there is one."""
     from zoo import artifact
 
-    path = pathlib.Path(artifact_path)
-    run = finished_run(run_dir) if run_dir else _run_around(path)
+    path, run = pathlib.Path(artifact_path), None
+    if run_dir:
+        run = finished_run(run_dir)
+    else:
+        with contextlib.suppress(OSError):  # a place that may not be looked into
+            around = map(RunDir, path.resolve().parents)
+            run = next((r for r in around if r.finished and r.config.exists()), None)
     if run is not None:
-        _check_unchanged(path, run)
+        with contextlib.suppress(OSError):  # it cannot be read, as load says below
+            _check_unchanged(path, run)
     return artifact.load(path, workers=startup.cpus()), run
-
-
-def _run_around(path: pathlib.Path) -> RunDir | None:
-    with contextlib.suppress(OSError):  # a place that may not be looked into
-        for parent in path.resolve().parents:
-            if (parent / "result.json").exists() and (parent / "config.json").exists():
-                return RunDir(parent)
-    return None
 
 
 def _check_unchanged(path: pathlib.Path, run: RunDir) -> None:
@@ -288,20 +269,10 @@ def _check_unchanged(path: pathlib.Path, run: RunDir) -> None:
     content = run.read_export() or {"artifacts": []}
     for record in content["artifacts"]:
         exported = run.export / record["path"]
-        if exported.exists() and path.exists() and exported.samefile(path):
-            try:
-                found = files.checksum(path)
-            except OSError as error:
-                raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-            if found != record["sha256"]:
-                raise UserError(
-                    f"{path} was changed since it was exported: its sha256 is {found}, "
-                    f"export.json has {record['sha256']}. Export the run again."
-                )
-
-
-def _labels_beside(loaded: Artifact) -> list[str]:
-    labels = loaded.path.parent / "labels.txt"
-    if labels.exists():
-        return labels.read_text(encoding="utf-8").splitlines()
-    return [str(i) for i in range(loaded.output.shape[-1])]
+        if not (exported.exists() and path.exists() and exported.samefile(path)):
+            continue
+        if (found := files.checksum(path)) != record["sha256"]:
+            raise UserError(
+                f"{path} was changed since it was exported: its sha256 is {found}, "
+                f"export.json has {record['sha256']}. Export the run again."
+            )

@@ -23,22 +23,20 @@ BESIDE = ".*.[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f].*"
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields a path beside ``path`` to write to; renames it into place at the end.
 
-    The file is on the disk before it is renamed, and so is its new name after that: a
-    power failure leaves the old file or the new one. The suffix is kept, since Keras
-    tells formats by it. If the block raises, what it wrote is removed and ``path`` is
-    as it was.
+    A power failure leaves the old file or the new one, and so does an error in the
+    block. The suffix is kept, since Keras tells formats by it.
     """
     beside = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield beside
-        sync(beside)
+        _sync(beside)
         beside.replace(path)
-        sync(path.parent)
+        _sync(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 
 
-def sync(path: pathlib.Path) -> None:
+def _sync(path: pathlib.Path) -> None:
     """Waits until a file's content, or the names in a directory, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -66,9 +64,8 @@ def read_json(
 
     Args:
         path: the file.
-        check: looks at everything that is going to be used of the object, and raises
-            KeyError, TypeError, ValueError or AttributeError where it is not as it was
-            written.
+        check: raises KeyError, TypeError, ValueError or AttributeError where something
+            that is going to be used is not as it was written.
 
     Raises:
         UserError: the file is missing, is not JSON, or did not pass the check.
@@ -85,10 +82,9 @@ def read_json(
         if not isinstance(content, dict):
             raise TypeError("it must be a JSON object")
         check(content)
-    except KeyError as error:
-        raise UserError(f"{path} has been edited: {error} is missing.") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} has been edited: {error}.") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise UserError(f"{path} has been edited: {what}.") from None
     return content
 
 
@@ -100,13 +96,7 @@ def check_texts(content: Any, *keys: str | int) -> None:
 
 
 def check_numbers(content: Any, *keys: str | int, whole: bool = False) -> None:
-    """Raises KeyError, TypeError or ValueError unless the values are sensible numbers.
-
-    Args:
-        content: a JSON object or array.
-        keys: whose values are looked at.
-        whole: they must be whole numbers.
-    """
+    """Raises KeyError, TypeError or ValueError unless these are sensible numbers."""
     kinds = int if whole else (int, float)
     for key in keys:
         value = content[key]

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.zoo.training.test_rundir import CONFIG, IDENTITY
 from zoo import console, evaluation
 from zoo.data import folder, idx, load
 from zoo.data.cache import Cache
@@ -36,28 +37,22 @@ from zoo.training.rundir import RunDir, differences
 CASES = int(os.environ.get("SOAK_CASES", "2400"))
 
 
-# What each test gets of them.
-SHARES = {
-    "test_idx_bytes": 0.25,
-    "test_idx_directories": 0.1,
-    "test_image_trees": 0.1,
-    "test_image_sizes": 0.15,
-    "test_flags": 0.1,
-    "test_configs_edited_by_hand": 0.15,
-    "test_results_edited_by_hand": 0.03,
-    "test_exports_edited_by_hand": 0.02,
-    "test_backups_edited_by_hand": 0.1,
-}
+SHARES = {}  # what each test gets of them
 
 
-def cases(test):
+def cases(share):
     """Runs a test on its share of all cases."""
-    return settings(
-        max_examples=round(SHARES[test.__name__] * CASES),
-        deadline=10_000,  # milliseconds: a hang fails
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )(test)
+
+    def decorate(test):
+        SHARES[test.__name__] = share
+        return settings(
+            max_examples=round(share * CASES),
+            deadline=10_000,  # milliseconds: a hang fails
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )(test)
+
+    return decorate
 
 
 @contextlib.contextmanager
@@ -125,7 +120,7 @@ def content(draw, whole):
     return data
 
 
-@cases
+@cases(0.25)
 @given(content(idx_files()))
 def test_idx_bytes(data):
     with place() as directory:
@@ -134,15 +129,11 @@ def test_idx_bytes(data):
         # A block of what is being unpacked, besides twice the file.
         with one_line_or_right(memory=2 * len(data) + (8 << 20)):
             size = sum(block.nbytes for block in idx.blocks(path, (1, 3, 4)))
-            content = _unzipped(data)
+            content = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
             assert 0 < size == len(content) - 4 - 4 * content[3]
 
 
-def _unzipped(data: bytes) -> bytes:
-    return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-
-
-@cases
+@cases(0.1)
 @given(
     st.lists(
         content(st.just(struct.pack(">4BI", 0, 0, 8, 1, 4) + bytes([0, 1, 2, 1]))),
@@ -165,20 +156,17 @@ def test_idx_directories(labels, names):
             assert contents.train.y.max() < len(contents.class_names)
 
 
-def _picture(kind: str, size: tuple[int, int]) -> bytes:
+def picture(kind: str, size: tuple[int, int]) -> bytes:
     file = io.BytesIO()
     Image.new("L", size, 7).save(file, kind)
     return file.getvalue()
 
 
-PICTURES = [
-    _picture(kind, size)
-    for kind in ("png", "jpeg", "bmp", "gif")
-    for size in ((1, 1), (3, 5))
-]
+KINDS = ("png", "jpeg", "bmp", "gif")
+PICTURES = [picture(kind, size) for kind in KINDS for size in ((1, 1), (3, 5))]
 
 
-@cases
+@cases(0.1)
 @given(
     st.lists(
         st.tuples(
@@ -205,7 +193,7 @@ def test_image_trees(entries):
                 assert len(contents.train.x) == len(contents.train.y)
 
 
-@cases
+@cases(0.15)
 @given(
     st.text(max_size=12) | st.from_regex(r"-?\d{1,6}([xX]-?\d{1,6})?", fullmatch=True)
 )
@@ -217,7 +205,7 @@ def test_image_sizes(text):
 NAMES = ["model", "epochs", "learning_rate", "batch_size", "seed", "overwrite", "x"]
 
 
-@cases
+@cases(0.1)
 @given(
     st.lists(
         st.builds(
@@ -244,22 +232,7 @@ def test_flags(arguments):
             assert isinstance(config, Config)
 
 
-IDENTITY = {
-    "model": "mlp",
-    "recipe": "default",
-    "dataset": "digits/1.0.0",
-    "dataset_fingerprint": "digits/1.0.0",
-    "settings": {"epochs": 3, "num_examples": 9, "model": {"hidden": [2, 3]}},
-    "seed": 0,
-    "validation": 0.25,
-}
-CONFIG = {
-    "dataset_used": "digits",
-    "data_dir": None,
-    "image_size": [3, 3],
-    "identity": IDENTITY,
-    "data": {"class_names": ["a", "b"], "input_shape": [4, 4, 1]},
-}
+EXAMPLE = CONFIG | {"image_size": [3, 3], "identity": IDENTITY | {"validation": 0.25}}
 
 
 @st.composite
@@ -308,8 +281,8 @@ def same_data(source, spec, recorded):
     return spec.fingerprint == recorded
 
 
-@cases
-@given(edited(CONFIG) | JSON.map(json.dumps))
+@cases(0.15)
+@given(edited(EXAMPLE) | JSON.map(json.dumps))
 def test_configs_edited_by_hand(text):
     with place() as directory:
         run = RunDir(directory)
@@ -325,10 +298,10 @@ def test_configs_edited_by_hand(text):
         ):
             evaluation.run_dataset(run)
         with one_line_or_right():
-            run.claim(IDENTITY, overwrite=False)
+            run.claim(EXAMPLE["identity"], overwrite=False)
             before = json.loads(text)["identity"]
             before["settings"].pop("steps_per_execution", None)
-            assert differences(before, IDENTITY) == []
+            assert differences(before, EXAMPLE["identity"]) == []
 
 
 RESULT = {
@@ -348,7 +321,7 @@ LINE = {"weight": 1.0, "bias": 2.0}
 LINES = {"learned": LINE, "true": LINE, "least_squares": LINE}
 
 
-@cases
+@cases(0.03)
 @given(edited(RESULT) | edited(RESULT | LINES))
 def test_results_edited_by_hand(text):
     with place() as directory:
@@ -380,7 +353,7 @@ EXPORT = {
 }
 
 
-@cases
+@cases(0.02)
 @given(edited(EXPORT) | edited(ARTIFACT).map('{{"artifacts": [{}]}}'.format))
 def test_exports_edited_by_hand(text):
     with place() as directory:
@@ -398,7 +371,7 @@ ARRAYS = [np.arange(6, dtype=np.float32).reshape(2, 3), np.array(4, np.int64)]
 PROGRESS = checkpoint.Progress(4, [{"epoch": 1, "loss": 0.25}], 1.5)
 
 
-@cases
+@cases(0.1)
 @given(st.data())
 def test_backups_edited_by_hand(data):
     with place() as directory, contextlib.redirect_stderr(io.StringIO()) as said:

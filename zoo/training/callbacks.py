@@ -1,7 +1,8 @@
 """What happens beside the training steps: evaluation, metrics.csv, backups, stopping.
 
 ``fit`` calls them in this order, and each relies on those before it: StepCounter,
-Evaluation, MetricsLog, TensorBoard, Checkpoints.
+Evaluation, MetricsLog, TensorBoard, Checkpoints. ``model`` is the one in training, and
+``progress`` says where the training stands.
 """
 
 from __future__ import annotations
@@ -28,21 +29,13 @@ from zoo.training.signals import SIGNALS, Stop
 
 
 class StepCounter(keras.callbacks.Callback):
-    """Counts steps and the seconds that they take; starts each epoch at its step.
-
-    Args:
-        progress: where the training stands; kept up to date.
-        plan: the length of the training.
-        batches: whose place in the data follows the step.
-    """
+    """Counts steps and their seconds in ``progress``; starts each epoch at its step."""
 
     def __init__(
         self, progress: Progress, plan: pipeline.Plan, batches: pipeline.TrainingBatches
     ):
         super().__init__()
-        self._progress = progress
-        self._plan = plan
-        self._batches = batches
+        self._progress, self._plan, self._batches = progress, plan, batches
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self._first = self._progress.step
@@ -59,16 +52,11 @@ class StepCounter(keras.callbacks.Callback):
 
 
 class Evaluation(keras.callbacks.Callback):
-    """Scores the validation split, or else the test split, after some of the epochs.
+    """Scores the validation split, or else the test split, into ``val_`` logs.
 
-    It does so after each ``eval_every`` epochs and after the last one. The names of
-    the scores begin with ``val_`` in the logs.
-
-    Args:
-        job: the training.
-        model: the model in training.
-        copy: the model to score, on one device and in float32: the same, or one that
-            is brought up to date before.
+    It does so after each ``eval_every`` epochs and after the last one. ``copy`` is the
+    model to score, on one device and in float32: ``model`` itself, or one that is
+    brought up to date before.
     """
 
     def __init__(self, job: Job, model: TapeModel, copy: TapeModel):
@@ -97,10 +85,7 @@ class Evaluation(keras.callbacks.Callback):
             self._final = scored
 
     def test(self) -> tuple[dict[str, float], np.ndarray]:
-        """Returns scores and outputs of the final weights for the test split.
-
-        They are computed unless the last epoch ended with just that.
-        """
+        """Returns the final scores and outputs for the test split, computed once."""
         if self._final is None:
             self._update()
             self._final = self._evaluate(self._test)
@@ -113,13 +98,7 @@ class Evaluation(keras.callbacks.Callback):
 
 
 class MetricsLog(keras.callbacks.Callback):
-    """Writes metrics.csv; ends a training whose numbers are no longer finite.
-
-    Args:
-        job: the training; only the chief writes.
-        model: the model in training, which gets a guard.
-        progress: where the training stands; its rows are added to.
-    """
+    """Writes metrics.csv; guards ``model`` and ends a training that is not finite."""
 
     def __init__(self, job: Job, model: TapeModel, progress: Progress):
         super().__init__()
@@ -165,19 +144,13 @@ class MetricsLog(keras.callbacks.Callback):
 class Checkpoints(keras.callbacks.Callback):
     """Writes backups, and stops the training when a signal asks for it.
 
-    Args:
-        job: the training; only the chief writes, and all workers agree when.
-        model: the model in training.
-        progress: where the training stands.
-        stop: whether a stop was asked for.
+    Only the chief writes, and all workers agree when.
     """
 
     def __init__(self, job: Job, model: TapeModel, progress: Progress, stop: Stop):
         super().__init__()
         self.set_model(model)
-        self._job = job
-        self._progress = progress
-        self._stop = stop
+        self._job, self._progress, self._stop = job, progress, stop
         # All state of a training, the metrics last: Keras resets them once more.
         self._variables = [
             *model.variables,
@@ -192,19 +165,21 @@ class Checkpoints(keras.callbacks.Callback):
         self._asked_then = 0.0
 
     def restore(self) -> int:
-        """Brings back the newest backup, if any; returns the steps that are done.
-
-        Raises:
-            UserError: there are backups, and all of them are damaged.
-        """
-        plan, progress, like = self._job.plan, self._progress, self._read()
-        if found := self._load_newest(like):
-            arrays, saved = found
-            done = saved.step // plan.steps_per_epoch
-            if not 0 < saved.step <= plan.steps or len(saved.rows) != done:
+        """Brings back the newest backup, if any; returns the steps that are done."""
+        job, progress, like = self._job, self._progress, self._read()
+        # The chief first, since it sets damaged ones aside.
+        if not job.placement.is_chief:
+            job.placement.wait()
+        arrays, saved = checkpoint.load_newest(job.run.backup, like) or ([], Progress())
+        if job.placement.is_chief:
+            job.placement.wait()
+        job.placement.check_same("the backup that they see", f"step {saved.step}")
+        if arrays:
+            done = saved.step // job.plan.steps_per_epoch
+            if not 0 < saved.step <= job.plan.steps or len(saved.rows) != done:
                 raise UserError(
-                    f"The backup of step {saved.step} in {self._job.run.backup} is not "
-                    f"of this run of {plan.steps} steps. Pass --overwrite to start "
+                    f"The backup of step {saved.step} in {job.run.backup} is not of "
+                    f"this run of {job.plan.steps} steps. Pass --overwrite to start "
                     "over."
                 )
             self._assign(self._variables, arrays)
@@ -212,25 +187,11 @@ class Checkpoints(keras.callbacks.Callback):
             vars(progress).update(vars(saved))
             self._saved = saved.step
         self._interval = checkpoint.BackupInterval(
-            self._job.config.backup_steps,
+            job.config.backup_steps,
             done=progress.step,
             size=sum(array.nbytes for array in like),
         )
         return progress.step
-
-    def _load_newest(
-        self, like: list[np.ndarray]
-    ) -> tuple[list[np.ndarray], Progress] | None:
-        placement = self._job.placement
-        # The chief first, since it sets damaged ones aside.
-        if not placement.is_chief:
-            placement.wait()
-        found = checkpoint.load_newest(self._job.run.backup, like)
-        if placement.is_chief:
-            placement.wait()
-        step = found[1].step if found else 0
-        placement.check_same("the backup that they see", f"step {step}")
-        return found
 
     def _assign(
         self, variables: Sequence[keras.Variable], values: Sequence[np.ndarray]
@@ -258,26 +219,26 @@ class Checkpoints(keras.callbacks.Callback):
             self._save()
         self._stop_if_asked()
 
-    def _is_due(self, *, epoch_ends: bool = False, ask: bool = False) -> bool:
+    def _is_due(self, *, epoch_ends: bool = False) -> bool:
         """Whether to write a backup now, be it because a signal asks for a stop.
 
-        Several workers ask each other about once in a second, by the chief's clock,
-        at the ends of epochs, and where ``ask`` says so.
+        Several workers ask each other about once in a second, by the chief's clock, and
+        at the ends of epochs.
         """
         step, placement = self._progress.step, self._job.placement
         due = self._interval.is_due(step, epoch_ends=epoch_ends)
         by_step = bool(self._job.config.backup_steps) and due
-        alone = placement.workers == 1
-        if not (alone or by_step or epoch_ends or ask or step >= self._ask_at):
+        is_alone = placement.workers == 1
+        if not (is_alone or by_step or epoch_ends or step >= self._ask_at):
             return False
-        mine = [int(self._stop.signal == number) for number in SIGNALS]
         now = time.perf_counter()
         steps_per_second = (step - self._asked_at) / max(now - self._asked_then, 1)
         self._asked_at, self._asked_then = step, now
-        from_chief = [int(due), max(1, int(steps_per_second))]
+        mine = [int(due), max(1, int(steps_per_second))]
         if not placement.is_chief:
-            from_chief = [0, 0]
-        due, wait, *stops = placement.total([*from_chief, *mine])
+            mine = [0, 0]
+        mine += [int(self._stop.signal == number) for number in SIGNALS]
+        due, wait, *stops = placement.total(mine)
         self._ask_at = step + wait
         for number, asked in zip(SIGNALS, stops, strict=True):
             if asked:
@@ -298,7 +259,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def stop_if_asked(self) -> None:
         """Raises Interrupted, after a backup, if a signal has asked for a stop."""
-        self._is_due(ask=True)
+        self._is_due(epoch_ends=True)
         self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:

@@ -13,7 +13,6 @@ import pathlib
 import time
 import zipfile
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -24,20 +23,11 @@ GENERATIONS = 2
 # Without --backup_steps: as often as this, if what it costs allows it.
 _SECONDS = 30.0
 _TIMES_THE_COST = 60.0
-# What one costs, until the first has shown it.
-_SECONDS_AT_LEAST = 0.005
-_BYTES_PER_SECOND = 200e6
 
 
 @dataclasses.dataclass
 class Progress:
-    """Where a training stands.
-
-    Attributes:
-        step: steps that are done.
-        rows: the rows of metrics.csv, one for each epoch that is done.
-        seconds: time spent training.
-    """
+    """Where a training stands: steps done, rows of metrics.csv, seconds of training."""
 
     step: int = 0
     rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
@@ -45,19 +35,15 @@ class Progress:
 
 
 class BackupInterval:
-    """When a backup is due.
+    """When a backup of ``size`` bytes is due, if ``done`` steps are done already.
 
-    Args:
-        steps: after every so many steps; None for every 30 s and at each epoch's
-            end, as far as that costs less than 1/60 of the time.
-        done: steps that are done already.
-        size: bytes of a backup, from which the cost of the first one is guessed.
+    That is after every so many ``steps``; for None, every 30 s and at each epoch's end,
+    as far as that costs less than 1/60 of the time.
     """
 
     def __init__(self, steps: int | None, *, done: int, size: int):
-        self._steps = steps
-        self._done = done
-        self._cost = _SECONDS_AT_LEAST + size / _BYTES_PER_SECOND
+        self._steps, self._done = steps, done
+        self._cost = 0.005 + size / 200e6  # a guess, until the first has shown it
         self._last = time.monotonic()
 
     def is_due(self, step: int, *, epoch_ends: bool = False) -> bool:
@@ -77,16 +63,7 @@ class BackupInterval:
 def save(
     directory: pathlib.Path, arrays: Sequence[np.ndarray], progress: Progress
 ) -> None:
-    """Writes a backup and removes the ones that are too many.
-
-    Args:
-        directory: where to; made if need be.
-        arrays: the variables' values, in their order.
-        progress: where the training stands.
-
-    Raises:
-        OSError: it cannot be written; the backups before it are as they were.
-    """
+    """Writes a backup, or raises OSError; removes the ones that are too many."""
     directory.mkdir(exist_ok=True)
     text = json.dumps(dataclasses.asdict(progress), allow_nan=False)
     content = {str(number): array for number, array in enumerate(arrays)}
@@ -108,7 +85,7 @@ def load_newest(
         like: arrays of the shapes and types that were saved.
 
     Returns:
-        What was saved, or None where there never was a backup.
+        What was saved; None where there never was a backup.
 
     Raises:
         UserError: there are backups, and none of them is whole.
@@ -148,7 +125,10 @@ def _load(
         if len(content) != len(like) + 1:
             raise ValueError(f"{len(content) - 1} variables instead of {len(like)}")
         arrays = [content[str(number)] for number in range(len(like))]
-        progress = _parse(json.loads(content["progress"].tobytes()))
+        progress = Progress(**json.loads(content["progress"].tobytes()))
+    values = [progress.seconds, *(v for row in progress.rows for v in row.values())]
+    if not isinstance(progress.step, int) or not all(map(math.isfinite, values)):
+        raise ValueError("its progress is not made of numbers")
     for number, (array, expected) in enumerate(zip(arrays, like, strict=True)):
         if (array.shape, array.dtype) != (expected.shape, expected.dtype):
             raise ValueError(
@@ -156,11 +136,3 @@ def _load(
                 f"{expected.dtype}{expected.shape}"
             )
     return arrays, progress
-
-
-def _parse(content: dict[str, Any]) -> Progress:
-    progress = Progress(**content)
-    numbers = [progress.seconds, *(v for row in progress.rows for v in row.values())]
-    if not isinstance(progress.step, int) or not all(map(math.isfinite, numbers)):
-        raise ValueError("its progress is not made of numbers")
-    return progress

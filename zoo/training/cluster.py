@@ -10,7 +10,14 @@ from typing import Any
 
 from zoo.errors import UserError
 
-STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
+#: What tells a task of a Slurm step its place.
+_SLURM = (
+    "SLURM_STEP_NUM_TASKS",
+    "SLURM_STEP_NODELIST",
+    "SLURM_STEP_TASKS_PER_NODE",
+    "SLURMD_NODENAME",
+    "SLURM_LOCALID",
+)
 _EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
     '"task": {"type": "worker", "index": 0}}'
@@ -19,29 +26,25 @@ _EXAMPLE = (
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The processes of one training.
+    """The processes of one training."""
 
-    Attributes:
-        workers: their addresses, host:port; the first one is the chief.
-        index: which of them this process is.
-    """
-
-    workers: tuple[str, ...]
-    index: int
+    workers: tuple[str, ...]  # host:port; the first one is the chief
+    index: int  # of this process among them
 
 
 def several(strategy: str) -> bool:
     """Tells whether ``--strategy`` means several workers; does not need TensorFlow.
 
     Raises:
-        UserError: TF_CONFIG has mistakes in it, or several workers are asked for and
-            none are described.
+        UserError: TF_CONFIG has mistakes in it, or describes none where they are asked
+            for.
     """
     if strategy not in ("auto", "multi_worker"):
         return False
     text = os.environ.get("TF_CONFIG")
     cluster = _from_tf_config(text) if text else None
-    if cluster or (not text and _slurm_tasks() > 1):
+    # Outside of srun there are no tasks of a step.
+    if cluster or (not text and _number("SLURM_STEP_NUM_TASKS") > 1):
         return True
     if strategy == "auto":
         return False
@@ -53,11 +56,7 @@ def several(strategy: str) -> bool:
 
 
 def find() -> Cluster:
-    """Returns the cluster that the environment describes, where there are several.
-
-    Raises:
-        UserError: TF_CONFIG or Slurm's variables have mistakes in them.
-    """
+    """Returns the cluster that the environment describes, or raises UserError."""
     text = os.environ.get("TF_CONFIG")
     return _from_tf_config(text) if text else _from_slurm()
 
@@ -66,9 +65,8 @@ def _from_tf_config(text: str) -> Cluster | None:
     """Returns the cluster; None where it has one worker or none."""
     try:
         content = json.loads(text)
-        jobs: dict[str, Any] = dict(content.get("cluster", {}))
-        task = content.get("task", {})
-        kind, index = task.get("type"), task.get("index")
+        jobs: dict[str, list[str]] = dict(content.get("cluster", {}))
+        kind, index = (content.get("task", {}).get(key) for key in ("type", "index"))
         mistake = _find_mistake(jobs, kind, index) if jobs else None
     except (ValueError, AttributeError, TypeError, RecursionError):
         mistake = "it is not JSON of that form"
@@ -77,44 +75,34 @@ def _from_tf_config(text: str) -> Cluster | None:
             f"TF_CONFIG cannot be used: {mistake}. Received: {text[:200]}. Set it as "
             f"in {_EXAMPLE}, or unset it."
         )
-    chiefs = jobs.get("chief", [])
-    workers = (*chiefs, *jobs.get("worker", []))
+    workers = (*jobs.get("chief", []), *jobs.get("worker", []))
     if len(workers) < 2:
         return None
-    return Cluster(workers, index + (len(chiefs) if kind == "worker" else 0))
+    return Cluster(workers, workers.index(jobs[kind][index]))
 
 
-def _find_mistake(jobs: dict[str, Any], kind: Any, index: Any) -> str | None:
+def _find_mistake(jobs: dict[str, list[str]], kind: Any, index: Any) -> str | None:
     """Returns what is wrong with the jobs of a cluster or with this process's task."""
     for job in jobs.keys() - {"chief", "worker"}:
         return f"the job {job!r} is not supported, only chief and worker are"
-    for addresses in jobs.values():
-        if not isinstance(addresses, list) or not all(map(_is_address, addresses)):
-            return "addresses must be a list of host:port, with ports of 1 to 65535"
+    every = [address for addresses in jobs.values() for address in addresses]
+    ports = [re.fullmatch(r".+:(\d{1,5})", address) for address in every]
+    are_lists = all(isinstance(addresses, list) for addresses in jobs.values())
+    if not are_lists or not all(port and 0 < int(port[1]) < 2**16 for port in ports):
+        return "addresses must be a list of host:port, with ports of 1 to 65535"
     if len(jobs.get("chief", [])) > 1:
         return "there can be one chief"
     if kind not in ("chief", "worker") or type(index) is not int:
         return "the task must have a type and an index"
     if not 0 <= index < len(jobs.get(kind, [])):
         return f"there is no {kind} {index}"
-    every = [address for addresses in jobs.values() for address in addresses]
     return "an address is there twice" if len(set(every)) < len(every) else None
-
-
-def _is_address(value: Any) -> bool:
-    match = re.fullmatch(r".+:(\d{1,5})", value)  # TypeError for what is no text
-    return match is not None and 0 < int(match[1]) < 2**16
 
 
 def _number(variable: str) -> int:
     """Returns the whole number that an environment variable holds; 0 for none."""
     text = os.environ.get(variable, "")
     return int(text) if text.isdecimal() and len(text) < 16 else 0
-
-
-def _slurm_tasks() -> int:
-    """Returns the tasks of the step that this process is in; 0 outside of srun."""
-    return _number("SLURM_STEP_NUM_TASKS")
 
 
 def _from_slurm() -> Cluster:
@@ -131,7 +119,7 @@ def _from_slurm() -> Cluster:
             port_base=port,
             # By itself it asks nvidia-smi, which CPU nodes lack, and shares out GPUs
             # that srun has given to each task already.
-            gpus_per_node=_slurm_tasks(),
+            gpus_per_node=_number("SLURM_STEP_NUM_TASKS"),
             gpus_per_task=1,
             auto_set_gpu=False,
         )
@@ -140,14 +128,7 @@ def _from_slurm() -> Cluster:
         local = port + int(os.environ["SLURM_LOCALID"])
         index = workers.index(f"{os.environ['SLURMD_NODENAME']}:{local}")
     except (RuntimeError, ValueError, KeyError) as error:
-        names = (
-            "SLURM_STEP_NUM_TASKS",
-            "SLURM_STEP_NODELIST",
-            "SLURM_STEP_TASKS_PER_NODE",
-            "SLURMD_NODENAME",
-            "SLURM_LOCALID",
-        )
-        received = ", ".join(f"{name}={os.environ.get(name, '')}" for name in names)
+        received = ", ".join(f"{name}={os.environ.get(name, '')}" for name in _SLURM)
         raise UserError(
             f"Slurm's variables do not fit together. Received: {received}. Start with "
             "srun, set TF_CONFIG, or pass --strategy=one."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from zoo import registry
@@ -14,9 +14,14 @@ from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe
 from zoo.training import cluster
 
-JIT_CHOICES = ("auto", "true", "false")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-PROGRESS_CHOICES = ("auto", "bar", "epoch", "none")
+#: The words that a flag may be.
+CHOICES = {
+    "strategy": ("auto", "one", "mirrored", "multi_worker", "tpu"),
+    "precision": PRECISIONS,
+    "jit_compile": ("auto", "true", "false"),
+    "progress": ("auto", "bar", "epoch", "none"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,16 +76,18 @@ class Config:
             UserError: what is wrong, what was received, what is allowed.
         """
         registry.check_model(self.model)
-        self._check_overrides()
+        # The recipe itself is behind TensorFlow: momentum is checked by itself here,
+        # and together with the recipe's optimizer later.
+        fields = dict(self.overrides)
+        if "momentum" in fields or "nesterov" in fields:
+            fields.setdefault("optimizer", "sgd")
+        if fields.get("nesterov"):
+            fields.setdefault("momentum", 0.9)
+        Recipe().override(**fields)
         load.data_root(self.data_dir)
         if self.dataset is not None:
             load.check_name(self.dataset, self.data_dir)
-        for name, known in (
-            ("strategy", cluster.STRATEGIES),
-            ("precision", PRECISIONS),
-            ("jit_compile", JIT_CHOICES),
-            ("progress", PROGRESS_CHOICES),
-        ):
+        for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise unknown(name, str(getattr(self, name)), known)
         for name in ("eval_every", "backup_steps", "memory_limit"):
@@ -106,85 +113,61 @@ class Config:
             )
         cluster.several(self.strategy)
 
-    def _check_overrides(self) -> None:
-        # The recipe itself is behind TensorFlow: momentum is checked by itself
-        # here, and together with the recipe's optimizer later.
-        fields = dict(self.overrides)
-        if "momentum" in fields or "nesterov" in fields:
-            fields.setdefault("optimizer", "sgd")
-        if fields.get("nesterov"):
-            fields.setdefault("momentum", 0.9)
-        Recipe().override(**fields)
+
+def _parse(
+    flag: str, text: str, pattern: str, read: Callable[..., Any], expected: str
+) -> Any:
+    """Returns what ``read`` makes of the groups of the pattern, if it is anything."""
+    match = re.fullmatch(pattern, text, re.ASCII | re.IGNORECASE)
+    if match and (value := read(*match.groups())):
+        return value
+    raise UserError(f"--{flag} must be {expected}. Received: {text[:80]}.")
 
 
-def parse_steps_per_execution(text: str | None) -> int | None:
-    """Reads a number of steps; None, the recipe's, for ``auto``.
-
-    Raises:
-        UserError: it is neither.
-    """
-    if text in (None, "auto"):
+def parse_steps_per_execution(text: str) -> int | None:
+    """Reads a number of steps; None, the recipe's, for ``auto``."""
+    if text == "auto":
         return None
-    if not re.fullmatch("[0-9]{1,15}", text) or int(text) < 1:
-        raise UserError(
-            "--steps_per_execution must be a whole number, 1 or more, or auto. "
-            f"Received: {text[:80]}."
-        )
-    return int(text)
+    expected = "a whole number, 1 or more, or auto"
+    return _parse("steps_per_execution", text, r"(\d{1,15})", int, expected)
 
 
 def parse_profile_steps(text: str | None) -> tuple[int, int] | None:
-    """Reads ``10,20``: the first and the last step to profile.
+    """Reads ``10,20``: the first and the last step to profile."""
 
-    Raises:
-        UserError: it is not two steps, 1 or more, in order.
-    """
+    def read(*steps: str) -> tuple[int, int] | None:
+        first, last = map(int, steps)
+        return (first, last) if 1 <= first <= last else None
+
     if text is None:
         return None
-    match = re.fullmatch("([0-9]{1,15}),([0-9]{1,15})", text)
-    first, last = map(int, match.groups()) if match else (0, 0)
-    if not 1 <= first <= last:
-        raise UserError(
-            "--profile_steps must be the first and the last step to profile, from 1, "
-            f"such as 10,20. Received: {text}."
-        )
-    return first, last
+    expected = "the first and the last step to profile, from 1, such as 10,20"
+    return _parse("profile_steps", text, r"(\d{1,15}),(\d{1,15})", read, expected)
 
 
-def parse_memory_limit(text: str | None) -> int | None:
-    """Reads bytes, such as ``8G`` or ``500M``; None for ``auto``.
-
-    Raises:
-        UserError: it is neither.
-    """
-    if text in (None, "auto"):
-        return None
-    match = re.fullmatch(r"(\d{1,20}\.?\d{0,20})([KMGT]?)B?", text.upper(), re.ASCII)
+def parse_memory_limit(text: str) -> int | None:
+    """Reads bytes, such as ``8G`` or ``500M``; None for ``auto``."""
     units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-    size = float(match[1]) * units[match[2]] if match else 0.0
-    if not 1 <= size < 1e18:
-        raise UserError(
-            "--memory_limit must be a number of bytes, such as 8G, 500M or 8000000000, "
-            f"or auto. Received: {text[:80]}."
-        )
-    return int(size)
+
+    def read(number: str, unit: str) -> int | None:
+        size = float(number) * units[unit.upper()]
+        return int(size) if size < 1e18 else None
+
+    if text == "auto":
+        return None
+    expected = "a number of bytes, such as 8G, 500M or 8000000000, or auto"
+    pattern = r"(\d{1,20}\.?\d{0,20})([KMGT]?)B?"
+    return _parse("memory_limit", text, pattern, read, expected)
 
 
 def parse_image_size(text: str | None) -> tuple[int, int] | None:
-    """Reads ``32`` or ``28x40`` (height x width) as pixels.
+    """Reads ``32`` or ``28x40`` (height x width) as pixels."""
 
-    Raises:
-        UserError: it is neither, or is not 1 to 4096 pixels.
-    """
+    def read(height: str, width: str | None) -> tuple[int, int] | None:
+        size = int(height), int(width or height)
+        return size if all(1 <= side <= 4096 for side in size) else None
+
     if text is None:
         return None
-    match = re.fullmatch("([0-9]{1,4})(?:[xX]([0-9]{1,4}))?", text)
-    height, width = (
-        (int(side or match[1]) for side in match.groups()) if match else (0, 0)
-    )
-    if not (1 <= height <= 4096 and 1 <= width <= 4096):
-        raise UserError(
-            "--image_size must be SIZE or HEIGHTxWIDTH in pixels, 1 to 4096. "
-            f"Received: {text}."
-        )
-    return height, width
+    expected = "SIZE or HEIGHTxWIDTH in pixels, 1 to 4096"
+    return _parse("image_size", text, r"(\d{1,4})(?:x(\d{1,4}))?", read, expected)

@@ -31,21 +31,12 @@ _LOST = (
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """The devices of a training.
+    """The devices of a training."""
 
-    Attributes:
-        name: of the strategy, as ``--strategy`` takes it.
-        strategy: None for one device.
-        workers: number of processes.
-        index: which of them this one is; the chief is 0.
-        add: adds up int64 vectors of all workers.
-    """
-
-    name: str
-    strategy: tf.distribute.Strategy | None = None
+    name: str  # as --strategy takes it
+    strategy: tf.distribute.Strategy | None = None  # None for one device
     workers: int = 1
-    index: int = 0
-    add: Callable[[tf.Tensor], tf.Tensor] | None = None
+    index: int = 0  # of this process among them; the chief is 0
 
     @property
     def replicas(self) -> int:
@@ -75,6 +66,8 @@ class Placement:
         """Returns what fit takes: each element of ``dataset`` is one replica's."""
         if self.strategy is None:
             return dataset
+        # All replicas have the same number of steps: nobody has to be asked at each.
+        self.strategy.extended.experimental_enable_get_next_as_optional = False
         distributed = self.strategy.distribute_datasets_from_function(lambda _: dataset)
         # TensorFlow 2.21 counts elements here, and Keras takes that for steps: beyond
         # the last one it would run those parts of a step that need no data.
@@ -85,22 +78,34 @@ class Placement:
         """Adds up whole numbers over all workers; waits for all of them."""
         if self.workers == 1:
             return list(values)
-        return self.add(tf.constant(values, tf.int64)).numpy().tolist()
+        return self._add(tf.constant(values, tf.int64)).numpy().tolist()
+
+    @functools.cached_property
+    def _add(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Adds up int64 vectors of all workers; one function, traced once."""
+        here = self.rows[1]
+
+        def add_in_replica(values: tf.Tensor) -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            # Once per worker, whatever the number of its replicas.
+            first = tf.equal(context.replica_id_in_sync_group % here, 0)
+            return context.all_reduce("SUM", tf.where(first, values, 0))
+
+        @tf.function
+        def add(values: tf.Tensor) -> tf.Tensor:
+            results = self.strategy.run(add_in_replica, args=(values,))
+            return self.strategy.experimental_local_results(results)[0]
+
+        return add
 
     def reader(
         self, variables: Sequence[keras.Variable]
     ) -> Callable[[], list[np.ndarray]]:
-        """Returns a function that reads them, to be called by all workers at once.
-
-        Metrics are summed over all replicas.
-        """
+        """Returns what reads them, in all workers at once; metrics are summed up."""
         if self.strategy is None:
             return lambda: [variable.value.numpy() for variable in variables]
         # Compiled: each sum that is not costs tens of milliseconds.
-        with self.strategy.scope():
-            compiled = tf.function(
-                lambda: [v.value.read_value() for v in variables]
-            ).get_concrete_function()
+        compiled = tf.function(lambda: [v.value.read_value() for v in variables])
 
         def read() -> list[np.ndarray]:
             with self.strategy.scope():
@@ -124,11 +129,7 @@ class Placement:
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        """Makes a worker that is gone one line for the others.
-
-        Raises:
-            RunError: another worker stopped.
-        """
+        """Makes a worker that is gone a RunError of the others."""
         try:
             yield
         except _LOST as error:
@@ -149,13 +150,10 @@ def _line(error: Exception, number: int) -> str:
 
 @functools.cache
 def place(name: str) -> Placement:
-    """Chooses the devices. Several workers meet here, before anything else runs.
+    """Chooses the devices for a ``--strategy``. Several workers meet here first of all.
 
     A process has one strategy of each kind: TensorFlow 2.21 numbers the collectives of
     each strategy from 0 again, and takes two of one number for the same.
-
-    Args:
-        name: ``auto``, ``one``, ``mirrored``, ``multi_worker`` or ``tpu``.
 
     Raises:
         UserError: no such devices here.
@@ -170,7 +168,7 @@ def place(name: str) -> Placement:
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
         strategy = tf.distribute.MirroredStrategy(devices)
-        return Placement("mirrored", _even(strategy))
+        return Placement("mirrored", strategy)
     return Placement("one")
 
 
@@ -206,33 +204,7 @@ def _multi_worker(found: cluster.Cluster) -> Placement:
             f"Worker {found.index} of {count} cannot join the others at "
             f"{', '.join(found.workers)}: {_line(error, 0)}"
         ) from error
-    add = _make_add(strategy, count)
-    return Placement("multi_worker", _even(strategy), count, found.index, add)
-
-
-def _even(strategy: tf.distribute.Strategy) -> tf.distribute.Strategy:
-    # All replicas have the same number of steps: nobody has to be asked at each.
-    strategy.extended.experimental_enable_get_next_as_optional = False
-    return strategy
-
-
-def _make_add(
-    strategy: tf.distribute.Strategy, workers: int
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    here = strategy.num_replicas_in_sync // workers
-
-    def add_in_replica(values: tf.Tensor) -> tf.Tensor:
-        context = tf.distribute.get_replica_context()
-        # Once per worker, whatever the number of its replicas.
-        first = tf.equal(context.replica_id_in_sync_group % here, 0)
-        return context.all_reduce("SUM", tf.where(first, values, 0))
-
-    @tf.function
-    def add(values: tf.Tensor) -> tf.Tensor:
-        results = strategy.run(add_in_replica, args=(values,))
-        return strategy.experimental_local_results(results)[0]
-
-    return add
+    return Placement("multi_worker", strategy, count, found.index)
 
 
 def jit_compile(asked: str, placement: Placement) -> bool:
@@ -273,12 +245,12 @@ def repair_symbolic_build(model: keras.Model) -> None:
     strategy = model.distribute_strategy
     build = model._maybe_symbolic_build
 
-    def first(value: Any) -> Any:
-        return strategy.experimental_local_results(value)[0]
-
     def maybe_symbolic_build(iterator: Any = None, data_batch: Any = None) -> None:
         for _, _, batches in iterator or ():
-            data_batch = tf.nest.map_structure(first, next(batches))
+            data_batch = tf.nest.map_structure(
+                lambda value: strategy.experimental_local_results(value)[0],
+                next(batches),
+            )
             break
         build(data_batch=data_batch)
 

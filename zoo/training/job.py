@@ -30,14 +30,7 @@ from zoo.training.rundir import RunDir
 class Job:
     """A training that is about to begin: all that is decided before the model is made.
 
-    Attributes:
-        config: what was asked for.
-        recipe: the recipe, with the fields that were asked for replaced.
-        source: where the dataset was read from.
-        dataset: the dataset.
-        plan: the length of the training.
-        placement: the devices.
-        run: the run directory.
+    The recipe is the one that was asked for, with the fields that ``config`` overrides.
     """
 
     config: Config
@@ -50,29 +43,21 @@ class Job:
 
     def identity(self) -> dict[str, Any]:
         """Returns what makes a run this run and no other."""
-        config, spec = self.config, self.dataset.spec
-        settings = self.recipe.to_json()
+        spec, settings = self.dataset.spec, self.recipe.to_json()
         del settings["steps_per_execution"]  # changes nothing except the speed
         return {
-            "model": config.model,
-            "recipe": config.recipe,
+            **self._asked("model", "recipe", "seed", "precision", "jit_compile"),
+            **self._asked("validation", "eval_every", "gradient_norm", "deterministic"),
             "settings": settings,
             "dataset": spec.source,
             "dataset_fingerprint": spec.fingerprint,
-            "validation": config.validation,
             "input_shape": list(spec.input_shape),
             "num_classes": spec.num_classes,
-            "seed": config.seed,
-            "precision": config.precision,
-            "jit_compile": config.jit_compile,
-            "gradient_norm": config.gradient_norm,
-            "eval_every": config.eval_every,
-            "deterministic": config.deterministic,
         }
 
     def description(self) -> dict[str, Any]:
         """Returns the content of config.json."""
-        config, source, spec = self.config, self.source, self.dataset.spec
+        source, spec = self.source, self.dataset.spec
         now = datetime.datetime.now(datetime.UTC)
         return {
             "identity": self.identity(),
@@ -82,8 +67,8 @@ class Job:
             "dataset_used": spec.source if source.directory else source.used,
             "dataset_reason": source.reason,
             "data": dataclasses.asdict(spec),
-            "data_dir": config.data_dir and str(source.root),
-            "image_size": config.image_size,
+            "data_dir": self.config.data_dir and str(source.root),
+            "image_size": self.config.image_size,
             "started": now.isoformat(timespec="seconds"),
             "versions": _versions(),
             "git_commit": _git_commit(),
@@ -91,43 +76,32 @@ class Job:
 
     def header(self, model: TapeModel) -> dict[str, Any]:
         """Returns the beginning of result.json."""
-        config, source, spec = self.config, self.source, self.dataset.spec
+        program, *arguments = sys.argv
         return {
-            "model": config.model,
-            "recipe": config.recipe,
-            "command": _command(),
-            "dataset": source.used,
-            "dataset_requested": source.requested,
-            "dataset_reason": source.reason,
-            "seed": config.seed,
+            **self._asked("model", "recipe", "seed", "precision"),
+            "command": shlex.join(["python", pathlib.Path(program).name, *arguments]),
+            "dataset": self.source.used,
+            "dataset_requested": self.source.requested,
+            "dataset_reason": self.source.reason,
             "strategy": self.placement.to_json(),
-            "precision": config.precision,
             "cpus": startup.cpus(),
             "versions": _versions(),
             "num_params": model.count_params(),
-            "num_train_examples": spec.num_train,
-            "num_test_examples": spec.num_test,
+            "num_train_examples": self.dataset.spec.num_train,
+            "num_test_examples": self.dataset.spec.num_test,
             "epochs": self.plan.epochs,
             "steps": self.plan.steps,
         }
 
     def hyperparameters(self) -> dict[str, Any]:
         """Returns what runs are compared by in TensorBoard."""
-        config, settings = self.config, self.recipe.to_json()
+        settings = self.recipe.to_json()
         settings["model_arguments"] = settings.pop("model")
-        return settings | {
-            "model": config.model,
-            "recipe": config.recipe,
-            "dataset": self.source.name,
-            "seed": config.seed,
-            "precision": config.precision,
-        }
+        asked = self._asked("model", "recipe", "seed", "precision")
+        return settings | asked | {"dataset": self.source.name}
 
-
-def _command() -> str:
-    """Returns the command that this process runs, without the path of the program."""
-    program, *arguments = sys.argv
-    return shlex.join(["python", pathlib.Path(program).name, *arguments])
+    def _asked(self, *names: str) -> dict[str, Any]:
+        return {name: getattr(self.config, name) for name in names}
 
 
 def _versions() -> dict[str, str]:

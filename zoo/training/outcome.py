@@ -40,12 +40,8 @@ class TrainedRun:
         self.run = run
         self.done_before = done_before
         # What is given takes the place of the cached property of that name.
-        if dataset is not None:
-            self.dataset = dataset
-        if model is not None:
-            self.model = model
-        if outputs is not None:
-            self.outputs = outputs
+        made = {"dataset": dataset, "model": model, "outputs": outputs}
+        vars(self).update((k, value) for k, value in made.items() if value is not None)
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:

@@ -28,6 +28,16 @@ _OURS = (
     "export",
     "config.json",  # last: while it is there, the rest is a run's
 )
+# What an export measures of a file that learns.
+_LEARNING = (
+    "batch_size",
+    "parameter_bytes",
+    "step_ms",
+    "memory_bytes",
+    "steps",
+    "max_loss_error",
+    "max_weight_error",
+)
 
 
 class RunDir:
@@ -49,8 +59,55 @@ class RunDir:
         self.export = self.path / "export"
         self._lock = filelock.FileLock(self.path / ".lock")
 
-    def check_writable(self) -> None:
-        """Raises UserError unless the directory can be made or written."""
+    def check_usable(self) -> None:
+        """Raises what ``locked`` would at its beginning; writes nothing."""
+        if (self.path / ".lock").exists():
+            with self.locked():
+                pass
+        else:
+            self._check_place()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the directory for this process; the lock dies with it.
+
+        Raises:
+            UserError: it cannot be written, or what is in it is not a run's.
+            RunError: another process has it, or something cannot be written in it.
+        """
+        self._check_place()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(blocking=False)
+        except filelock.Timeout:
+            raise RunError(
+                f"Another process is working in {self.path}. Wait for it, or choose "
+                "another --run_dir."
+            ) from None
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise (RunError if full else UserError)(
+                "The run directory cannot be written. Received: "
+                f"--run_dir={self.path} ({error.strerror}). Choose another."
+            ) from None
+        try:
+            yield
+        except BrokenPipeError:  # nobody reads what is printed: not about files
+            raise
+        except OSError as error:
+            kept = "The last good backup is as it was: then run"
+            if not any(self.backup.glob("step-*.npz")):
+                kept = "Then run"
+            raise RunError(
+                f"Writing to {self.path} failed: {error.strerror or error} "
+                f"({error.filename or self.path}). Make it writable, with space. "
+                f"{kept} the same command again."
+            ) from error
+        finally:
+            self._lock.release()
+
+    def _check_place(self) -> None:
+        """Raises UserError or RunError where no run can be written."""
         try:
             if self.path.exists() and not self.path.is_dir():
                 raise UserError(f"--run_dir is not a directory. Received: {self.path}.")
@@ -73,60 +130,15 @@ class RunDir:
                 "The run directory cannot be written. Received: "
                 f"--run_dir={self.path}. Choose another, or change its permissions."
             )
-
-    def check_free(self) -> None:
-        """Raises RunError if another process works in the directory. Writes nothing."""
-        if (self.path / ".lock").exists():
-            self.lock()
-            self.unlock()
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Holds the directory; what cannot be written in it becomes a RunError."""
-        self.lock()
-        try:
-            yield
-        except BrokenPipeError:  # nobody reads what is printed: not about files
-            raise
-        except OSError as error:
-            kept = "The last good backup is as it was: then run"
-            if not any(self.backup.glob("step-*.npz")):
-                kept = "Then run"
-            raise RunError(
-                f"Writing to {self.path} failed: {error.strerror or error} "
-                f"({error.filename or self.path}). Make it writable, with space. "
-                f"{kept} the same command again."
-            ) from error
-        finally:
-            self.unlock()
-
-    def lock(self) -> None:
-        """Takes the directory for this process; the lock dies with it.
-
-        Raises:
-            UserError: it cannot be written.
-            RunError: another process has it, or the disk is full.
-        """
-        self.check_writable()
-        self.check_content()
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(blocking=False)
-        except filelock.Timeout:
-            raise RunError(
-                f"Another process is working in {self.path}. Wait for it, or choose "
-                "another --run_dir."
-            ) from None
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise (RunError if full else UserError)(
-                "The run directory cannot be written. Received: "
-                f"--run_dir={self.path} ({error.strerror}). Choose another."
-            ) from None
-
-    def unlock(self) -> None:
-        """Gives the directory back."""
-        self._lock.release()
+        if self.config.exists() or not self.path.exists():
+            return
+        present = {entry for entry in self.path.iterdir() if entry.name != ".lock"}
+        if strangers := present - set(self.path.glob(files.BESIDE)):
+            names = ", ".join(sorted(entry.name for entry in strangers)[:3])
+            raise UserError(
+                f"{self.path} has files in it but is not a run directory: {names}. "
+                "Choose another --run_dir."
+            )
 
     @property
     def finished(self) -> bool:
@@ -140,22 +152,25 @@ class RunDir:
         overwrite: bool,
         is_same_data: Callable[[str], bool] = lambda fingerprint: False,
     ) -> None:
-        """Makes sure that what is in the directory is this very run, or nothing.
+        """Makes sure that what is in the locked directory is this very run, or nothing.
 
         Args:
             identity: the part of config.json that makes a run what it is.
-            overwrite: remove another run instead of refusing.
+            overwrite: remove another run, and no other files, instead of refusing.
             is_same_data: tells whether a recorded fingerprint, though written
                 differently, is that of the run's dataset.
 
         Raises:
-            UserError: another configuration, or files that are not a run's.
+            UserError: another configuration.
         """
-        self.check_content()
         for leftover in self.path.glob(files.BESIDE):  # of a process that was killed
             leftover.unlink()
-        if overwrite:
-            self.clear()
+        for name in _OURS if overwrite else ():
+            entry = self.path / name
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
         if not self.config.exists():
             return
         before = self.read_config()["identity"]
@@ -173,30 +188,6 @@ class RunDir:
                 "to replace it."
             )
 
-    def check_content(self) -> None:
-        """Raises UserError if what is in the directory is not a run's."""
-        if self.config.exists() or not self.path.exists():
-            return
-        present = {entry for entry in self.path.iterdir() if entry.name != ".lock"}
-        if strangers := present - set(self.path.glob(files.BESIDE)):
-            names = ", ".join(sorted(entry.name for entry in strangers)[:3])
-            raise UserError(
-                f"{self.path} has files in it but is not a run directory: {names}. "
-                "Choose another --run_dir."
-            )
-
-    def clear(self) -> None:
-        """Removes what a run has written here, and nothing else.
-
-        The directory must be a run's, see ``check_content``.
-        """
-        for name in _OURS:
-            entry = self.path / name
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink(missing_ok=True)
-
     def read_config(self) -> dict[str, Any]:
         """Reads config.json; raises UserError unless it is as a run wrote it."""
         return files.read_json(self.config, _check_config)
@@ -210,14 +201,14 @@ class RunDir:
         path = self.export / "export.json"
         return files.read_json(path, _check_export) if path.exists() else None
 
-    def write_result(self, result: Mapping[str, Any]) -> None:
-        """Writes result.json, which makes the run a finished one."""
-        files.write_json(self.result, result)
-        self.remove_backup()
-
     def remove_backup(self) -> None:
         """Removes what only an unfinished run needs."""
         shutil.rmtree(self.backup, ignore_errors=True)
+
+
+def _given(content: Mapping[str, Any], *keys: str) -> list[str]:
+    """Returns those of the keys that have a value."""
+    return [key for key in keys if content.get(key) is not None]
 
 
 def _check_config(content: dict[str, Any]) -> None:
@@ -225,11 +216,8 @@ def _check_config(content: dict[str, Any]) -> None:
     check_texts(identity, "model", "recipe", "dataset_fingerprint")
     check_numbers(identity, "seed", whole=True)
     check_numbers(identity["settings"], "num_examples", whole=True)
-    if identity.get("validation") is not None:
-        check_numbers(identity, "validation")
-    check_texts(content, "dataset_used")
-    if content.get("data_dir") is not None:
-        check_texts(content, "data_dir")
+    check_numbers(identity, *_given(identity, "validation"))
+    check_texts(content, "dataset_used", *_given(content, "data_dir"))
     shape, names = data["input_shape"], data["class_names"]
     size = content.get("image_size") or []
     check_texts(names, *range(len(names)))
@@ -247,6 +235,9 @@ def _check_result(content: dict[str, Any]) -> None:
     check_texts(content, "model", "recipe", "dataset", "dataset_requested")
     check_numbers(content, "num_params", "num_train_examples", "num_test_examples")
     check_numbers(content, "train_seconds", "steps", "examples_per_second")
+    if strategy := content.get("strategy"):
+        check_texts(strategy, "name")
+        check_numbers(strategy, "replicas", "workers")
     if "learned" not in content:
         check_numbers(content["test"], "accuracy")
         return
@@ -262,25 +253,14 @@ def _check_export(content: dict[str, Any]) -> None:
         check_texts(record, "name", "format", "path", "sha256")
         check_numbers(record, "bytes", whole=True)
         check_numbers(record["latency_ms"], "median")
-        for key in ("accuracy", "agreement", "max_abs_error"):
-            if record.get(key) is not None:
-                check_numbers(record, key)
+        check_numbers(record, *_given(record, "accuracy", "agreement", "max_abs_error"))
         for tensor in (record["input"], record["output"]):
             check_texts(tensor, "name", "dtype")
             check_numbers(tensor["shape"], *range(1, len(tensor["shape"])))
-        if (training := record.get("training")) is not None:
+        if training := record.get("training"):
             check_texts(training, "optimizer")
-            check_numbers(
-                training,
-                "batch_size",
-                "parameter_bytes",
-                "step_ms",
-                "memory_bytes",
-                "steps",
-                "max_loss_error",
-                "max_weight_error",
-            )
-    if (page := content.get("page")) is not None:
+            check_numbers(training, *_LEARNING)
+    if page := content.get("page"):
         check_texts(page, "format", "path", "sha256", "litert")
         check_numbers(page, "bytes", whole=True)
 

@@ -13,11 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Whether a stop was asked for.
-
-    Attributes:
-        signal: the number of the signal that asked, or None.
-    """
+    """Which signal has asked for a stop, if any."""
 
     signal: int | None = None
 
@@ -26,20 +22,17 @@ class Stop:
 def noticed() -> Iterator[Stop]:
     """Makes the first SIGINT or SIGTERM a note in what is yielded.
 
-    The second one ends the process at once, in the middle of a step too. Signals
-    that were ignored before, as under nohup, stay so. Handlers belong to the main
-    thread: in another one nothing is changed. They are put back at the end.
+    The second one ends the process at once, in the middle of a step too. Handlers are
+    put back at the end.
     """
-    stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
+    stop, taken = Stop(), _handled()
+    if not taken:
         yield stop
         return
 
     def note(number: int, frame: object) -> None:
         stop.signal = stop.signal or number
 
-    kept = (signal.SIG_IGN, None)
-    taken = [number for number in SIGNALS if signal.getsignal(number) not in kept]
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     # Python runs handlers between two steps only; their numbers it writes at once.
@@ -65,8 +58,7 @@ def ending() -> Iterator[None]:
     For calls that wait in C++ and keep Python from doing anything meanwhile. SIGTERM
     TensorFlow takes for itself there.
     """
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
+    if signal.SIGINT not in _handled():
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -74,6 +66,17 @@ def ending() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _handled() -> list[signal.Signals]:
+    """Returns what may be handled here: nothing that is ignored, as under nohup.
+
+    Handlers belong to the main thread: in another one there are none.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    kept = (signal.SIG_IGN, None)
+    return [number for number in SIGNALS if signal.getsignal(number) not in kept]
 
 
 def _listen(reader: int, taken: list[int]) -> None:

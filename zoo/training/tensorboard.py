@@ -51,13 +51,14 @@ class TensorBoard(keras.callbacks.TensorBoard):
     """Writes into ``tensorboard/train`` and ``tensorboard/validation``.
 
     What cannot be written becomes a warning and ends the writing, not the training.
-
-    Args:
-        job: the training.
-        progress: where it stands.
-        steps_per_execution: steps that one call from Python runs. What is profiled are
-            the calls that run the steps asked for, and so all steps of these calls.
+    What is profiled are the calls from Python that run the steps asked for, and so all
+    ``steps_per_execution`` steps of these calls.
     """
+
+    on_train_batch_begin = _unless_broken(
+        keras.callbacks.TensorBoard.on_train_batch_begin
+    )
+    on_train_end = _unless_broken(keras.callbacks.TensorBoard.on_train_end)
 
     def __init__(self, job: Job, progress: Progress, steps_per_execution: int):
         self._progress = progress
@@ -88,10 +89,6 @@ class TensorBoard(keras.callbacks.TensorBoard):
         self._write_learning_rates = tf.function(self._learning_rates)
 
     @_unless_broken
-    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        super().on_train_batch_begin(batch, logs)
-
-    @_unless_broken
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         # Without the logs: Keras would call tf.summary for each, which has no writer
         # within an epoch.
@@ -106,10 +103,6 @@ class TensorBoard(keras.callbacks.TensorBoard):
         for writer in self._writers.values():
             writer.flush()
 
-    @_unless_broken
-    def on_train_end(self, logs: dict | None = None) -> None:
-        super().on_train_end(logs)
-
     def _learning_rates(self, steps_done: tf.Tensor) -> None:
         """Writes the rate of each step that follows so many steps."""
         from tensorboard.plugins.scalar import metadata
@@ -117,8 +110,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         # tf.summary.scalar would put the loop's name before the tag.
         kind = metadata.create_summary_metadata("learning_rate", None)
         optimizer = self.model.optimizer
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        rate = optimizer._learning_rate
+        rate = getattr(optimizer, "inner_optimizer", optimizer)._learning_rate
         for done in steps_done:
             value = rate(done) if callable(rate) else tf.convert_to_tensor(rate)
             tf.summary.write(
@@ -127,18 +119,12 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
 
 def write_hyperparameters(run: RunDir, settings: Mapping[str, Any]) -> None:
-    """Writes what runs are compared by, beside the metrics of both splits.
-
-    Args:
-        run: the run.
-        settings: hyperparameters by name; also a dict of numbers, or None.
-    """
-    with _warning(run.tensorboard):
+    """Writes what runs are compared by, beside the metrics of both splits."""
+    with _warning(run.tensorboard), _writer(run.tensorboard):
         from tensorboard.plugins.hparams import api
 
         simple = {name: _simple(value) for name, value in settings.items()}
-        with _writer(run.tensorboard):
-            api.hparams(simple, trial_id=run.path.name)
+        api.hparams(simple, trial_id=run.path.name)
 
 
 def add_pictures(run_dir: pathlib.Path, pictures: Sequence[pathlib.Path]) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of whole trainings share: train.py as a process that can be hurt."""
+"""What the tests of whole trainings share: a Config, a step to meddle at, train.py."""
 
 from __future__ import annotations
 
@@ -10,10 +10,48 @@ import time
 import pytest
 
 from tests.conftest import ROOT
+from zoo.training.callbacks import Checkpoints
+from zoo.training.config import Config
 
-TRAIN = [sys.executable, str(ROOT / "train.py")]
 # About ten seconds of training, which none of these tests sees to its end.
 LONG = ["--model=mlp", "--dataset=digits", "--epochs=100", "--batch_size=16"]
+
+
+@pytest.fixture
+def config(tmp_path, data_dir):
+    """Makes the Config of a training on digits: 3 epochs of 22 steps, 5 at a time."""
+
+    def make(model="mlp", **fields):
+        defaults = {
+            "model": model,
+            "dataset": "digits",
+            "overrides": {},
+            "data_dir": str(data_dir),
+            "run_dir": str(tmp_path / "run"),
+        }
+        fields = defaults | fields
+        short = {"epochs": 3, "batch_size": 64, "steps_per_execution": 5}
+        fields["overrides"] = short | fields["overrides"]
+        return Config(**fields)
+
+    return make
+
+
+@pytest.fixture
+def at_step(monkeypatch):
+    """Does something when a step is done, before its backup; once."""
+    done = Checkpoints.on_train_batch_end
+
+    def patch(step, action):
+        def hook(self, batch, logs=None):
+            if self._progress.step >= step:
+                monkeypatch.setattr(Checkpoints, "on_train_batch_end", done)
+                action()
+            done(self, batch, logs)
+
+        monkeypatch.setattr(Checkpoints, "on_train_batch_end", hook)
+
+    return patch
 
 
 @pytest.fixture
@@ -22,8 +60,9 @@ def start(tmp_path, data_dir, digits):
     processes = []
 
     def begin(*flags, **options):
+        places = [f"--data_dir={data_dir}", "--run_dir=run"]
         process = subprocess.Popen(
-            [*TRAIN, *LONG, f"--data_dir={data_dir}", "--run_dir=run", *flags],
+            [sys.executable, str(ROOT / "train.py"), *LONG, *places, *flags],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,

@@ -40,19 +40,21 @@ def slurm(nodes, tasks, count, node="n1", local=0, job="31"):
     }
 
 
-def test_tf_config(environ):
-    environ(tf_config({"worker": ["a:1", "b:2"]}, index=1))
+@pytest.mark.parametrize(
+    ("jobs", "kind", "index", "expected"),
+    [
+        ({"worker": ["a:1", "b:2"]}, "worker", 1, (("a:1", "b:2"), 1)),
+        ({"worker": ["b:1"], "chief": ["a:1"]}, "chief", 0, (("a:1", "b:1"), 0)),
+        ({"worker": ["b:1"], "chief": ["a:1"]}, "worker", 0, (("a:1", "b:1"), 1)),
+    ],
+)
+def test_the_chief_of_tf_config_is_the_first_worker(
+    jobs, kind, index, expected, environ
+):
+    environ(tf_config(jobs, kind, index))
     assert cluster.several("auto")
     assert not cluster.several("one")
-    assert cluster.find() == cluster.Cluster(("a:1", "b:2"), 1)
-
-
-def test_a_chief_is_the_first_worker(environ):
-    jobs = {"worker": ["b:1", "c:1"], "chief": ["a:1"]}
-    environ(tf_config(jobs, "chief"))
-    assert cluster.find() == cluster.Cluster(("a:1", "b:1", "c:1"), 0)
-    environ(tf_config(jobs, "worker", 1))
-    assert cluster.find().index == 2
+    assert cluster.find() == cluster.Cluster(*expected)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,7 @@ def test_one_process_is_no_cluster(variables, environ):
         (tf_config({"worker": ["a:1", "b:1"]}, "evaluator"), "a type and an index"),
         (tf_config({"worker": ["a:1", "b:1"]}, index=2), "there is no worker 2"),
         (tf_config({"worker": ["a:1", "b"]}), "a list of host:port"),
+        (tf_config({"worker": {"a:1": 0, "b:1": 1}}), "a list of host:port"),
         (tf_config({"worker": ["a:1", "b:99999"]}), "with ports of 1 to 65535"),
         (tf_config({"worker": ["a:1", "a:1"]}), "an address is there twice"),
         (tf_config({"worker": ["a:1", "b:1"]}, ["worker"]), "a type and an index"),
