@@ -48,14 +48,13 @@ def to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
     exactly that value. A second or fourth channel is alpha and is dropped.
     """
     colored = tf.shape(image)[-1] >= 3
-    if channels == 3:
-        result = tf.cond(
-            colored,
-            lambda: image[..., :3],
-            lambda: tf.repeat(image[..., :1], 3, axis=-1),
-        )
-    else:
+    if channels == 1:
         result = tf.cond(colored, lambda: _luma(image), lambda: image[..., :1])
+    else:
+        gray = image[..., :1]
+        result = tf.cond(
+            colored, lambda: image[..., :3], lambda: tf.repeat(gray, 3, axis=-1)
+        )
     return tf.ensure_shape(result, (None, None, channels))
 
 

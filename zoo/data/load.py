@@ -60,9 +60,7 @@ class Source:
         memory_limit: int | None = None,
         read_only: bool = False,
     ) -> Dataset:
-        """Reads the dataset, preparing it when that was not done before.
-
-        Several processes may read the same dataset at once: one prepares it.
+        """Reads the dataset; the first of several processes prepares it.
 
         Args:
             image_size: (height, width) to resize images to, bilinear with
@@ -79,7 +77,7 @@ class Source:
             uint8 images with int32 labels, in file order; or float32 x and y.
 
         Raises:
-            UserError: mistakes in a local directory, numbers out of range, or a data
+            UserError: a mistake in a local directory, a number out of range, or a data
                 directory that cannot be written.
             RunError: downloading, preparing or reading failed.
         """
@@ -163,7 +161,8 @@ def open_dataset(dataset: str | None, *, default: str, data_dir: str | None) -> 
     builder = tfds.open_builder(name, root)
     host = tfds.silent_host(builder)
     if host is None:
-        return Source(name, name, tfds.short_name(builder), None, root, builder)
+        short = "-".join(builder.info.full_name.split("/")[:-1])  # without the version
+        return Source(name, name, short, None, root, builder)
     if dataset is not None or default != _SUBSTITUTED:
         raise RunError(
             f"Dataset {name!r} is not prepared in {root} and cannot be downloaded (no "

@@ -115,12 +115,6 @@ def open_builder(dataset: str, root: Path) -> Builder:
     return builder
 
 
-def short_name(builder: Builder) -> str:
-    """Returns the dataset's name with its configuration, fit for a file name."""
-    config = builder.builder_config
-    return builder.name if config is None else f"{builder.name}-{config.name}"
-
-
 @_without_warnings()
 def silent_host(builder: Builder) -> str | None:
     """Returns the host to download from if that is needed and it does not answer.
