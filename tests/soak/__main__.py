@@ -30,18 +30,10 @@ def kills(
     case: str, count: int, directory: pathlib.Path, data_dir: str, seed: int
 ) -> tuple[str, int, int, int]:
     """Kills a training so many times; returns its row of the table."""
-    place = directory / case
+    places = [f"--directory={directory / case}", f"--data_dir={data_dir}"]
+    what = [f"--case={case}", f"--kills={count}", f"--seed={seed}"]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.soak.kills",
-            f"--case={case}",
-            f"--kills={count}",
-            f"--directory={place}",
-            f"--data_dir={data_dir}",
-            f"--seed={seed}",
-        ],
+        [sys.executable, "-m", "tests.soak.kills", *what, *places],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -50,27 +42,15 @@ def kills(
     found = json.loads(done.stdout.splitlines()[-1])
     for what in found["lost"]:
         print(f"{case}: {what}", file=sys.stderr)
-    lost = len(found["lost"])
-    survived = found["kills"] if not lost else 0
-    return f"SIGKILL while training: {case}", found["kills"], survived, lost
+    tried, lost = found["kills"], len(found["lost"])
+    return f"SIGKILL while training: {case}", tried, 0 if lost else tried, lost
 
 
 def properties(count: int) -> Iterator[tuple[str, int, int, int]]:
     """Runs the property tests; yields a row for each."""
+    flags = ["-q", "-rA", "-n", "4", "--dist=load", "-k", "not line_that_passes"]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-rA",
-            "-n",
-            "4",
-            "--dist=load",
-            str(PROPERTIES),
-            "-k",
-            "not line_that_passes",
-        ],
+        [sys.executable, "-m", "pytest", *flags, str(PROPERTIES)],
         cwd=ROOT,
         env={**os.environ, "SOAK_CASES": str(count)},
         stdout=subprocess.PIPE,

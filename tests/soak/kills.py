@@ -75,15 +75,10 @@ def train(case: str, run_dir: pathlib.Path, data_dir: str) -> int:
 
         trainer.StepCounter.on_train_batch_end = tell
         config = {"model": case, "dataset": "digits"} | CASES[case]
+        places = {"data_dir": data_dir, "run_dir": str(run_dir)}
         with contextlib.redirect_stdout(io.StringIO()):
             trainer.train(
-                Config(
-                    **config,
-                    data_dir=data_dir,
-                    run_dir=str(run_dir),
-                    backup_steps=2,
-                    deterministic=True,
-                )
+                Config(**config, **places, backup_steps=2, deterministic=True)
             )
         status = 0
     except BaseException:
@@ -121,20 +116,17 @@ def is_killed(child: int, reader: int, delay: float) -> bool:
 
 def differences(a: pathlib.Path, b: pathlib.Path) -> list[str]:
     """Lists what of two finished runs is not the same, times left out."""
-    found = [
-        f"model.keras: {name}"
-        for name, (ours, theirs) in _pairs(_weights(a), _weights(b))
-        if ours != theirs
-    ]
-    for name, (ours, theirs) in _pairs(_metrics(a), _metrics(b)):
-        found += [f"metrics.csv: {name}"] if ours != theirs else []
-    for name, (ours, theirs) in _pairs(_result(a), _result(b)):
-        found += [f"result.json: {name}"] if ours != theirs else []
+    found = []
+    for file, read in (
+        ("model.keras", _weights),
+        ("metrics.csv", _metrics),
+        ("result.json", _result),
+    ):
+        ours, theirs = read(a), read(b)
+        for name in {**ours, **theirs}:
+            if ours.get(name) != theirs.get(name):
+                found.append(f"{file}: {name}")
     return found
-
-
-def _pairs(a: dict, b: dict) -> list[tuple[Any, tuple[Any, Any]]]:
-    return [(key, (a.get(key), b.get(key))) for key in {**a, **b}]
 
 
 def _weights(run_dir: pathlib.Path) -> dict[str, bytes]:
@@ -212,14 +204,8 @@ def every_optimizer(directory: pathlib.Path, data_dir: str) -> dict[str, list[st
             if run_dir == runs[1] and not run_dir.exists():
                 signal_at(step)
             with contextlib.suppress(Interrupted):
-                trainer.train(
-                    Config(
-                        **config,
-                        data_dir=data_dir,
-                        run_dir=str(run_dir),
-                        deterministic=True,
-                    )
-                )
+                places = {"data_dir": data_dir, "run_dir": str(run_dir)}
+                trainer.train(Config(**config, **places, deterministic=True))
             interrupted = (run_dir / "backup").exists()
             assert interrupted == (not (run_dir / "result.json").exists())
         found[optimizer] = differences(*runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
@@ -116,7 +117,7 @@ def _versions() -> dict[str, str]:
 
 def _git_commit() -> str | None:
     """Returns the commit of the project; None without one."""
-    try:
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(
             ["git", "rev-parse", "--verify", "--quiet", "HEAD"],
             cwd=pathlib.Path(__file__).parent,
@@ -124,6 +125,5 @@ def _git_commit() -> str | None:
             text=True,
             timeout=5,
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
+        return done.stdout.strip() or None
+    return None

@@ -17,17 +17,6 @@ from zoo import files
 from zoo.errors import RunError, UserError
 from zoo.files import check_numbers, check_texts
 
-# What a run may own. --overwrite removes these and nothing else.
-_OURS = (
-    "metrics.csv",
-    "result.json",
-    "model.keras",
-    "backup",
-    "tensorboard",
-    "plots",
-    "export",
-    "config.json",  # last: while it is there, the rest is a run's
-)
 # What an export measures of a file that learns.
 _LEARNING = (
     "batch_size",
@@ -57,6 +46,10 @@ class RunDir:
         self.plots = self.path / "plots"
         self.tensorboard = self.path / "tensorboard"
         self.export = self.path / "export"
+        # What --overwrite removes, and nothing else. config.json is the last: while it
+        # is there, the rest is a run's.
+        self._owned = [self.metrics, self.result, self.model, self.backup]
+        self._owned += [self.plots, self.tensorboard, self.export, self.config]
         self._lock = filelock.FileLock(self.path / ".lock")
 
     def check_usable(self) -> None:
@@ -165,8 +158,7 @@ class RunDir:
         """
         for leftover in self.path.glob(files.BESIDE):  # of a process that was killed
             leftover.unlink()
-        for name in _OURS if overwrite else ():
-            entry = self.path / name
+        for entry in self._owned if overwrite else ():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
