@@ -111,6 +111,14 @@ def test_folders_beside_train_and_test(tmp_path):
     assert folder.scan(tmp_path / "classes").class_names == ("bus", "train")
 
 
+def add(path: Path) -> None:
+    save(path, pixels(0, 6, 5))
+
+
+def call_val(path: Path) -> None:
+    path.rename(path.with_name("val"))
+
+
 def without_classes(root: Path) -> None:
     for path in [*root.glob("*/*/*")]:
         path.rename(path.parents[1] / path.name)
@@ -119,37 +127,21 @@ def without_classes(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("layout", "change", "match"),
+    ("layout", "change", "name", "match"),
     [
-        (
-            class_tree,
-            lambda root: save(root / "emu/only.png", pixels(0, 5, 4)),
-            "'emu' has one image .*only.png",
-        ),
-        (class_tree, lambda root: (root / "emu").mkdir(), "emu has no images"),
-        (
-            split_tree,
-            lambda root: shutil.rmtree(root / "test"),
-            "has a folder train but no folder test",
-        ),
-        (
-            split_tree,
-            lambda root: (root / "train").rename(root / "val"),
-            "has a folder test but no folder train",
-        ),
-        (
-            split_tree,
-            lambda root: save(root / "test/emu/c.png", pixels(0, 6, 5)),
-            "'emu' is not in .*train",
-        ),
-        (split_tree, lambda root: (root / "train/emu").mkdir(), "emu has no images"),
-        (split_tree, lambda root: (root / "test/cat").mkdir(), "cat has no images"),
-        (split_tree, without_classes, "has no class folders"),
-        (class_tree, lambda root: (root / "cat").rename(root / "cat "), "Rename it"),
+        (class_tree, add, "emu/only.png", "'emu' has one image .*only.png"),
+        (class_tree, Path.mkdir, "emu", "emu has no images"),
+        (class_tree, Path.mkdir, "cat ", "Rename it"),
+        (split_tree, shutil.rmtree, "test", "has a folder train but no folder test"),
+        (split_tree, call_val, "train", "has a folder test but no folder train"),
+        (split_tree, add, "test/emu/c.png", "'emu' is not in .*train"),
+        (split_tree, Path.mkdir, "train/emu", "emu has no images"),
+        (split_tree, Path.mkdir, "test/cat", "cat has no images"),
+        (split_tree, without_classes, ".", "has no class folders"),
     ],
 )
-def test_broken_layout(tmp_path, layout, change, match):
-    change(layout(tmp_path))
+def test_broken_layout(tmp_path, layout, change, name, match):
+    change(layout(tmp_path) / name)
     with pytest.raises(UserError, match=match) as caught:
         folder.scan(tmp_path)
     assert "\n" not in str(caught.value)

@@ -71,25 +71,20 @@ def test_a_copy_is_the_same_data(directory, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["content", "name", "more"])
-def test_the_fingerprint_follows_names_and_contents(tmp_path, change):
-    path = class_tree(tmp_path) / "cat/1.png"
-    before = local.open_directory(tmp_path).fingerprint
-    status = path.stat()
+def test_the_fingerprint_follows_names_and_contents(directory, change):
+    path = next(path for path in directory.rglob("*") if path.is_file())
+    before, status = local.open_directory(directory).fingerprint, path.stat()
     if change == "content":
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     elif change == "name":
-        path.rename(path.with_name("11.png"))
+        path.rename(path.with_name(f"a-{path.name}"))
+    elif path.suffix != ".png":
+        (directory / "labels.txt").write_text("a\nb\nc\n")
     else:
         save(path.with_name("99.png"), pixels(0, 3, 3))
-    assert local.open_directory(tmp_path).fingerprint != before
-
-
-def test_labels_txt_is_part_of_the_data(tmp_path):
-    before = local.open_directory(write_idx(tmp_path, idx_arrays())).fingerprint
-    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
-    assert local.open_directory(tmp_path).fingerprint != before
+    assert local.open_directory(directory).fingerprint != before
 
 
 def test_fingerprints_of_older_versions_are_known(directory):
