@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 import zoo
 from zoo.data import pipeline
 
-BATCHES = 8
+BATCHES = 20
 
 
 def regression_batches(size):
@@ -25,10 +25,10 @@ def regression_batches(size):
 
 
 def image_batches(size):
-    """Batches of the real digits at 16x16, a partial one at the end."""
+    """Batches of the real digits at 28x28, a partial one at the end."""
     pixels, labels = load_digits(return_X_y=True)
-    images = ndimage.zoom(pixels.reshape(-1, 8, 8, 1) * 255 / 16, (1, 2, 2, 1))
-    images = images.clip(0, 255)
+    images = ndimage.zoom(pixels.reshape(-1, 8, 8) * 255 / 16, (1, 2.5, 2.5))
+    images = np.pad(images.clip(0, 255), [(0, 0), (4, 4), (4, 4)])[..., np.newaxis]
     stream = itertools.cycle(range(len(labels)))
     sizes = [size] * (BATCHES - 1) + [size // 3]
     chosen = [list(itertools.islice(stream, n)) for n in sizes]
