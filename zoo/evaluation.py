@@ -81,12 +81,11 @@ def read_image(path: str | os.PathLike[str], input_shape: Sequence[int]) -> np.n
         UserError: the file is missing or is not such an image.
     """
     try:
-        content = decode.read_bytes(path)
+        content = tf.constant(decode.read_bytes(path))
+        with startup.quiet_stderr():
+            return decode.decode(content, *input_shape).numpy()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-    try:
-        with startup.quiet_stderr():
-            return decode.decode(tf.constant(content), *input_shape).numpy()
     except tf.errors.OpError:
         raise UserError(f"{path} is not a PNG, JPEG, BMP or GIF image.") from None
 
