@@ -112,7 +112,7 @@ class Learner:
             UserError: other names or shapes, or numbers that are not finite.
         """
         wanted = {
-            name: tuple(details["shape"])
+            name: tuple(details["shape"].tolist())
             for name, details in self._restore.get_input_details().items()
         }
         given = checked_weights(weights, wanted, self.path.name)

@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 import export
 from export import verify
@@ -65,6 +67,20 @@ def copy(runs, tmp_path):
 def records(run_dir):
     content = json.loads((run_dir / "export" / "export.json").read_text())
     return {record["name"]: record for record in content["artifacts"]}
+
+
+def ask(path, images):
+    """What LiteRT itself makes of a TFLite file: the outputs, and its interpreter."""
+    runtime = Interpreter(str(path), num_threads=1)
+    runtime.allocate_tensors()
+    (taken,), (given,) = runtime.get_input_details(), runtime.get_output_details()
+    outputs = []
+    for image in images:
+        runtime.set_tensor(taken["index"], image[np.newaxis].astype(taken["dtype"]))
+        runtime.invoke()
+        outputs.append(runtime.get_tensor(given["index"])[0].astype(np.float32))
+    scale, zero_point = given["quantization"]
+    return (np.stack(outputs) - zero_point) * (scale or 1.0), runtime
 
 
 def run_code(card, folder):

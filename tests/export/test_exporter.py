@@ -236,10 +236,25 @@ def test_bad_requests_get_one_line(command, finished, tmp_path, fields, message)
     assert re.search(message, done.stderr), done.stderr
 
 
-def test_a_damaged_model_is_refused(copy):
-    (copy / "model.keras").write_bytes(b"PK\x03\x04 not a zip")
+def damage(path):
+    path.write_bytes(b"PK\x03\x04 not a zip")
+
+
+def exchange(path):
+    zoo.create_model("linear", input_shape=(28, 28, 1), num_classes=10).save(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (damage, "model.keras cannot be loaded"),
+        (exchange, "is not the model that .*result.json is about"),
+    ],
+)
+def test_a_model_that_is_not_that_of_the_run_is_refused(copy, spoil, message):
+    spoil(copy / "model.keras")
     before = snapshot(copy)
-    with pytest.raises(UserError, match="model.keras cannot be loaded"):
+    with pytest.raises(UserError, match=message):
         export.export_run(copy)
     assert snapshot(copy) == before
 
@@ -329,13 +344,6 @@ def test_a_full_disk_is_one_line_and_leaves_the_earlier_export(copy, command):
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert "is as it was" in done.stderr
     assert snapshot(copy) == before
-
-
-def test_the_model_of_another_run_is_refused(copy):
-    other = zoo.create_model("linear", input_shape=(28, 28, 1), num_classes=10)
-    other.save(copy / "model.keras")
-    with pytest.raises(UserError, match="is not the model that .*result.json is about"):
-        export.export_run(copy)
 
 
 @pytest.mark.parametrize("formats", [[], ["none"], ["bogus"]])

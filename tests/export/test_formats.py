@@ -10,12 +10,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
 
 import export
 import zoo
 from tests.conftest import ROOT
-from tests.export.conftest import records, run_code
+from tests.export.conftest import ask, records, run_code
 from zoo import evaluation
 from zoo.data import decode
 from zoo.errors import UserError
@@ -23,13 +22,6 @@ from zoo.errors import UserError
 KEYS = """name path format bytes sha256 input output operations tensor_dtypes accuracy
 accuracy_drop agreement max_abs_error latency_ms calibration verified"""
 TFLITE = ("float32", "float16", "dynamic", "int8", "int16x8")
-
-
-def interpreter(run, variant):
-    path = run / "export" / "tflite" / f"model_{variant}.tflite"
-    runtime = Interpreter(str(path), num_threads=1)
-    runtime.allocate_tensors()
-    return runtime
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
@@ -134,7 +126,8 @@ def test_saved_model_cli_shows_and_runs_it(runs, digits, tmp_path, command):
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_a_tflite_file_is_what_it_says(name, variant, runs, digits):
     run = runs(name).run.path
-    runtime = interpreter(run, variant)
+    path = run / "export" / "tflite" / f"model_{variant}.tflite"
+    outputs, runtime = ask(path, digits.test.x)
     assert runtime.get_signature_list() == {
         "serving_default": {"inputs": ["image"], "outputs": ["probabilities"]}
     }
@@ -157,12 +150,6 @@ def test_a_tflite_file_is_what_it_says(name, variant, runs, digits):
         assert np.dtype(np.float16) in dtypes
 
     reference = runs(name).outputs
-    outputs = []
-    for image in digits.test.x:
-        runtime.set_tensor(source["index"], image[np.newaxis].astype(dtype))
-        runtime.invoke()
-        outputs.append(runtime.get_tensor(sink["index"])[0].astype("float32"))
-    outputs = np.array(outputs) / (256 if variant == "int8" else 1)
     tolerance = {"float32": 1e-4, "float16": 1e-2}.get(variant, 0.2)
     np.testing.assert_allclose(outputs, reference, atol=tolerance)
     agreement = (outputs.argmax(axis=1) == reference.argmax(axis=1)).mean()

@@ -17,12 +17,12 @@ import urllib.request
 
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 import export
 from export import formats, serve, web
 from tests.conftest import ROOT
+from tests.export.conftest import ask
 from zoo.errors import RunError, UserError
 
 MODULES = ROOT / "export" / "page" / "node_modules"
@@ -111,17 +111,7 @@ def visit(serving):
 
 def in_python(folder, name, images):
     """What Python's LiteRT makes of the page's own file: float32 probabilities."""
-    interpreter = Interpreter(str(folder / f"model_{name}.tflite"))
-    interpreter.allocate_tensors()
-    (taken,) = interpreter.get_input_details()
-    (given,) = interpreter.get_output_details()
-    outputs = []
-    for image in images:
-        interpreter.set_tensor(taken["index"], image[np.newaxis].astype(taken["dtype"]))
-        interpreter.invoke()
-        outputs.append(interpreter.get_tensor(given["index"])[0].astype(np.float32))
-    scale, zero_point = given["quantization"]
-    return (np.stack(outputs) - zero_point) * (scale or 1.0)
+    return ask(folder / f"model_{name}.tflite", images)[0]
 
 
 def examples_of(folder):
@@ -229,18 +219,18 @@ def test_a_regression_has_no_page(regression, monkeypatch):
         export.export_run(regression, ["web"])
 
 
-def test_a_page_that_is_not_there_or_a_port_that_is_taken(tmp_path, command):
-    done = command("-m", "export.serve", f"--run_dir={tmp_path}")
-    assert (done.returncode, "has no page. Run: " in done.stderr) == (2, True)
+@pytest.mark.parametrize("run_dir", [".", "x" * 5000])
+def test_a_page_that_is_not_there_is_refused_in_one_line(command, run_dir):
+    done = command("-m", "export.serve", f"--run_dir={run_dir}")
+    assert done.returncode == 2, done.stderr[-300:]
+    (line,) = done.stderr.strip().splitlines()
+    assert "has no page. Run: " in line
+
+
+def test_a_port_that_is_taken_is_refused(tmp_path):
     taken = pytest.raises(UserError, match=r"Cannot listen on 127.0.0.1:\d+: ")
     with serve.server(tmp_path) as first, taken:
         serve.server(tmp_path, first.server_port)
-
-
-def test_a_run_dir_that_no_path_can_be_is_refused_in_one_line(command):
-    done = command("-m", "export.serve", f"--run_dir={'x' * 5000}")
-    assert done.returncode == 2, done.stderr[-300:]
-    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_odd_names_and_browsers_that_leave_cost_no_traceback(
