@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -136,9 +137,21 @@ class Cache:
         return self.load()
 
     def write(self, class_names: tuple[str, ...], train: Stream, test: Stream) -> None:
-        """Writes both splits and the class names."""
+        """Writes both splits and the class names, if the disk has room for them.
+
+        Raises:
+            RunError: the disk is full, or cannot be written.
+        """
+        needed = (math.prod(train.shape) + math.prod(test.shape)) / 1e9
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.directory).free / 1e9
+            if free < needed:
+                raise RunError(
+                    f"The images of {self.what!r} are decoded to {self.directory}. "
+                    f"Needed there: {needed:,.1f} GB. Free: {free:,.1f} GB. Make room, "
+                    "choose another --data_dir, or a smaller --image_size."
+                )
             for left in self.directory.glob(files.BESIDE):  # by a killed process
                 left.unlink()
             labels = {

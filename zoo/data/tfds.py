@@ -210,6 +210,20 @@ def _download_and_prepare(builder: Builder, what: str, progress: bool) -> None:
         ) from error
 
 
+def _damaged_file(builder: Builder) -> str:
+    """Names the file that cannot be read, which TensorFlow's message does not."""
+    import tensorflow as tf
+
+    for path in sorted(Path(builder.data_dir).glob("*.tfrecord*")):
+        records = tf.data.TFRecordDataset(str(path))
+        try:
+            for _ in records.map(builder.info.features.deserialize_example):
+                pass
+        except tf.errors.OpError:
+            return f"{path}: "
+    return ""
+
+
 def _first_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:300]
@@ -256,7 +270,8 @@ def read(
     except tf.errors.OpError as error:
         raise RunError(
             f"The prepared data of {what!r} in {builder.data_dir} are damaged; delete "
-            f"that directory to prepare them again: {_first_line(error)}"
+            f"that directory to prepare them again: {_damaged_file(builder)}"
+            f"{_first_line(error)}"
         ) from error
     return contents.describe(
         name=name,

@@ -215,3 +215,13 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
     with pytest.raises(RunError, match=r"failed: No space left.*Make room"):
         place.make(lambda place: place.write(("a",), stream, stream))
     assert not list(place.directory.iterdir())
+
+
+def test_a_full_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**9)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    place = cache.Cache(tmp_path / cache.FOLDER / "x", 10, "x")
+    large = cache.Stream((1000, 1000, 1000, 1), map(pytest.fail, "x"))
+    with pytest.raises(RunError, match=r"Needed there: 2.0 GB. Free: 1.0 GB"):
+        place.make(lambda place: place.write(("a",), large, large))
+    assert not place.exists()

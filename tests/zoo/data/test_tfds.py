@@ -232,3 +232,4 @@ def test_damaged_records(data_dir, damage):
     with pytest.raises(RunError, match=r"'digits' in .* are damaged") as caught:
         load.load("digits", data_dir=data_dir)
     assert "\n" not in str(caught.value)
+    assert f"{path}: " in str(caught.value) or damage == "missing"
