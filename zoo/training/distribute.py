@@ -167,8 +167,7 @@ def place(name: str) -> Placement:
         return _tpu(name)
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
-        strategy = tf.distribute.MirroredStrategy(devices)
-        return Placement("mirrored", strategy)
+        return Placement("mirrored", tf.distribute.MirroredStrategy(devices))
     return Placement("one")
 
 

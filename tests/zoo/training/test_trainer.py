@@ -9,10 +9,10 @@ import json
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import zoo
+from tests.zoo.data.written import save
 from zoo import evaluation
 from zoo.data import load
 from zoo.errors import RunError, UserError
@@ -134,20 +134,13 @@ def photographs(tmp_path_factory):
     """Pieces of two photographs as a tree of images, like cifar10's in size."""
     root = tmp_path_factory.mktemp("photographs")
     rng = np.random.default_rng(0)
-    for name, image in zip(
-        ("china", "flower"), load_sample_images().images, strict=True
-    ):
-        # Trained on what is left in the picture, tested on what is right.
-        for split, number, columns in [
-            ("train", 300, (0, 360)),
-            ("test", 60, (400, 600)),
-        ]:
-            directory = root / split / name
-            directory.mkdir(parents=True)
+    images = load_sample_images().images
+    # Trained on what is left in the picture, tested on what is right.
+    for split, number, columns in [("train", 300, (0, 360)), ("test", 60, (400, 600))]:
+        for name, image in zip(("china", "flower"), images, strict=True):
             for i in range(number):
                 y, x = rng.integers(0, 380), rng.integers(*columns)
-                piece = Image.fromarray(image[y : y + 32, x : x + 32])
-                piece.save(directory / f"{i}.png")
+                save(root / split / name / f"{i}.png", image[y : y + 32, x : x + 32])
     return root
 
 
