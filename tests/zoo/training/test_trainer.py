@@ -23,7 +23,8 @@ from zoo.training.rundir import RunDir
 
 @pytest.mark.parametrize("model", zoo.list_models())
 def test_a_run_leaves_what_it_should(model, config, digits, capfd):
-    outcome = trainer.train(config(model, eval_every=2))
+    asked = config(model, eval_every=2, overrides={"steps_per_epoch": 4})
+    outcome = trainer.train(asked)
     result = json.loads((outcome.run.path / "result.json").read_text())
     assert result == outcome.result
     names = {path.name for path in outcome.run.path.iterdir()}
@@ -144,7 +145,9 @@ def photographs(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("model", ["allconv", "convnet"])
+@pytest.mark.parametrize(
+    "model", ["allconv", pytest.param("convnet", marks=pytest.mark.slow)]
+)
 def test_photographs_are_learned_with_flips_and_colors(model, photographs, config):
     colors = {"brightness": 0.1, "contrast": 0.2, "saturation": 0.3}
     changes = {**zoo.get_recipe(model).augment, "flip": 0.5, "crop": 0.2, **colors}
