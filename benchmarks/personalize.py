@@ -42,8 +42,8 @@ def personalize(run_dir: str, digits: Any) -> dict[str, Any]:
         ``model``, ``data``, and ``rows``: for each number of examples, 0 first, the
         accuracies and seconds, a value per seed.
     """
-    from zoo import evaluation
     from zoo.learner import Learner
+    from zoo.training import outcome
 
     run = finished_run(run_dir)
     path = run.export / "tflite" / "model_trainable.tflite"
@@ -52,9 +52,9 @@ def personalize(run_dir: str, digits: Any) -> dict[str, Any]:
             f"{path} is missing. python -m export --run_dir={run.path} "
             "--formats=tflite_trainable"
         )
-    model = evaluation.load_run(run.path)
+    model = outcome.load_run(run.path)
     original = model.get_weights()
-    home = evaluation.run_dataset(run)
+    home = outcome.run_dataset(run)
     learner = Learner(path)
 
     def accuracies() -> dict[str, float]:
@@ -120,11 +120,11 @@ def from_zero(run_dir: str) -> dict[str, Any]:
 
     import zoo
     from export import tflite_trainable
-    from zoo import evaluation
     from zoo.learner import Learner
+    from zoo.training import outcome
 
     run = finished_run(run_dir)
-    data = evaluation.run_dataset(run)
+    data = outcome.run_dataset(run)
     spec = data.spec
     keras.utils.set_random_seed(0)
     model = zoo.create_model(

@@ -12,7 +12,7 @@ FORBIDDEN = {
     "zoo": ("export", "train", "benchmarks", "tests"),
     "zoo/data": ("zoo.models", "zoo.training", "zoo.plots"),
     "zoo/models": ("zoo.data", "zoo.training", "zoo.plots"),
-    "zoo/training": ("zoo.plots", "zoo.cli"),
+    "zoo/training": ("zoo.plots", "zoo.cli", "zoo.evaluation"),
     "export": ("train", "benchmarks", "tests"),
 }
 

@@ -72,9 +72,9 @@ def load_run(
         UserError: not a run, not finished, its model.keras is damaged, or the weights
             are not of this model.
     """
-    from zoo import evaluation
+    from zoo.training import outcome
 
-    return evaluation.load_run(run_dir, device_weights)
+    return outcome.load_run(run_dir, device_weights)
 
 
 # Keras 3.15 loads the classes of a .keras file only if they are registered: it does not

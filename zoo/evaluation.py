@@ -8,63 +8,18 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import files, registry, startup
-from zoo.data import decode, load, memory, pipeline
-from zoo.data.dataset import Dataset, Split
+from zoo import files, startup
+from zoo.data import decode
 from zoo.errors import UserError
-from zoo.models.base import TapeModel
-from zoo.training.outcome import TrainedRun, open_run
+from zoo.training.outcome import TrainedRun, open_run, run_dataset
 from zoo.training.rundir import RunDir, finished_run
+from zoo.training.scoring import probabilities as to_probabilities
 
 if TYPE_CHECKING:
     from zoo.artifact import Artifact
-
-
-def load_run(
-    run_dir: str | os.PathLike[str],
-    device_weights: str | os.PathLike[str] | None = None,
-) -> TapeModel:
-    """Returns the trained model of a finished run, compiled; see ``zoo.load_run``."""
-    run = finished_run(run_dir)
-    if not run.model.exists():
-        raise UserError(f"{run.model} is missing.")
-    registry.import_all()
-    try:
-        model = keras.models.load_model(run.model, safe_mode=True)
-    except Exception as error:
-        # Keras raises whatever its zip, HDF5 and JSON readers raise.
-        raise UserError(
-            f"{run.model} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
-    if device_weights is not None:
-        _take_over(model, device_weights)
-    return model
-
-
-def _take_over(model: TapeModel, path: str | os.PathLike[str]) -> None:
-    """Puts weights from a device into the model."""
-    from zoo.learner import checked_weights
-
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            weights = dict(file)
-    except Exception as error:
-        # NumPy raises whatever its zip and header readers raise; an .npy is no dict.
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"device_weights must be an .npz file of what the signature weights gave. "
-            f"Received: {path} ({reason})."
-        ) from None
-    variables = dict(zip(model.parameter_names, model.trainable_weights, strict=True))
-    weights = checked_weights(
-        weights, {name: tuple(v.shape) for name, v in variables.items()}, model.name
-    )
-    for name, variable in variables.items():
-        variable.assign(weights[name])
 
 
 def read_image(path: str | os.PathLike[str], input_shape: Sequence[int]) -> np.ndarray:
@@ -88,77 +43,6 @@ def read_image(path: str | os.PathLike[str], input_shape: Sequence[int]) -> np.n
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     except tf.errors.OpError:
         raise UserError(f"{path} is not a PNG, JPEG, BMP or GIF image.") from None
-
-
-def run_dataset(run: RunDir) -> Dataset:
-    """Loads the dataset that a run was trained on, with the same validation split.
-
-    Raises:
-        UserError: it is gone, or is not what it was.
-        RunError: it cannot be read.
-    """
-    config = run.read_config()
-    identity, data_dir = config["identity"], config.get("data_dir")
-    if data_dir is not None and not pathlib.Path(data_dir).is_dir():
-        raise UserError(f"The data directory {data_dir} of {run.path} is gone.")
-    name = config["dataset_used"]
-    source = load.open_dataset(name, default=name, data_dir=data_dir)
-    dataset = source.read(
-        image_size=tuple(config.get("image_size") or ()) or None,
-        num_examples=identity["settings"]["num_examples"],
-        seed=identity["seed"],
-        memory_limit=memory.available() // 2,
-        # A directory that only the run names is not written.
-        read_only=data_dir is not None,
-    )
-    if not load.same_data(source, dataset.spec, identity["dataset_fingerprint"]):
-        raise UserError(
-            f"{name} is not what {run.path} was trained on: its files have changed "
-            "since. Train again, with --overwrite."
-        )
-    if identity.get("validation") is None:
-        return dataset
-    return dataset.hold_out(identity["validation"], identity["seed"])
-
-
-class Evaluator:
-    """Scores a model as its ``evaluate`` does, and keeps the outputs of the same pass.
-
-    Args:
-        model: a compiled model on one device.
-    """
-
-    def __init__(self, model: TapeModel):
-        self._model = model
-
-        @tf.function(reduce_retracing=True, jit_compile=model.jit_compile or None)
-        def step(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-            y_pred = model(x, training=False)
-            loss = model._compute_loss(x=x, y=y, y_pred=y_pred, training=False)
-            model._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
-            model.compute_metrics(x, y, y_pred)
-            return y_pred
-
-        self._step = step
-
-    def __call__(self, batches: tf.data.Dataset) -> tuple[dict[str, float], np.ndarray]:
-        """Returns loss and metrics by name, and the outputs as ``outputs`` does."""
-        self._model.reset_metrics()
-        said = [self._step(x, y) for x, y in batches]
-        scores = self._model.get_metrics_result()
-        scores.pop("gradient_norm", None)  # there are no gradients here
-        scores = {name: float(value) for name, value in scores.items()}
-        return scores, _probabilities(self._model, tf.concat(said, axis=0))
-
-
-def outputs(model: TapeModel, split: Split) -> np.ndarray:
-    """Returns float32 probabilities (n, classes) for a split, or y (n, 1)."""
-    said = model.predict(pipeline.evaluation_batches(split), verbose=0)
-    return _probabilities(model, said)
-
-
-def _probabilities(model: TapeModel, said: np.ndarray | tf.Tensor) -> np.ndarray:
-    return np.asarray(said if model.num_classes is None else tf.nn.softmax(said))
 
 
 def evaluate(run_dir: str | None, artifact_path: str | None) -> dict[str, float]:
@@ -228,7 +112,7 @@ def predict_images(
     try:
         if loaded is None:
             said = trained.model.predict(batch, verbose=0)
-            probabilities = _probabilities(trained.model, said)
+            probabilities = to_probabilities(trained.model, said)
         else:
             probabilities = loaded(batch)
     except (ValueError, tf.errors.OpError):

@@ -24,12 +24,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.zoo.training.test_rundir import CONFIG, IDENTITY
-from zoo import console, evaluation
+from zoo import console
 from zoo.data import folder, idx, load
 from zoo.data.cache import Cache
 from zoo.data.dataset import Dataset, DataSpec, Split
 from zoo.errors import UserError, ZooError
-from zoo.training import checkpoint, summary
+from zoo.training import checkpoint, outcome, summary
 from zoo.training.config import Config, parse_image_size
 from zoo.training.outcome import TrainedRun
 from zoo.training.rundir import RunDir, differences
@@ -296,7 +296,7 @@ def test_configs_edited_by_hand(text):
             mock.patch.object(load, "open_dataset", Opened),
             mock.patch.object(load, "same_data", same_data),
         ):
-            evaluation.run_dataset(run)
+            outcome.run_dataset(run)
         with one_line_or_right():
             run.claim(EXAMPLE["identity"], overwrite=False)
             before = json.loads(text)["identity"]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import TYPE_CHECKING, Any
+import pathlib
+from typing import Any
 
+import keras
+import numpy as np
+
+from zoo import registry
+from zoo.data import load, memory
+from zoo.data.dataset import Dataset
+from zoo.errors import UserError
+from zoo.models.base import TapeModel
+from zoo.training import scoring
 from zoo.training.rundir import RunDir, finished_run
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from zoo.data.dataset import Dataset
-    from zoo.models.base import TapeModel
 
 
 class TrainedRun:
@@ -56,23 +60,17 @@ class TrainedRun:
     @functools.cached_property
     def model(self) -> TapeModel:
         """The trained model, compiled."""
-        from zoo import evaluation
-
-        return evaluation.load_run(self.run.path)
+        return load_run(self.run.path)
 
     @functools.cached_property
     def dataset(self) -> Dataset:
         """The dataset that the run was trained on."""
-        from zoo import evaluation
-
-        return evaluation.run_dataset(self.run)
+        return run_dataset(self.run)
 
     @functools.cached_property
     def outputs(self) -> np.ndarray:
         """float32 probabilities (n, classes), or y (n, 1), of the whole test split."""
-        from zoo import evaluation
-
-        return evaluation.outputs(self.model, self.dataset.test)
+        return scoring.outputs(self.model, self.dataset.test)
 
 
 def open_run(run_dir: str | os.PathLike[str]) -> TrainedRun:
@@ -82,3 +80,77 @@ def open_run(run_dir: str | os.PathLike[str]) -> TrainedRun:
         UserError: there is no run in the directory, or it is not finished.
     """
     return TrainedRun(finished_run(run_dir))
+
+
+def load_run(
+    run_dir: str | os.PathLike[str],
+    device_weights: str | os.PathLike[str] | None = None,
+) -> TapeModel:
+    """Returns the trained model of a finished run, compiled; see ``zoo.load_run``."""
+    run = finished_run(run_dir)
+    if not run.model.exists():
+        raise UserError(f"{run.model} is missing.")
+    registry.import_all()
+    try:
+        model = keras.models.load_model(run.model, safe_mode=True)
+    except Exception as error:
+        # Keras raises whatever its zip, HDF5 and JSON readers raise.
+        raise UserError(
+            f"{run.model} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if device_weights is not None:
+        _take_over(model, device_weights)
+    return model
+
+
+def _take_over(model: TapeModel, path: str | os.PathLike[str]) -> None:
+    """Puts weights from a device into the model."""
+    from zoo.learner import checked_weights
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            weights = dict(file)
+    except Exception as error:
+        # NumPy raises whatever its zip and header readers raise; an .npy is no dict.
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"device_weights must be an .npz file of what the signature weights gave. "
+            f"Received: {path} ({reason})."
+        ) from None
+    variables = dict(zip(model.parameter_names, model.trainable_weights, strict=True))
+    weights = checked_weights(
+        weights, {name: tuple(v.shape) for name, v in variables.items()}, model.name
+    )
+    for name, variable in variables.items():
+        variable.assign(weights[name])
+
+
+def run_dataset(run: RunDir) -> Dataset:
+    """Loads the dataset that a run was trained on, with the same validation split.
+
+    Raises:
+        UserError: it is gone, or is not what it was.
+        RunError: it cannot be read.
+    """
+    config = run.read_config()
+    identity, data_dir = config["identity"], config.get("data_dir")
+    if data_dir is not None and not pathlib.Path(data_dir).is_dir():
+        raise UserError(f"The data directory {data_dir} of {run.path} is gone.")
+    name = config["dataset_used"]
+    source = load.open_dataset(name, default=name, data_dir=data_dir)
+    dataset = source.read(
+        image_size=tuple(config.get("image_size") or ()) or None,
+        num_examples=identity["settings"]["num_examples"],
+        seed=identity["seed"],
+        memory_limit=memory.available() // 2,
+        # A directory that only the run names is not written.
+        read_only=data_dir is not None,
+    )
+    if not load.same_data(source, dataset.spec, identity["dataset_fingerprint"]):
+        raise UserError(
+            f"{name} is not what {run.path} was trained on: its files have changed "
+            "since. Train again, with --overwrite."
+        )
+    if identity.get("validation") is None:
+        return dataset
+    return dataset.hold_out(identity["validation"], identity["seed"])

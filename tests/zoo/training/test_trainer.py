@@ -13,10 +13,9 @@ from sklearn.datasets import load_sample_images
 
 import zoo
 from tests.zoo.data.written import save
-from zoo import evaluation
 from zoo.data import load
 from zoo.errors import RunError, UserError
-from zoo.training import summary, trainer
+from zoo.training import outcome, scoring, summary, trainer
 from zoo.training.outcome import open_run
 from zoo.training.rundir import RunDir
 
@@ -45,7 +44,7 @@ def test_a_run_leaves_what_it_should(model, config, digits, capfd):
     assert int(rows[-1]["step"]) == result["steps"]
     assert float(rows[-1]["loss"]) == result["train"]["loss"]
     assert float(rows[-1]["val_accuracy"]) == pytest.approx(result["test"]["accuracy"])
-    outputs = evaluation.outputs(loaded, digits.test)
+    outputs = scoring.outputs(loaded, digits.test)
     np.testing.assert_allclose(outcome.outputs, outputs, atol=1e-6)
     # Not a terminal: nothing on the screen.
     assert capfd.readouterr().out == ""
@@ -193,16 +192,16 @@ def test_a_busy_default_directory_is_refused_before_data_are_read(
 def scored(monkeypatch):
     """The sizes of the splits that were scored, in order; loading again fails."""
     sizes = []
-    score = evaluation.Evaluator.__call__
+    score = scoring.Evaluator.__call__
 
     def record(self, batches):
         sizes.append(sum(len(y) for _, y in batches))
         return score(self, batches)
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation.Evaluator, "__call__", record)
+        patch.setattr(scoring.Evaluator, "__call__", record)
         for name in ("load_run", "run_dataset"):
-            patch.setattr(evaluation, name, lambda *_: pytest.fail("loaded again"))
+            patch.setattr(outcome, name, lambda *_: pytest.fail("loaded again"))
         yield sizes
 
 

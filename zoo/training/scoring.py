@@ -1,0 +1,51 @@
+"""Scores and outputs of a model on a split, in one pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from zoo.data import pipeline
+from zoo.data.dataset import Split
+from zoo.models.base import TapeModel
+
+
+class Evaluator:
+    """Scores a model as its ``evaluate`` does, and keeps the outputs of the same pass.
+
+    Args:
+        model: a compiled model on one device.
+    """
+
+    def __init__(self, model: TapeModel):
+        self._model = model
+
+        @tf.function(reduce_retracing=True, jit_compile=model.jit_compile or None)
+        def step(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+            y_pred = model(x, training=False)
+            loss = model._compute_loss(x=x, y=y, y_pred=y_pred, training=False)
+            model._loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
+            model.compute_metrics(x, y, y_pred)
+            return y_pred
+
+        self._step = step
+
+    def __call__(self, batches: tf.data.Dataset) -> tuple[dict[str, float], np.ndarray]:
+        """Returns loss and metrics by name, and the outputs as ``outputs`` does."""
+        self._model.reset_metrics()
+        said = [self._step(x, y) for x, y in batches]
+        scores = self._model.get_metrics_result()
+        scores.pop("gradient_norm", None)  # there are no gradients here
+        scores = {name: float(value) for name, value in scores.items()}
+        return scores, probabilities(self._model, tf.concat(said, axis=0))
+
+
+def outputs(model: TapeModel, split: Split) -> np.ndarray:
+    """Returns float32 probabilities (n, classes) for a split, or y (n, 1)."""
+    said = model.predict(pipeline.evaluation_batches(split), verbose=0)
+    return probabilities(model, said)
+
+
+def probabilities(model: TapeModel, said: np.ndarray | tf.Tensor) -> np.ndarray:
+    """Returns float32 probabilities (n, classes) of logits; y (n, 1) as it is."""
+    return np.asarray(said if model.num_classes is None else tf.nn.softmax(said))
