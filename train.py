@@ -4,8 +4,8 @@
     python train.py --model=mlp --dataset=fashion_mnist --epochs=5
     python train.py --model=linear --recipe=tutorial
 
-Running the same command again resumes an unfinished run, and does nothing for a
-finished one.
+Running the same command again resumes an unfinished run, and adds to a finished one
+the pictures and exports that are missing.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class TFLiteTrainable(Format):
         if kind != "float32":
             raise UserError(
                 "tflite_trainable is for classifiers that compute in float32. "
-                f"Received: {trained.run.path}, {kind}. Leave it out of --formats."
+                f"Received: {trained.run.path}, {kind}. Leave it out of the formats."
             )
 
     def write(self, draft: Draft) -> None:
@@ -123,6 +123,7 @@ class _Device(tf.Module):
         self._model = model
         self._batch = train_batch
         self._momentum = momentum
+        # tf.saved_model.save finds the moving statistics here.
         self._all = [variable.value for variable in model.variables]
         self._names = model.parameter_names
         self._weights = [variable.value for variable in model.trainable_variables]

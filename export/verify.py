@@ -17,7 +17,7 @@ LATENCY_WARM_UP = 20
 
 
 def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]:
-    """Runs a file over the test split, with one thread and with all.
+    """Runs a file over the test split, on single threads and on all at once.
 
     Returns:
         The record for export.json, and what is wrong with the file, if anything.
@@ -41,7 +41,7 @@ def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]
     problems = _signature_problems(loaded, file, draft)
     cores, takers = startup.cpus(), [loaded]
     if loaded.format == "tflite" and cores > 1:
-        # An interpreter per core, and all cores for one interpreter.
+        # First an interpreter of one thread for each core, then all threads in one.
         takers = [artifact.load(path, workers=cores)]
         if file.threads:
             workers = 1 if file.parallel else cores

@@ -43,7 +43,7 @@ class Web(Format):
         if trained.model.num_classes is None:
             raise UserError(
                 "web is a page for classifiers of images. Received: "
-                f"{trained.run.path}, a regression. Leave it out of --formats."
+                f"{trained.run.path}, a regression. Leave it out of the formats."
             )
 
     def write(self, draft: Draft) -> None:

@@ -1,4 +1,4 @@
-"""Trained models again: loading them, asking them about images."""
+"""Evaluates finished runs and exported files, and predicts with them."""
 
 from __future__ import annotations
 

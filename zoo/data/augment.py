@@ -33,7 +33,8 @@ def augment(
     if shape:
         images = warp(images, draws, **shape)
     images = tf.cast(images, tf.float32)
-    # Each has a stream of its own, whichever others there are; warp has 0 and 1.
+    # Each has a stream of its own, whichever others there are; warp
+    # takes the plain seed and stream 1.
     for number, (name, change) in enumerate(_PIXELS.items(), start=2):
         if strengths.get(name):
             images = change(images, strengths[name], draws.stream(number))

@@ -1,4 +1,4 @@
-"""The front door of the data: a name or a directory in, an opened source out.
+"""Finds a dataset by its name or directory, and reads it.
 
 A source is resolved once and then read. TensorFlow is imported only to read it, and a
 mistyped name is answered without it.

@@ -96,7 +96,7 @@ def _uneven(plan: Plan, replicas: int) -> UserError:
 
 
 class TrainingBatches:
-    """The training batches of one epoch, whichever ``start_at`` chose.
+    """The batches of one epoch, from the step that ``start_at`` set.
 
     ``model.fit`` makes a new iterator of ``dataset`` at the beginning of each
     epoch; the first step of that iterator is read from a variable then.

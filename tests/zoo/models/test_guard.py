@@ -1,4 +1,4 @@
-"""The watch over losses and gradients, on steps made to go wrong."""
+"""The guard over losses and gradients, on steps made to go wrong."""
 
 from __future__ import annotations
 
