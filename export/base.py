@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zoo.training.outcome import TrainedRun
+if TYPE_CHECKING:
+    from zoo.training.outcome import TrainedRun
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,6 @@ import inspect
 import os
 import pathlib
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,9 +22,9 @@ from export.formats import (
     get_format,
     parse_formats,
 )
-from zoo import files, startup
+from zoo import console, files, startup
 from zoo.errors import RunError, UserError
-from zoo.plots.draw import draw_run
+from zoo.plots.draw import draw_run, list_pictures
 from zoo.training.outcome import TrainedRun, open_run
 
 
@@ -71,7 +70,9 @@ def export_run(
                         _prove(draft, get_format(name), file)
             content = _describe(draft)
             # What is missing in R/plots is drawn; all of it goes with the card.
-            pictures = draw_run(trained, draft.records) if plots else []
+            if plots:
+                draw_run(trained, draft.records)
+            pictures = list_pictures(trained.run)
             for path in pictures:
                 (directory / "plots").mkdir(exist_ok=True)
                 shutil.copy2(path, directory / "plots")
@@ -142,7 +143,7 @@ def _prove(draft: Draft, format: Format, file: ExportedFile) -> None:
         )
     draft.records.append(record | details | {"format": format.name})
     draft.records.sort(key=lambda record: FORMATS.index(record["format"]))
-    if sys.stdout.isatty():
+    if console.is_terminal():
         print(f"verified {file.path}", flush=True)
 
 

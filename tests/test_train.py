@@ -16,6 +16,7 @@ import train
 from tests.conftest import ROOT, check_user_error
 from zoo import startup
 from zoo.errors import RunError, UserError
+from zoo.training.config import Config
 
 TRAIN = str(ROOT / "train.py")
 
@@ -72,6 +73,11 @@ def test_a_mistake_gets_one_line_without_importing_tensorflow(command, tmp_path)
     flags = ["--model=mlp", "--dataset=mnst", "--profile_steps=1,2", "--seed=1"]
     done = command("-X", "importtime", TRAIN, *flags)
     check_user_error(done, "Unknown dataset 'mnst'.*mean 'mnist'", tmp_path)
+
+
+def test_a_closed_stdout_is_no_terminal(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert Config("mlp").shown == "none"
 
 
 def test_a_mistyped_recipe_is_explained(run, tmp_path):

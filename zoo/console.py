@@ -95,6 +95,11 @@ def _flag_help(flag: flags.Flag) -> str:
     )
 
 
+def is_terminal() -> bool:
+    """Whether somebody watches what is printed; stdout may be closed."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def warn(message: str) -> None:
     """Prints a warning of one line on stderr."""
     print(f"WARNING: {message}", file=sys.stderr, flush=True)

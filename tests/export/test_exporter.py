@@ -18,9 +18,9 @@ from export import exporter, tflite, verify
 from export.base import Draft
 from export.saved_model import SavedModel
 from tests.export.conftest import snapshot
-from zoo import evaluation
 from zoo.data.dataset import Split
 from zoo.errors import RunError, UserError
+from zoo.training import outcome, scoring
 from zoo.training.outcome import TrainedRun
 from zoo.training.rundir import RunDir
 
@@ -205,9 +205,21 @@ def test_nothing_that_the_run_has_made_is_made_again(copy, finished, monkeypatch
         model=finished.model,
         outputs=finished.outputs,
     )
-    for name in ("load_run", "run_dataset", "outputs"):
-        monkeypatch.setattr(evaluation, name, fail)
+    for module, name in (
+        (outcome, "load_run"),
+        (outcome, "run_dataset"),
+        (scoring, "outputs"),
+    ):
+        monkeypatch.setattr(module, name, fail)
     export.export_run(made, ["saved_model"])
+
+
+def test_an_export_without_drawing_keeps_the_pictures_that_are_there(copy):
+    (copy / "plots").mkdir(exist_ok=True)
+    (copy / "plots" / "curves.png").write_bytes(b"mine")
+    export.export_run(copy, ["saved_model"], plots=False)
+    assert (copy / "export" / "plots" / "curves.png").read_bytes() == b"mine"
+    assert "(plots/curves.png)" in (copy / "export" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

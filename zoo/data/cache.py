@@ -19,7 +19,7 @@ import numpy as np
 
 from zoo import files
 from zoo.data import memory
-from zoo.data.dataset import Contents, MappedImages, Split
+from zoo.data.dataset import Contents, MappedImages, Split, reading
 from zoo.errors import RunError, UserError
 
 FOLDER = "decoded"  # in the data directory; may be removed at any time
@@ -102,7 +102,8 @@ class Cache:
 
     def exists(self) -> bool:
         """Whether the images have been decoded before."""
-        return (self.directory / "labels.npz").exists()
+        with reading(self.directory):
+            return (self.directory / "labels.npz").exists()
 
     def read(
         self, class_names: tuple[str, ...], train: Stream, test: Stream

@@ -123,10 +123,12 @@ def _classes(directory: Path) -> dict[str, list[str]]:
     """Maps class names to image files, both in natural order."""
     classes = {}
     for folder in _folders(directory):
-        if folder.name != folder.name.strip() or len(folder.name.splitlines()) != 1:
+        name = os.fsencode(folder.name).decode(errors="replace")
+        if folder.name != name.strip() or len(name.splitlines()) != 1:
             raise UserError(
                 f"The class folder {str(folder)!r} has a name that labels.txt cannot "
-                "hold: spaces at an end or a line break. Rename it."
+                "hold: spaces at an end, a line break or bytes that are not UTF-8. "
+                "Rename it."
             )
         classes[folder.name] = _images(folder)
         if not classes[folder.name]:

@@ -6,10 +6,13 @@ import csv
 import io
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo import console, files
-from zoo.training.outcome import TrainedRun
+
+if TYPE_CHECKING:
+    from zoo.training.outcome import TrainedRun
+    from zoo.training.rundir import RunDir
 
 #: File names, in the order of the model card, and what the pictures show.
 TITLES = {
@@ -61,6 +64,11 @@ def draw_run(
         from zoo.training import tensorboard
 
         tensorboard.add_pictures(run.path, drawn)
+    return list_pictures(run)
+
+
+def list_pictures(run: RunDir) -> list[pathlib.Path]:
+    """Returns the paths of all pictures in R/plots, in the order of ``TITLES``."""
     return [path for name in TITLES if (path := run.plots / f"{name}.png").exists()]
 
 

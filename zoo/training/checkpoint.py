@@ -97,8 +97,8 @@ def load_newest(
             # A damaged file: whatever the readers of zip, .npy and JSON raise.
             reason = " ".join(str(error).split())[:200]
             console.warn(
-                f"The backup {path} is damaged ({reason}): it is set aside, and the "
-                "one before it is used."
+                f"The backup {path} is damaged ({reason}): it is set aside, and one "
+                "before it is used if there is one."
             )
             path.rename(path.with_name(f"damaged-{path.name}"))
     if any(directory.glob("damaged-*")):

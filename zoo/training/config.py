@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zoo import registry
+from zoo import console, registry
 from zoo.data import load
 from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe
@@ -66,7 +65,7 @@ class Config:
     def shown(self) -> str:
         """What is shown while training: ``bar``, ``epoch`` or ``none``."""
         if self.progress == "auto":
-            return "bar" if sys.stdout.isatty() else "none"
+            return "bar" if console.is_terminal() else "none"
         return self.progress
 
     def check(self) -> None:

@@ -107,6 +107,7 @@ def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> TrainedRun:
     )
     if run.finished:
         run.remove_backup()  # left if the process died right here
+        _follow_moved_data(job)
         job.placement.wait()
         return TrainedRun(run, dataset=job.dataset, done_before=True)
     files.write_json(run.config, job.description())
@@ -119,6 +120,14 @@ def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> TrainedRun:
     if job.config.tensorboard:
         write_hyperparameters(run, job.hyperparameters())
     return TrainedRun(run, dataset=job.dataset, model=copy, outputs=outputs)
+
+
+def _follow_moved_data(job: Job) -> None:
+    """Notes in config.json where the same data are now, for evaluations and exports."""
+    recorded, now = job.run.read_config(), job.description()
+    moved = {key: now[key] for key in ("dataset_used", "data_dir")}
+    if job.source.directory and recorded["dataset_used"] != moved["dataset_used"]:
+        files.write_json(job.run.config, recorded | moved)
 
 
 def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:

@@ -132,6 +132,7 @@ def without_classes(root: Path) -> None:
         (class_tree, add, "emu/only.png", "'emu' has one image .*only.png"),
         (class_tree, Path.mkdir, "emu", "emu has no images"),
         (class_tree, Path.mkdir, "cat ", "Rename it"),
+        (class_tree, Path.mkdir, os.fsdecode(b"cat\xff"), "not UTF-8. Rename it"),
         (split_tree, shutil.rmtree, "test", "has a folder train but no folder test"),
         (split_tree, call_val, "train", "has a folder test but no folder train"),
         (split_tree, add, "test/emu/c.png", "'emu' is not in .*train"),

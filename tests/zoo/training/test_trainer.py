@@ -9,6 +9,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import zoo
@@ -247,3 +248,19 @@ def test_steps_per_execution_may_change_and_versions_too(config):
     first.run.config.write_text(json.dumps(content))
     overrides = {"steps_per_execution": 7}
     assert trainer.train(config("linear", overrides=overrides)).done_before
+
+
+def test_a_finished_run_follows_its_data_to_another_place(config, tmp_path, digits):
+    for split, x in (("train", digits.train.x[:40]), ("test", digits.test.x[:4])):
+        for number, image in enumerate(x):
+            path = tmp_path / "here" / split / str(number % 2) / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[..., 0]).save(path)
+    fields = {"overrides": {"epochs": 1, "batch_size": 8}}
+    first = trainer.train(config("linear", dataset=str(tmp_path / "here"), **fields))
+    (tmp_path / "here").rename(tmp_path / "there")
+    with pytest.raises(UserError, match="here does not exist"):
+        _ = open_run(first.run.path).dataset
+    there = config("linear", dataset=str(tmp_path / "there"), **fields)
+    assert trainer.train(there).done_before
+    assert open_run(first.run.path).dataset.spec.num_train == 40
