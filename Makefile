@@ -35,7 +35,7 @@ test: $(VENV)/installed
 	@$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist=loadfile -m "not slow" $(TESTS)
 
 test-slow: $(VENV)/installed
-	@$(RUN) -m pytest -q -m slow $(TESTS)
+	@$(RUN) -m pytest -q -n auto --maxprocesses=2 --dist=loadfile -m slow $(TESTS)
 
 soak: $(VENV)/installed
 	@$(RUN) -m tests.soak $(SOAK)
