@@ -102,10 +102,11 @@ def mistakes(trained: TrainedRun) -> Figure:
             f"{100 * outputs[i, predicted]:.1f}% sure",
             fontsize=8,
         )
-    figure.suptitle(
-        f"{len(chosen)} of {len(wrong):,} mistakes in {len(test.y):,} test examples, "
-        "the surest first"
-    )
+    title = f"No mistake among {len(test.y):,} test examples."
+    if len(wrong):
+        title = f"{len(chosen)} of {len(wrong):,} mistakes in {len(test.y):,} test "
+        title += "examples, the surest first"
+    figure.suptitle(title)
     return figure
 
 

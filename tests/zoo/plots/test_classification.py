@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from zoo.data.dataset import Dataset, Split
 from zoo.plots import canvas, classification
@@ -98,9 +99,17 @@ def test_class_names_of_all_kinds_are_drawn(n, tmp_path):
         ]
 
 
-@pytest.mark.parametrize("picture", ["confusion", "mistakes", "reliability"])
-def test_a_classifier_without_mistakes_is_drawn(picture, tmp_path):
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        ("confusion", "30 of 30 right: 100.00%"),
+        ("mistakes", "No mistake among 30 test examples."),
+        ("reliability", "Expected calibration error 0.00% (15 bins)"),
+    ],
+)
+def test_a_classifier_without_mistakes_is_drawn(picture, said, tmp_path):
     trained = finished(np.eye(30, dtype=np.float32), range(30), list("ab" * 15))
     with canvas.style():
         figure = getattr(classification, picture)(trained)
         canvas.save(figure, tmp_path / "picture.png")
+    assert said in [text.get_text() for text in figure.findobj(Text)]
