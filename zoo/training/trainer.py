@@ -124,9 +124,10 @@ def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> TrainedRun:
 
 def _follow_moved_data(job: Job) -> None:
     """Notes in config.json where the same data are now, for evaluations and exports."""
-    recorded, now = job.run.read_config(), job.description()
-    moved = {key: now[key] for key in ("dataset_used", "data_dir")}
-    if job.source.directory and recorded["dataset_used"] != moved["dataset_used"]:
+    recorded, place = job.run.read_config(), job.dataset.spec.source
+    if job.source.directory and recorded["dataset_used"] != place:
+        now = job.description()
+        moved = {key: now[key] for key in ("dataset_used", "data_dir")}
         files.write_json(job.run.config, recorded | moved)
 
 

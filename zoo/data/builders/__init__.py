@@ -1,3 +1,4 @@
 """Builders of TFDS for the datasets of our own."""
 
-DIGITS, LINEAR_REGRESSION = OWN = ("digits", "linear_regression")
+DIGITS = "digits"
+OWN = (DIGITS, "linear_regression")
