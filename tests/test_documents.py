@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import yaml
 
-import train
 import zoo
 from benchmarks import __main__ as bench
 from benchmarks import accuracy, document, personalize
-from export import __main__ as export_command
 from export import serve
 from export.formats import FORMATS
 from tests.conftest import ROOT
 from zoo import catalog, cli, console, results
+from zoo.commands import export as export_command
+from zoo.commands import train
 from zoo.errors import UserError
 from zoo.training import cluster
 

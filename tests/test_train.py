@@ -12,9 +12,9 @@ import sys
 import numpy as np
 import pytest
 
-import train
 from tests.conftest import ROOT, check_user_error
 from zoo import startup
+from zoo.commands import train
 from zoo.errors import RunError, UserError
 from zoo.training.config import Config
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import wrapt
-
 from zoo.registry import (
     create_model,
     get_recipe,
@@ -85,4 +83,9 @@ def _register_models(keras: Any) -> None:
         import_all()
 
 
-wrapt.register_post_import_hook(_register_models, "keras")
+try:
+    import wrapt
+except ModuleNotFoundError:
+    pass  # TensorFlow needs it too: every command explains what is missing
+else:
+    wrapt.register_post_import_hook(_register_models, "keras")

@@ -1,6 +1,12 @@
-"""python -m zoo: see zoo/cli.py."""
+"""python -m zoo, and the command zoo that pip installs: see zoo/cli.py."""
 
-from zoo import cli, console
+from zoo import door
+
+
+def main() -> None:
+    """Runs the command line."""
+    door.run("zoo.cli")
+
 
 if __name__ == "__main__":
-    console.main(cli.main)
+    main()

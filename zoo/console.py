@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from zoo.errors import Interrupted, UserError, ZooError
+from zoo.errors import Interrupted, UserError, ZooError, missing_package
 
 HELP = ("--help", "-help", "--h", "-h")
 
@@ -22,7 +22,10 @@ def main(command: Callable[[list[str]], int | None]) -> None:
     on stderr. Anything else is a bug and keeps its traceback.
     """
     try:
-        sys.exit(command(sys.argv) or 0)
+        try:
+            sys.exit(command(sys.argv) or 0)
+        except ModuleNotFoundError as error:
+            raise missing_package(error) from None
     except ZooError as error:
         line = " ".join(str(error).split())
         kind = "" if isinstance(error, Interrupted) else "Error: "

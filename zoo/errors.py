@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 
@@ -48,4 +49,24 @@ def unknown(kind: str, received: str, known: Iterable[str]) -> UserError:
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return UserError(
         f"Unknown {kind} {received!r}. Known: {', '.join(names) or 'none'}.{hint}"
+    )
+
+
+#: Packages of this repository: one of them that is not found is no user's mistake.
+_OURS = ("zoo", "export", "benchmarks", "tests")
+
+
+def missing_package(error: ModuleNotFoundError) -> UserError:
+    """Builds the answer to a package that is not installed.
+
+    Raises:
+        ModuleNotFoundError: ``error``, where the package is one of ours.
+    """
+    package = (error.name or "").partition(".")[0]
+    if package in ("", *_OURS):
+        raise error
+    return UserError(
+        f"The package {package} is not installed for {sys.executable}. Activate the "
+        "environment that make has installed it into: . .venv/bin/activate; "
+        "or install what the zoo needs: pip install -r requirements.txt"
     )

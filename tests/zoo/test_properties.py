@@ -221,7 +221,7 @@ NAMES = ["model", "epochs", "learning_rate", "batch_size", "seed", "overwrite", 
     )
 )
 def test_flags(arguments):
-    import train
+    from zoo.commands import train
 
     train.FLAGS.unparse_flags()
     with one_line_or_right():

@@ -1,0 +1,1 @@
+"""The commands that train and export. They are above everything else in the tree."""

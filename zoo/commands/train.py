@@ -1,0 +1,159 @@
+"""Trains a model of the zoo and leaves a directory ready for its users.
+
+    python train.py --model=convnet
+    python train.py --model=mlp --dataset=fashion_mnist --epochs=5
+    python train.py --model=linear --recipe=tutorial
+
+Running the same command again resumes an unfinished run, and adds to a finished one
+the pictures and exports that are missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import export
+from zoo import console, startup
+from zoo.errors import UserError
+from zoo.recipe import Recipe, parse_augment
+from zoo.training import cluster, config
+
+if TYPE_CHECKING:
+    from zoo.training.outcome import TrainedRun
+
+FLAGS = console.Flags()
+
+
+def _choice(name: str, text: str) -> None:
+    default = getattr(config.Config, name)
+    FLAGS.enum(name, default, config.CHOICES[name], text)
+
+
+FLAGS.string("model", None, "Architecture to train; `python -m zoo` lists them.")
+FLAGS.string("recipe", "default", "One of the architecture's recipes.")
+FLAGS.string(
+    "dataset",
+    None,
+    "A TFDS image-classification name (mnist, emnist/letters, cifar10, ...), digits, "
+    "linear_regression, or a directory with four IDX files or a tree of images. "
+    "Unset: linear_regression for linear, mnist for the others.",
+)
+FLAGS.string("data_dir", None, "Where TFDS keeps prepared datasets.")
+FLAGS.string("image_size", None, "Resize images to SIZE or HEIGHTxWIDTH pixels.")
+FLAGS.string("run_dir", None, "Run directory. Unset: runs/MODEL-DATASET.")
+FLAGS.boolean("overwrite", False, "Replace the run that is in --run_dir.")
+FLAGS.integer("seed", 0, "Seed of everything random: 0 to 2**31 - 1.")
+FLAGS.integer("epochs", None, "Rounds of training.")
+FLAGS.integer("batch_size", None, "Examples in a batch.")
+FLAGS.float("learning_rate", None, "The optimizer's (highest) learning rate.")
+FLAGS.string("optimizer", None, "A Keras optimizer's name, such as sgd or adam.")
+FLAGS.float("momentum", None, "Momentum of sgd and rmsprop, as in Keras.")
+FLAGS.boolean("nesterov", None, "Nesterov momentum of sgd, as in Keras.")
+FLAGS.float("weight_decay", None, "Decoupled weight decay, as in Keras.")
+FLAGS.string("schedule", None, "Learning rate over time: constant or cosine.")
+FLAGS.string("augment", None, "Image changes, such as shift=0.1,flip=0.5; or none.")
+FLAGS.string("steps_per_execution", "auto", "Steps of a call; auto: the recipe's.")
+_choice(
+    "strategy",
+    "Devices: one; mirrored: all of this machine; multi_worker: those of TF_CONFIG or "
+    "Slurm; tpu. auto: what there is. --batch_size is that of all of them together.",
+)
+FLAGS.string(
+    "memory_limit",
+    "auto",
+    "Bytes for the examples, such as 8G; what needs more is read from disk while "
+    "training. auto: half of what is available.",
+)
+_choice("precision", "What is computed with; weights and exports are float32.")
+_choice("jit_compile", "Compile with XLA. auto: on an accelerator only.")
+FLAGS.boolean("gradient_norm", False, "Report the gradients' global norm.")
+FLAGS.boolean("plots", True, "Draw pictures of the finished run.")
+FLAGS.boolean("tensorboard", True, "Write scalars for `make tensorboard`.")
+FLAGS.boolean("histograms", False, "Write histograms of the weights too.")
+FLAGS.string("profile_steps", None, "First and last step to profile, such as 10,20.")
+FLAGS.integer("eval_every", 1, "Epochs between evaluations while training.")
+FLAGS.float(
+    "validation",
+    None,
+    "Share of the training split to hold out and to evaluate while training, such as "
+    "0.1; the test split is then evaluated once, at the end. Unset: the test split is "
+    "evaluated while training.",
+)
+FLAGS.integer(
+    "backup_steps",
+    None,
+    "Steps between backups. Unset: about every 30 s and at the ends of epochs, as "
+    "far as that costs less than 1/60 of the time.",
+)
+FLAGS.boolean(
+    "deterministic",
+    False,
+    "The same bits from every run on the same machine, also from one that was "
+    "killed and resumed. Without it: the same batches, weights within rounding. Costs "
+    "about a tenth of the speed with a small model, less with a large one.",
+)
+_choice("progress", "What is shown while training. auto: bars, on a terminal only.")
+FLAGS.string(
+    "export",
+    ",".join(export.DEFAULT_FORMATS),
+    f"What to export to, comma-separated: {', '.join(export.FORMATS)}; or none.",
+)
+
+# The flags whose text is read by a function.
+PARSED_FLAGS = {
+    "augment": parse_augment,
+    "image_size": config.parse_image_size,
+    "memory_limit": config.parse_memory_limit,
+    "profile_steps": config.parse_profile_steps,
+    "steps_per_execution": config.parse_steps_per_execution,
+}
+
+
+def config_from_flags() -> config.Config:
+    """Returns the configuration that the parsed flags ask for."""
+    if FLAGS.model is None:
+        raise UserError("--model is missing. `python -m zoo` lists the models.")
+    values = FLAGS.flag_values_dict()
+    values |= {name: parse(values[name]) for name, parse in PARSED_FLAGS.items()}
+    # The flag --model is another thing than a recipe's arguments for the model.
+    of_recipe = {field.name for field in dataclasses.fields(Recipe)} - {"model"}
+    overrides = {k: v for k, v in values.items() if k in of_recipe and v is not None}
+    of_config = {field.name for field in dataclasses.fields(config.Config)}
+    fields = {k: v for k, v in values.items() if k in of_config}
+    return config.Config(overrides=overrides, **fields)
+
+
+def main(argv: list[str]) -> None:
+    """Parses the flags and calls the zoo."""
+    if extra := console.parse_flags(argv, __doc__, FLAGS):
+        raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
+    asked = config_from_flags()
+    asked.check()
+    formats = export.parse_formats(FLAGS.export)
+    export.check_node(formats)
+    startup.start(alone=not cluster.several(asked.strategy))
+    from zoo.plots.draw import draw_run
+    from zoo.training import summary, trainer
+
+    trained = trainer.train(asked)
+    if trained is None:  # the chief prints and exports it all
+        return
+    print(summary.summary(trained))
+    if FLAGS.plots:
+        draw_run(trained)
+    if missing := missing_formats(trained, formats):
+        from export.card import summary as export_summary
+
+        content = export.export_run(trained, missing, plots=FLAGS.plots)
+        print("\n" + export_summary(content, trained.run.path))
+
+
+def missing_formats(trained: TrainedRun, formats: Sequence[str]) -> list[str]:
+    """Returns those of the formats that the run has not been exported to yet."""
+    content = trained.run.read_export() or {"artifacts": []}
+    there = {record["format"] for record in content["artifacts"]}
+    if content.get("page"):
+        there.add("web")
+    return [name for name in formats if name not in there]
