@@ -62,5 +62,5 @@ def _changes(recipe: Recipe) -> str:
     return ", ".join(
         f"{name}={value}"
         for name, value in fields.items()
-        if name in main or value != defaults[name]
+        if name in main or value != defaults.get(name)
     )

@@ -32,6 +32,7 @@ AUGMENTATIONS = {
     "brightness": ("change of all pixels, as a fraction of 255", 1.0),
     "contrast": ("change of the distance from the mean, as a fraction", 1.0),
     "saturation": ("change of the saturation, as a fraction", 1.0),
+    "pad_crop": ("pixels of mirrored border, cropped at a random place", 64.0),
     "erasing": ("height and width of a black rectangle, as a fraction", 1.0),
 }
 _CHOICES = {
@@ -64,9 +65,13 @@ _NUMBERS = {
     "learning_rate": ("above 0 and finite", lambda value: 0 < value < math.inf),
     "weight_decay": ("at least 0 and finite", lambda value: 0 <= value < math.inf),
     "momentum": ("at least 0 and below 1", lambda value: 0 <= value < 1),
+    "label_smoothing": ("at least 0 and below 1", lambda value: 0 <= value < 1),
     "warmup": ("at least 0 and below 1", lambda value: 0 <= value < 1),
 }
 _OPTIONAL = ("task", "batch_size", "steps_per_epoch")
+# Fields that came later. Where they are at their default they are left out of
+# ``to_json``, so that a run that was recorded before them is still the same run.
+_LATER = ("label_smoothing", "decay_kernels_only")
 
 
 def initializer(class_name: str, **config: Any) -> dict[str, Any]:
@@ -87,11 +92,14 @@ class Recipe:
             ``mean_squared_error``, ``one_hot_mean`` and ``one_hot_sum`` (squares
             of logits minus one-hot labels; mean or sum over the classes, mean
             over the batch).
+        label_smoothing: share of each label that is spread evenly over all classes;
+            of ``auto`` with classes, and of ``cross_entropy``.
         optimizer: a Keras optimizer's name in lower case.
         learning_rate: its (highest) learning rate.
         momentum: of ``sgd`` and ``rmsprop``, as in Keras.
         nesterov: of ``sgd``, as in Keras.
         weight_decay: decoupled, as in Keras; 0 for none.
+        decay_kernels_only: no weight decay of biases and of what normalization learns.
         schedule: ``constant``, or ``cosine`` down to 0 at the last step.
         warmup: fraction of the steps in which ``cosine`` climbs from 0.
         batch_size: examples in a batch; None for all of the training split.
@@ -110,11 +118,13 @@ class Recipe:
     task: str | None = None
     model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     loss: str = "auto"
+    label_smoothing: float = 0.0
     optimizer: str = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
+    decay_kernels_only: bool = False
     schedule: str = "constant"
     warmup: float = 0.0
     batch_size: int | None = 128
@@ -149,6 +159,11 @@ class Recipe:
             value = getattr(self, name)
             _require(_is_number(value), name, "a number", value)
             _require(in_bounds(value), name, bounds, value)
+        if self.label_smoothing and self.loss not in ("auto", "cross_entropy"):
+            raise UserError(
+                "--label_smoothing belongs to the loss cross_entropy. Received: "
+                f"loss={self.loss}, label_smoothing={self.label_smoothing}."
+            )
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             raise UserError(
                 "--momentum belongs to the optimizers sgd and rmsprop. "
@@ -178,7 +193,12 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields as plain dicts, strings and numbers."""
-        return dataclasses.asdict(self)
+        fields = dataclasses.asdict(self)
+        later = {field.name: field for field in dataclasses.fields(self)}
+        for name in _LATER:
+            if fields[name] == later[name].default:
+                del fields[name]
+        return fields
 
 
 def parse_augment(text: str | None) -> dict[str, float] | None:

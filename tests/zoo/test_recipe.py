@@ -6,11 +6,13 @@ import json
 import math
 
 import keras
+import numpy as np
 import pytest
 
 import zoo
 from zoo.errors import UserError
 from zoo.models.common.build import make_optimizer
+from zoo.models.common.losses import make_loss
 from zoo.recipe import OPTIMIZERS, Recipe, parse_augment
 
 SGD = Recipe(optimizer="sgd", momentum=0.9, nesterov=True)
@@ -47,6 +49,11 @@ SGD = Recipe(optimizer="sgd", momentum=0.9, nesterov=True)
         ({"augment": {"scale": math.nan}}, "scale .* must be a number.* Received: nan"),
         ({"augment": {"crop": True}}, "crop .* must be a number.* Received: True"),
         ({"augment": {"shear": "a"}}, "shear .* must be a number.* Received: 'a'"),
+        ({"label_smoothing": 1.0}, "--label_smoothing must be at least 0 and below 1"),
+        (
+            {"label_smoothing": 0.1, "loss": "one_hot_sum"},
+            "--label_smoothing belongs to the loss cross_entropy. .*one_hot_sum",
+        ),
         ({"loss": "mse"}, "Unknown loss 'mse'. Known: auto, cross_entropy"),
     ],
 )
@@ -114,3 +121,47 @@ def test_the_cosine_schedule_climbs_and_ends_at_zero():
     rate = make_optimizer(recipe, steps=100)._learning_rate
     rates = [float(rate(step)) for step in (0, 5, 10, 55, 100)]
     assert rates == pytest.approx([0.0, 0.2, 0.4, 0.2, 0.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_biases_and_normalization_do_not_decay_where_only_kernels_do(optimizer):
+    recipe = Recipe(
+        optimizer=optimizer,
+        learning_rate=0.1,
+        weight_decay=0.5,
+        decay_kernels_only=True,
+    )
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(2, bias_initializer="ones"),
+            keras.layers.BatchNormalization(beta_initializer="ones"),
+        ]
+    )
+    optimizer = make_optimizer(recipe, None)
+    optimizer.build(model.trainable_variables)
+    before = model.get_weights()[:4]
+    zeros = [keras.ops.zeros(v.shape) for v in model.trainable_variables]
+    optimizer.apply(zeros, model.trainable_variables)
+    kernel, *rest = model.get_weights()[:4]
+    np.testing.assert_allclose(kernel, 0.95 * before[0], rtol=1e-6)
+    for now, then in zip(rest, before[1:], strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_smoothed_labels_are_those_of_keras():
+    logits = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    labels = np.array([0, 3, 1, 2, 2])
+    smoothed = make_loss("auto", 4, label_smoothing=0.2)
+    expected = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=0.2
+    )
+    one_hot = np.eye(4, dtype="float32")[labels]
+    assert float(smoothed(labels, logits)) == pytest.approx(
+        float(expected(one_hot, logits)), rel=1e-6
+    )
+
+
+def test_fields_that_came_later_leave_earlier_runs_what_they_were():
+    assert not {"label_smoothing", "decay_kernels_only"} & Recipe().to_json().keys()
+    assert Recipe(label_smoothing=0.1).to_json()["label_smoothing"] == 0.1

@@ -33,9 +33,7 @@ def augment(
     if shape:
         images = warp(images, draws, **shape)
     images = tf.cast(images, tf.float32)
-    # Each has a stream of its own, whichever others there are; warp
-    # takes the plain seed and stream 1.
-    for number, (name, change) in enumerate(_PIXELS.items(), start=2):
+    for name, (number, change) in _PIXELS.items():
         if strengths.get(name):
             images = change(images, strengths[name], draws.stream(number))
     return images
@@ -45,6 +43,18 @@ def flip(images: tf.Tensor, probability: float, draws: Draws) -> tf.Tensor:
     """Mirrors images left to right."""
     mirrored = tf.reverse(images, axis=[2])
     return tf.where(draws.uniform(1, 1, 1) < probability, mirrored, images)
+
+
+def pad_crop(images: tf.Tensor, border: float, draws: Draws) -> tf.Tensor:
+    """Mirrors a border around each image, and crops it at a random place."""
+    height, width = images.shape[1:3]
+    border = min(int(border), height - 1, width - 1)
+    around = [[0, 0], [border, border], [border, border], [0, 0]]
+    images = tf.pad(images, around, mode="REFLECT")
+    corner = tf.cast(draws.uniform(2, 1, high=2.0 * border + 1), tf.int32)
+    rows, columns = corner[:, 0] + tf.range(height), corner[:, 1] + tf.range(width)
+    images = tf.gather(images, rows, axis=1, batch_dims=1)
+    return tf.gather(images, columns, axis=2, batch_dims=1)
 
 
 def brightness(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
@@ -94,11 +104,14 @@ def erasing(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
     return tf.where(inside, 0.0, images)
 
 
-# They are applied in this order, after all changes of shape in one sampling.
+# They are applied in this order, after all changes of shape in one sampling. Each has
+# the stream of draws that its number names, whichever others there are; warp takes the
+# plain seed and stream 1.
 _PIXELS = {
-    "flip": flip,
-    "brightness": brightness,
-    "contrast": contrast,
-    "saturation": saturation,
-    "erasing": erasing,
+    "pad_crop": (7, pad_crop),
+    "flip": (2, flip),
+    "brightness": (3, brightness),
+    "contrast": (4, contrast),
+    "saturation": (5, saturation),
+    "erasing": (6, erasing),
 }

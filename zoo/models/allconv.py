@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from zoo.models.base import TapeModel
+from zoo.models.common.layers import convolution
 from zoo.recipe import Recipe
 from zoo.registry import register
 
@@ -61,22 +62,12 @@ class AllConv(TapeModel):
             name="mean", dtype=self.variable_dtype
         )
 
-    def _block(self, filters: int, size: int, *, strides: int = 1, name: str):
-        # Without a bias: the normalization would take it out again.
-        conv = keras.layers.Conv2D(
-            filters,
-            size,
-            strides=strides,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-            name="conv",
+    def _block(
+        self, filters: int, size: int, *, strides: int = 1, name: str
+    ) -> keras.Sequential:
+        return convolution(
+            filters, size, strides=strides, momentum=self.momentum, name=name
         )
-        # Synchronized: several devices train what one does with the whole batch.
-        norm = keras.layers.BatchNormalization(
-            momentum=self.momentum, synchronized=True, name="norm"
-        )
-        return keras.Sequential([conv, norm, keras.layers.ReLU(name="relu")], name=name)
 
     def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns logits (batch, num_classes)."""

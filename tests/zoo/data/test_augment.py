@@ -24,6 +24,7 @@ STRENGTHS = {
     "brightness": 0.3,
     "contrast": 0.3,
     "saturation": 0.3,
+    "pad_crop": 3.0,
     "erasing": 0.6,
 }
 
@@ -123,6 +124,24 @@ def test_no_two_of_them_share_a_stream(monkeypatch):
 def drawn(low, high):
     shape = (40, 1, 1, 1)
     return tf.random.stateless_uniform(shape, SEED, low, high).numpy().ravel()
+
+
+def test_pad_crop_takes_every_place_of_the_mirrored_border():
+    places = np.stack(np.meshgrid(*[np.arange(9.0)] * 2, indexing="ij"), axis=-1)[None]
+    many = np.tile(places, (4000, 1, 1, 1)).astype("float32")
+    cropped = augment.pad_crop(many, 2.0, MANY).numpy()
+    padded = np.pad(places[0], ((2, 2), (2, 2), (0, 0)), mode="reflect")
+    allowed = {
+        padded[i : i + 9, j : j + 9].tobytes(): (i, j)
+        for i in range(5)
+        for j in range(5)
+    }
+    found = [allowed[image.astype("float64").tobytes()] for image in cropped]
+    counts = np.unique(found, axis=0, return_counts=True)[1]
+    assert len(counts) == 25
+    assert counts.min() > 100  # 160 are expected of each
+    # More than a small image has to mirror.
+    assert augment.pad_crop(many[:, :3], 64.0, MANY).shape == (4000, 3, 9, 2)
 
 
 def test_flip_is_that_of_tf_image_with_its_probability():

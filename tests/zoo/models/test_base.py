@@ -24,8 +24,12 @@ def stock(model):
     inputs = keras.Input(shape[1:], batch_size=shape[0])
     twin = keras.Model(inputs, model.call(inputs, training=True))
     # The layers are shared on purpose: the caller restores the weights between.
+    optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
+    # Keras does not save this.
+    exclude = getattr(model.optimizer, "_exclude_from_weight_decay_pattern", None)
+    optimizer.exclude_from_weight_decay(var_names=exclude and [exclude.pattern])
     twin.compile(
-        optimizer=type(model.optimizer).from_config(model.optimizer.get_config()),
+        optimizer=optimizer,
         loss=model.loss,
         metrics=[] if model.num_classes is None else ["accuracy"],
         run_eagerly=True,

@@ -166,7 +166,13 @@ def test_the_layers_are_those_of_the_tutorials():
 @pytest.mark.parametrize(
     ("name", "input_shape", "num_classes", "recipe", "message"),
     [
-        ("convnt", (8, 8, 1), 2, "default", "'convnt'. Known: .*mlp. Did .* 'convnet'"),
+        (
+            "convnt",
+            (8, 8, 1),
+            2,
+            "default",
+            "'convnt'. Known: .*resnet. Did .* 'convnet'",
+        ),
         ("mlp", (8, 8, 1), 2, "tutorial_kers", "'tutorial_kers'.* 'tutorial_keras'"),
         ("mlp", (0, 8, 1), 2, "default", r"1 or more. Rec.* input_shape=\(0, 8, 1\)"),
         ("linear", (8, 8, 1), 0, "default", "whole numbers, 1 or more. .*classes=0"),

@@ -65,7 +65,7 @@ def compile_model(
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     model.compile(
         optimizer=optimizer,
-        loss=losses.make_loss(recipe.loss, model.num_classes),
+        loss=losses.make_loss(recipe.loss, model.num_classes, recipe.label_smoothing),
         metrics=[] if regression else [accuracy],
         **compile_options,
     )
@@ -94,4 +94,10 @@ def make_optimizer(recipe: Recipe, steps: int | None) -> keras.optimizers.Optimi
         options["nesterov"] = recipe.nesterov
     if recipe.weight_decay:
         options["weight_decay"] = recipe.weight_decay
-    return optimizers.get(recipe.optimizer, options)
+    optimizer = optimizers.get(recipe.optimizer, options)
+    if recipe.decay_kernels_only:
+        # Patterns, of Keras's "gamma" as well as of TensorFlow's "layer/gamma:0": Keras
+        # 3.15 asks with TensorFlow's variables. It must be told before build().
+        names = [r"(^|/)(beta|bias|gamma)(:0)?$"]
+        optimizer.exclude_from_weight_decay(var_names=names)
+    return optimizer

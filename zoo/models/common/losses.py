@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -36,10 +38,42 @@ class OneHotSquaredError(keras.losses.Loss):
         return {"name": self.name, "over_classes": self.over_classes}
 
 
-def make_loss(name: str, num_classes: int | None) -> keras.losses.Loss:
+@keras.saving.register_keras_serializable(package="zoo")
+class SmoothedCrossEntropy(keras.losses.Loss):
+    """``keras.losses.CategoricalCrossentropy`` of integer labels and logits.
+
+    Args:
+        label_smoothing: share of each label that is spread evenly over all classes.
+        name: of the loss.
+    """
+
+    def __init__(self, label_smoothing: float, *, name: str = "smoothed_cross_entropy"):
+        super().__init__(name=name, reduction="sum_over_batch_size")
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """Labels int (batch,), logits (batch, classes) -> losses (batch,)."""
+        labels = tf.reshape(tf.cast(y_true, tf.int32), [-1])
+        return keras.losses.categorical_crossentropy(
+            tf.one_hot(labels, tf.shape(y_pred)[-1], dtype=y_pred.dtype),
+            y_pred,
+            from_logits=True,
+            label_smoothing=self.label_smoothing,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {"name": self.name, "label_smoothing": self.label_smoothing}
+
+
+def make_loss(
+    name: str, num_classes: int | None, label_smoothing: float = 0.0
+) -> keras.losses.Loss:
     """Returns the loss that a recipe names; ``auto`` follows the task."""
     if name == "auto":
         name = "mean_squared_error" if num_classes is None else "cross_entropy"
+    if name == "cross_entropy" and label_smoothing:
+        return SmoothedCrossEntropy(label_smoothing)
     crossentropy = keras.losses.SparseCategoricalCrossentropy
     losses = {
         "mean_squared_error": keras.losses.MeanSquaredError(),

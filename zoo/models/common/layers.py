@@ -1,0 +1,84 @@
+"""The layers that the convolutional networks share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class BatchNormalization(keras.layers.BatchNormalization):
+    """``keras.layers.BatchNormalization`` of images, trained by TensorFlow's kernel.
+
+    Keras computes mean and variance as separate operations over the features;
+    ``FusedBatchNormV3`` does both, and the normalization, in one. Several devices
+    synchronize their statistics as in Keras, so that they train what one device does
+    with the whole batch; inference is Keras's too.
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(synchronized=True, **kwargs)
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Normalizes (batch, height, width, channels), in the dtype of the inputs."""
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if not (training and self.trainable) or replicas > 1:
+            return super().call(inputs, training=training)
+
+        output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.cast(self.gamma, tf.float32),
+            offset=tf.cast(self.beta, tf.float32),
+            mean=tf.zeros([0]),
+            variance=tf.zeros([0]),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        # The kernel's variance is the unbiased one; Keras keeps that of the batch.
+        count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+        variance *= (count - 1) / count
+        for moving, now in (
+            (self.moving_mean, mean),
+            (self.moving_variance, variance),
+        ):
+            kept = tf.cast(moving, tf.float32) * self.momentum
+            moving.assign(kept + now * (1.0 - self.momentum))
+        return output
+
+
+def convolution(
+    filters: int,
+    size: int,
+    *,
+    strides: int = 1,
+    momentum: float = 0.9,
+    relu: bool = True,
+    name: str,
+) -> keras.Sequential:
+    """Returns a convolution, batch normalization and, unless switched off, a ReLU.
+
+    Args:
+        filters: number of output channels.
+        size: height and width of the kernel.
+        strides: of the convolution, in both directions.
+        momentum: of the moving statistics of the normalization.
+        relu: whether a ReLU follows.
+        name: of the group; its layers are named ``conv``, ``norm`` and ``relu``.
+    """
+    layers = [
+        # Without a bias, which the normalization would subtract again.
+        keras.layers.Conv2D(
+            filters,
+            size,
+            strides=strides,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name="conv",
+        ),
+        BatchNormalization(momentum=momentum, name="norm"),
+    ]
+    if relu:
+        layers.append(keras.layers.ReLU(name="relu"))
+    return keras.Sequential(layers, name=name)

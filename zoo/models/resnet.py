@@ -1,0 +1,217 @@
+"""Residual network for photographs.
+
+Reference: He et al. 2016, "Deep Residual Learning for Image Recognition"
+(arXiv:1512.03385), section 4.2. With one block in each of three stages it is the
+network of MLPerf Tiny's image classification.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from zoo.models.base import TapeModel
+from zoo.models.common.layers import convolution
+from zoo.recipe import Recipe
+from zoo.registry import register
+
+# The last stage sees at most so many pixels a side.
+_LAST_SIDE = 8
+
+
+class ResNet(TapeModel):
+    """3x3 stem -> stages of basic blocks -> mean over pixels -> dense to classes.
+
+    Each stage after the first halves the image. A block is two 3x3 convolutions beside
+    a shortcut, which is a 1x1 convolution where the shape changes. Each convolution is
+    followed by batch normalization.
+
+    Input: (batch, height, width, channels) raw pixels 0..255; made for images of 24 to
+    256 pixels.
+    Output: logits (batch, num_classes).
+
+    Args:
+        num_classes: number of classes.
+        widths: channels of each stage.
+        blocks: basic blocks of each stage.
+        stem_stride: how much the stem shrinks the image, a power of 2; it is a
+            sequence of 3x3 convolutions with stride 2 then. None: as much as it takes
+            for the last stage to see at most 8 pixels a side.
+        dropout: fraction of the features dropped before the dense layer.
+        momentum: of the moving statistics of batch normalization.
+        **kwargs: of TapeModel. ``scale`` and ``offset`` bring pixels to -1..1 unless
+            given.
+
+    Raises:
+        ValueError: ``widths`` and ``blocks`` differ in length or hold numbers below 1,
+            or ``stem_stride`` is no power of 2.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        widths: Sequence[int] = (16, 32, 64),
+        blocks: Sequence[int] = (3, 3, 3),
+        stem_stride: int | None = None,
+        dropout: float = 0.0,
+        momentum: float = 0.9,
+        scale: float | None = None,
+        offset: float | None = None,
+        **kwargs: Any,
+    ):
+        if len(widths) != len(blocks) or not all(n >= 1 for n in (*widths, *blocks)):
+            raise ValueError(
+                "widths and blocks must have a number, 1 or more, for each stage. "
+                f"Received: widths={tuple(widths)}, blocks={tuple(blocks)}."
+            )
+        if stem_stride is not None and stem_stride.bit_count() != 1:
+            raise ValueError(
+                "stem_stride must be 1, 2, 4 or another power of 2, or None. Received: "
+                f"{stem_stride}."
+            )
+        scale = 1 / 127.5 if scale is None else scale
+        offset = -1.0 if offset is None else offset
+        super().__init__(num_classes, scale=scale, offset=offset, **kwargs)
+        self.widths, self.block_counts = tuple(widths), tuple(blocks)
+        self.stem_stride = stem_stride
+        self.dropout_rate = dropout
+        self.momentum = momentum
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the layers, with a stem for images of this size, and the weights."""
+        stride = self.stem_stride or self._suitable_stride(max(input_shape[1:3]))
+        self.stem = self._stem(stride)
+        self.stages = [
+            self._stage(number, width, count)
+            for number, (width, count) in enumerate(
+                zip(self.widths, self.block_counts, strict=True), start=1
+            )
+        ]
+        # The last two compute in float32 with mixed precision too.
+        self.mean = keras.layers.GlobalAveragePooling2D(
+            name="mean", dtype=self.variable_dtype
+        )
+        self.dropout = keras.layers.Dropout(self.dropout_rate, name="dropout")
+        self.head = keras.layers.Dense(
+            self.num_classes, name="head", dtype=self.variable_dtype
+        )
+        super().build(input_shape)
+
+    def _suitable_stride(self, side: int) -> int:
+        shrunk = 2 ** (len(self.widths) - 1)  # by the stages
+        strides = (2**power for power in itertools.count())
+        return next(s for s in strides if side <= _LAST_SIDE * s * shrunk)
+
+    def _stem(self, stride: int) -> keras.Sequential:
+        halvings = stride.bit_length() - 1
+        convolutions = [
+            convolution(
+                self.widths[0],
+                3,
+                strides=2 if halvings else 1,
+                momentum=self.momentum,
+                name=f"conv{number}",
+            )
+            for number in range(1, max(halvings, 1) + 1)
+        ]
+        return keras.Sequential(convolutions, name="stem")
+
+    def _stage(self, number: int, width: int, count: int) -> keras.Sequential:
+        blocks = []
+        for index in range(1, count + 1):
+            changes = index == 1 and number > 1
+            block = BasicBlock(
+                width,
+                strides=2 if changes else 1,
+                project=changes,
+                momentum=self.momentum,
+                name=f"block{index}",
+            )
+            blocks.append(block)
+        return keras.Sequential(blocks, name=f"stage{number}")
+
+    def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Returns logits (batch, num_classes)."""
+        x = self.stem(self.rescale(image), training=training)
+        for stage in self.stages:
+            x = stage(x, training=training)
+        x = self.dropout(self.mean(x), training=training)  # (batch, widths[-1])
+        return self.head(x)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {
+            "widths": self.widths,
+            "blocks": self.block_counts,
+            "stem_stride": self.stem_stride,
+            "dropout": self.dropout_rate,
+            "momentum": self.momentum,
+        }
+
+
+class BasicBlock(keras.layers.Layer):
+    """relu(convolution(relu(convolution(x))) + shortcut(x)), normalized throughout."""
+
+    def __init__(
+        self, width: int, *, strides: int, project: bool, momentum: float, name: str
+    ):
+        super().__init__(name=name)
+        options = {"momentum": momentum}
+        self.first = convolution(width, 3, strides=strides, name="conv1", **options)
+        self.second = convolution(width, 3, relu=False, name="conv2", **options)
+        self.shortcut = None
+        if project:
+            self.shortcut = convolution(
+                width, 1, strides=strides, relu=False, name="shortcut", **options
+            )
+        self.relu = keras.layers.ReLU(name="relu")
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """(batch, height, width, channels) -> (batch, height/strides, ..., width)."""
+        branch = self.second(self.first(x, training=training), training=training)
+        if self.shortcut is not None:
+            x = self.shortcut(x, training=training)
+        return self.relu(branch + x)
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        """Returns the shape of the features for the shape of the input."""
+        return self.second.compute_output_shape(
+            self.first.compute_output_shape(input_shape)
+        )
+
+
+_DEFAULT = Recipe(
+    augment={"pad_crop": 4, "flip": 0.5, "erasing": 0.4},
+    label_smoothing=0.1,
+    optimizer="sgd",
+    learning_rate=0.1,
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=5e-3,
+    decay_kernels_only=True,
+    schedule="cosine",
+    warmup=0.1,
+    batch_size=128,
+    epochs=75,
+    min_steps=1200,
+    steps_per_execution=5,
+)
+
+RECIPES = {
+    "default": _DEFAULT,
+    "tiny": _DEFAULT.override(
+        model={"widths": [16, 32, 48], "blocks": [1, 2, 1]}, epochs=120
+    ),
+    "best": _DEFAULT.override(
+        model={"widths": [32, 64, 96], "blocks": [2, 2, 2]}, epochs=200
+    ),
+}
+
+register("resnet", ResNet, RECIPES)
