@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 WELL_KNOWN = ("mnist", "fashion_mnist", "kmnist", "emnist/letters", "cifar10")
-_SUBSTITUTED = "mnist"  # the only default that something else may stand in for
+_SUBSTITUTED = ("mnist", "cifar10")  # defaults that digits may stand in for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +163,7 @@ def open_dataset(dataset: str | None, *, default: str, data_dir: str | None) -> 
     if host is None:
         short = "-".join(builder.info.full_name.split("/")[:-1])  # without the version
         return Source(name, name, short, None, root, builder)
-    if dataset is not None or default != _SUBSTITUTED:
+    if dataset is not None or default not in _SUBSTITUTED:
         raise RunError(
             f"Dataset {name!r} is not prepared in {root} and cannot be downloaded (no "
             f"answer from {host}): prepare it on a machine with a network and copy "

@@ -30,6 +30,8 @@ class ResNet(TapeModel):
     a shortcut, which is a 1x1 convolution where the shape changes. Each convolution is
     followed by batch normalization.
 
+    The recipes mirror images left to right, which suits photographs and no characters.
+
     Input: (batch, height, width, channels) raw pixels 0..255; made for images of 24 to
     256 pixels.
     Output: logits (batch, num_classes).
@@ -50,6 +52,8 @@ class ResNet(TapeModel):
         ValueError: ``widths`` and ``blocks`` differ in length or hold numbers below 1,
             or ``stem_stride`` is no power of 2.
     """
+
+    default_dataset = "cifar10"
 
     def __init__(
         self,
@@ -199,7 +203,7 @@ _DEFAULT = Recipe(
     schedule="cosine",
     warmup=0.1,
     batch_size=128,
-    epochs=75,
+    epochs=70,
     min_steps=1200,
     steps_per_execution=5,
 )
@@ -207,10 +211,10 @@ _DEFAULT = Recipe(
 RECIPES = {
     "default": _DEFAULT,
     "tiny": _DEFAULT.override(
-        model={"widths": [16, 32, 48], "blocks": [1, 2, 1]}, epochs=120
+        model={"widths": [16, 32, 48], "blocks": [1, 2, 1]}, epochs=80
     ),
     "best": _DEFAULT.override(
-        model={"widths": [32, 64, 96], "blocks": [2, 2, 2]}, epochs=200
+        model={"widths": [32, 64, 96], "blocks": [2, 2, 2]}, epochs=150
     ),
 }
 
