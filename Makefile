@@ -3,7 +3,7 @@
 # make tensorboard                  what the runs in runs/ were and are doing
 # make test                         tests, but for what is marked slow
 # make test-slow                    tests what is
-# make soak                         tests for an hour; writes its table into BUILD.md
+# make soak                         tests for an hour; writes its table into docs/reliability.md
 # make results                      trains for hours; rewrites the tables of results
 # make bench [BENCH="fit race"]     the zoo beside its peers; needs $MNIST_DIR
 # All install first.
@@ -14,6 +14,8 @@ RUN := $(VENV)/bin/python
 RUNS := runs
 DEMO := runs/demo
 PORT := 8000
+TENSORBOARD := from zoo import startup; startup.start(); \
+  from tensorboard import main; main.run_main()
 
 .PHONY: train demo tensorboard test test-slow soak results bench lint clean
 
@@ -29,7 +31,7 @@ demo: $(VENV)/installed
 	@$(RUN) -m export.serve --run_dir=$(DEMO) --port=$(PORT)
 
 tensorboard: $(VENV)/installed
-	@$(RUN) -m tensorboard.main --logdir=$(RUNS) --host=127.0.0.1
+	@$(RUN) -c "$(TENSORBOARD)" --logdir=$(RUNS) --host=127.0.0.1
 
 test: $(VENV)/installed
 	@$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist=loadfile -m "not slow" $(TESTS)

@@ -244,8 +244,8 @@ def main(argv: list[str]) -> None:
         found = [row for row in (collect(*key), before.get(key)) if row]
         rows += sorted(found, key=lambda row: -row.seeds)[:1]  # the new one of equals
     save(rows)
-    document.rewrite(document.ROOT / "README.md", "results", table(rows))
-    document.rewrite(document.ROOT / "README.md", "files", files_table(rows))
+    document.rewrite(document.where("results"), "results", table(rows))
+    document.rewrite(document.where("files"), "files", files_table(rows))
     for model in zoo.list_models():
         path = MODELS / f"{model}.py"
         source = path.read_text(encoding="utf-8")

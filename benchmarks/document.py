@@ -1,4 +1,4 @@
-"""Tables in documents, between two markers, rewritten by commands alone."""
+"""Tables in the documents, between two markers, written by commands only."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from zoo import files
 from zoo.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "BUILD.md")
-#: What `python -m benchmarks` found, by comparison.
+DOCUMENTS = (
+    ROOT / "README.md",
+    ROOT / "BUILD.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+)
+#: The results of `python -m benchmarks`, by comparison.
 RESULTS = ROOT / "benchmarks" / "results.json"
 
 
 def results() -> dict[str, Any]:
-    """Returns what the comparisons found that have been run."""
+    """Returns the results of all comparisons that have been run."""
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
 
 
 def where(name: str) -> pathlib.Path:
-    """Returns the document that has markers of this name.
+    """Returns the document that has the markers of a table.
 
     Raises:
-        UserError: none has.
+        UserError: no document has them.
     """
     for path in DOCUMENTS:
         if f"<!-- {name} -->" in path.read_text(encoding="utf-8"):
@@ -34,7 +38,7 @@ def where(name: str) -> pathlib.Path:
 
 
 def rewrite(path: pathlib.Path, name: str, text: str) -> None:
-    """Replaces what stands between ``<!-- name -->`` and ``<!-- /name -->``.
+    """Replaces the text between ``<!-- name -->`` and ``<!-- /name -->``.
 
     Raises:
         UserError: the document has no such markers.

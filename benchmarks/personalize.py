@@ -262,9 +262,9 @@ def main(argv: list[str]) -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     files.write_json(RESULTS, results)
     plot(results, RESULTS.with_suffix(".png"))
-    build = ROOT / "BUILD.md"
-    document.rewrite(build, "personalize", table(results))
-    document.rewrite(build, "from zero", zero_table(results))
+    tables = {"personalize": table(results), "from zero": zero_table(results)}
+    for name, text in tables.items():
+        document.rewrite(document.where(name), name, text)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def main(argv: list[str]) -> None:
     text = table(costs, FLAGS.gigabits, FLAGS.microseconds)
     print(text)
     if FLAGS.write:
-        document.rewrite(document.ROOT / "BUILD.md", "scaling", text)
+        document.rewrite(document.where("scaling"), "scaling", text)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""The documents say what is so."""
+"""What the documents say is true: their commands, names, links and tables."""
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import re
 import shlex
 import subprocess
-import textwrap
 
+import keras
 import numpy as np
 import pytest
 import yaml
@@ -16,7 +18,7 @@ import zoo
 from benchmarks import __main__ as bench
 from benchmarks import accuracy, document, personalize
 from export import serve
-from export.formats import FORMATS
+from export.formats import FORMATS, parse_formats
 from tests.conftest import ROOT
 from zoo import catalog, cli, console, results
 from zoo.commands import export as export_command
@@ -24,8 +26,11 @@ from zoo.commands import train
 from zoo.errors import UserError
 from zoo.training import cluster
 
-README = (ROOT / "README.md").read_text()
-BUILD = (ROOT / "BUILD.md").read_text()
+DOCUMENTS = {path: path.read_text() for path in document.DOCUMENTS}
+TEXT = "\n".join(DOCUMENTS.values())
+README = DOCUMENTS[ROOT / "README.md"]
+#: Language and content of each code block.
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 RESULTS = results.load()
 
 
@@ -36,37 +41,133 @@ def test_the_readme_names_every_model_and_recipe():
             assert f"`{recipe}`" in row
 
 
-def test_paths_and_modules_that_are_named_exist():
-    text = README + BUILD
-    for path in re.findall(r"`((?:zoo|export|tests|benchmarks)/[\w./]+)`", text):
+def test_paths_and_formats_that_are_named_exist():
+    for path in re.findall(r"`((?:zoo|export|tests|benchmarks)/[\w./]+)`", TEXT):
         if path != "zoo/models/tiny.py":
             assert (ROOT / path).exists(), path
-    for module in re.findall(r"python -m ((?:zoo|export|benchmarks)[\w.]*)", text):
-        path = ROOT / module.replace(".", "/")
-        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists()
     for format_name in FORMATS:
-        assert format_name in BUILD
+        assert f"`{format_name}`" in TEXT
+
+
+def anchors(text):
+    """Returns the anchors that GitHub gives the headings of a document."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+    for link in re.findall(r"\]\(([^)]+)\)", DOCUMENTS[path]):
+        if not link.startswith("https://"):
+            name, _, anchor = link.partition("#")
+            target = (path.parent / name).resolve() if name else path
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target.read_text()), link
+
+
+def commands():
+    """Returns the command lines of the documents, in blocks and within sentences."""
+    shell = "\n".join(text for language, text in BLOCKS if language == "sh")
+    lines = re.sub(r"\\\n", "", shell).splitlines()
+    lines += re.findall(r"`((?:python|make) [^`]+)`", TEXT)
+    ours = re.compile(r"(MNIST_DIR=\S+ )?(python|make) ")
+    found = [shlex.split(line, comments=True) for line in lines if ours.match(line)]
+    return {" ".join(words): words for words in found}
+
+
+@pytest.fixture
+def my_data(tmp_path, monkeypatch):
+    """The directory of images that the documents speak of."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"):
+        (tmp_path / "my_data" / name).parent.mkdir(parents=True, exist_ok=True)
+        keras.utils.save_img(tmp_path / "my_data" / name, np.zeros((8, 8, 3)))
+        (tmp_path / "path/to/mnist").mkdir(parents=True, exist_ok=True)
+
+
+@pytest.mark.parametrize("words", commands().values(), ids=" ".join)
+def test_a_command_is_accepted(words, my_data):
+    if words[0].startswith("MNIST_DIR="):
+        words = words[1:]
+    program, *arguments = words
+    if program == "make":
+        targets = re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.M)
+        names = [word for word in arguments if "=" not in word]
+        assert names and set(names) <= set(targets)
+        variables = dict(word.split("=", 1) for word in arguments if "=" in word)
+        if "ARGS" in variables:
+            check("train.py", shlex.split(variables["ARGS"]))
+    elif arguments[0] == "-m":
+        check(arguments[1], arguments[2:])
+    elif arguments[0] != "-c":
+        check(arguments[0], arguments[1:])
+
+
+def check(command, arguments):
+    """Parses a command's arguments as the command does, and checks what it can."""
+    if "--help" in arguments:
+        arguments.remove("--help")
+        assert not arguments
+    elif command == "train.py":
+        names = {argument.partition("=")[0] for argument in arguments}
+        if "--model" not in names:  # the sentence is about another flag
+            arguments = ["--model=mlp", *arguments]
+        if "--model=tiny" in arguments:  # tests/zoo/test_registry.py trains it
+            return
+        assert console.parse_flags([command, *arguments], "", train.FLAGS) == []
+        train.config_from_flags().check()
+        parse_formats(train.FLAGS.export)
+    elif command == "zoo":
+        name, *rest = arguments or ["list"]
+        console.parse_flags([name, *rest], "", cli.COMMANDS[name][1])
+    elif command == "export":
+        assert (
+            console.parse_flags([command, *arguments], "", export_command.FLAGS) == []
+        )
+        parse_formats(export_command.FLAGS.formats)
+    elif command == "export.serve":
+        assert console.parse_flags([command, *arguments], "", serve.FLAGS) == []
+    else:
+        assert command.startswith("benchmarks")
+        name = "benchmarks.__main__" if command == "benchmarks" else command
+        flags = getattr(importlib.import_module(name), "FLAGS", console.Flags())
+        console.parse_flags([command, *arguments], "", flags)
 
 
 def test_every_flag_that_is_named_exists():
     flags = set()
-    commands = (train.FLAGS, export_command.FLAGS, serve.FLAGS, cli.AUGMENT, cli.RUN)
-    for command in commands:
-        for name in command:
-            flags |= {name, f"no{name}"} if command[name].boolean else {name}
+    known = (train.FLAGS, export_command.FLAGS, serve.FLAGS, cli.AUGMENT, cli.RUN)
+    for values in known:
+        for name in values:
+            flags |= {name, f"no{name}"} if values[name].boolean else {name}
     others = (
-        r"tensorflow_model_server.*\n.*|#SBATCH.*|srun --\S+|`--gpus-per-task.*?`"
-        r"|python -m benchmarks[^`\n]*"
+        r"tensorflow_model_server.*\n.*|docker run.*|#SBATCH.*|srun --\S+"
+        r"|`--gpus-per-task.*?`|python -m benchmarks[^`\n]*"
     )
-    ours = re.sub(others, "", README + BUILD)
-    named = set(re.findall(r"[ `(]--(\w+)", ours)) - {"help"}
+    named = set(re.findall(r"[ `(]--(\w+)", re.sub(others, "", TEXT))) - {"help"}
     assert named <= flags, named - flags
+
+
+def test_the_python_of_the_readme_runs(monkeypatch, data_dir):
+    (code,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    monkeypatch.setenv("TFDS_DATA_DIR", os.fspath(data_dir))
+    names = {}
+    exec(code.replace("epochs=5", "epochs=1"), names)
+    right = names["logits"].numpy().argmax(axis=1) == names["data"].test.y
+    assert right.mean() > 0.8
+
+
+def test_the_bodies_of_requests_are_json():
+    bodies = [json.loads(text) for language, text in BLOCKS if language == "json"]
+    pixels, encoded = (body["instances"] for body in bodies)
+    assert np.shape(pixels) == (1, 3, 3, 1)
+    assert list(encoded[0]) == ["b64"]
 
 
 def test_the_tables_of_personalize_are_those_of_its_results():
     found = json.loads(personalize.RESULTS.read_text())
-    assert personalize.table(found) in BUILD
-    assert personalize.zero_table(found) in BUILD
+    assert personalize.table(found) in TEXT
+    assert personalize.zero_table(found) in TEXT
     rows = {row["examples"]: row["device"] for row in found["runs"][0]["rows"]}
     after = np.mean([one["digits"] for one in rows[1000]])
     assert f"| {100 * after:.2f}% |" in personalize.table(found)
@@ -86,16 +187,14 @@ def test_a_table_is_that_of_its_results(name):
 
 
 def block(begins):
-    """Returns the indented block of BUILD.md that begins with a line, lines joined."""
-    (text,) = re.findall(
-        rf"^ {{4}}{re.escape(begins)}.*\n(?:(?: {{4}}.*)?\n)*", BUILD, re.M
-    )
-    return textwrap.dedent(text).replace("\\\n", "")
+    """Returns the code block that begins with a text, continued lines joined."""
+    (text,) = [text for _, text in BLOCKS if text.startswith(begins)]
+    return text.replace("\\\n", "")
 
 
 @pytest.fixture
 def started_as(tmp_path, monkeypatch):
-    """What a worker that a command starts knows: (batch size, workers, its index)."""
+    """Starts a worker's command; returns its batch size, workers and index."""
 
     def started(command, environ):
         monkeypatch.delenv("TF_CONFIG", raising=False)

@@ -1,6 +1,6 @@
 """The long proof: 100 kills of each training, 100,000 made-up inputs, and a table.
 
-make soak                       all of it; rewrites the table in BUILD.md
+make soak                       all of it; rewrites the table in docs/reliability.md
 python -m tests.soak --kills=8 --cases=1000 --data_dir=D     less; the table says so
 """
 
@@ -17,12 +17,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from benchmarks import document
 from tests.soak.kills import CASES
-from zoo import files
 
 ROOT = pathlib.Path(__file__).parents[2]
-BUILD = ROOT / "BUILD.md"
-BEGIN, END = "<!-- soak: written by make soak -->", "<!-- soak: end -->"
 PROPERTIES = ROOT / "tests/zoo/test_properties.py"
 
 
@@ -75,7 +73,7 @@ def table(rows: list[tuple[str, int, int, int]]) -> str:
     for what, tried, survived, lost in [*rows, total]:
         # A difference is counted by variable or value; each is a bit at least.
         lines.append(f"| {what} | {tried:,} | {survived:,} | {lost:,} |")
-    return "\n".join([*lines, "", f"Run on {day}."])
+    return "\n".join([*lines, "", f"Run on {day}.\n"])
 
 
 def main() -> int:
@@ -95,10 +93,7 @@ def main() -> int:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             rows = list(pool.map(row, CASES))
     rows += properties(options.cases)
-    before, rest = BUILD.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    text = f"{before}{BEGIN}\n{table(rows)}\n{END}{after}"
-    files.write_bytes(BUILD, text.encode())
+    document.rewrite(document.where("soak"), "soak", table(rows))
     print(table(rows))
     return any(tried != survived for _, tried, survived, _ in rows)
 
