@@ -112,3 +112,8 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
     """Returns the rows of a table as lines, columns padded to their widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def format_milliseconds(value: float) -> str:
+    """Returns a duration in milliseconds to two digits, such as 0.0071; never zero."""
+    return f"{value:.2f}" if value >= 0.1 else f"{max(value, 1e-4):.2g}"

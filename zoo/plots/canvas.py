@@ -19,6 +19,7 @@ from zoo import files
 # Okabe and Ito's colors, which color-blind readers can tell apart.
 BLUE, ORANGE, SKY, VERMILION = "#0072B2", "#E69F00", "#56B4E9", "#D55E00"
 GREEN, PURPLE, BLACK, GRAY = "#009E73", "#CC79A7", "#000000", "#767676"
+PALE, SILVER = "#D5E9F5", "#C4C4C4"
 _CYCLE = [BLUE, VERMILION, GREEN, BLACK, PURPLE, ORANGE, SKY]
 SEQUENTIAL, DIVERGING = "cividis", "PuOr"
 INCHES, _DPI = 8, 100

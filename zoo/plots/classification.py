@@ -1,6 +1,6 @@
-"""Pictures of a classifier: what it confuses, how sure it is, what it learned.
+"""Pictures of a classifier: its mistakes, its confidence and its first layer.
 
-Each shows one finished run, on the whole test split of its dataset.
+Each shows one finished run on the whole test split of its dataset.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix
 
@@ -20,6 +21,7 @@ from zoo.training.outcome import TrainedRun
 MOST_COUNTS = 20  # classes whose counts are written into the matrix
 MISTAKES = 25
 BINS = 15
+FEW = 20  # examples; fewer tell little about an accuracy
 
 
 def count_answers(trained: TrainedRun) -> np.ndarray:
@@ -42,7 +44,8 @@ def confusion(trained: TrainedRun) -> Figure:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     # The root shows single mistakes beside a diagonal of thousands.
     image = axes.imshow(shares, canvas.SEQUENTIAL, norm=PowerNorm(0.5, 0, 1))
-    above.colorbar(image, ax=axes, label="share of the true class", shrink=0.7)
+    label = "share of the examples of the true class (%)"
+    above.colorbar(image, ax=axes, label=label, shrink=0.7, format=PercentFormatter(1))
     labels = canvas.shorten(classes, 14 if n > 10 else 18)
     fit = sum(map(len, labels)) <= 40 and max(map(len, labels)) <= 5
     ticks = range(0, n, 1 if n <= MOST_COUNTS else -(-n // 25))
@@ -54,7 +57,8 @@ def confusion(trained: TrainedRun) -> Figure:
     axes.set(
         xlabel="predicted class",
         ylabel="true class",
-        title=f"{right:,} of {total:,} right: {100 * right / max(total, 1):.2f}%",
+        title=f"Confusion matrix: {right:,} of {total:,} test examples are right, "
+        f"{100 * right / max(total, 1):.2f}%",
     )
     for row, column in np.argwhere(counts) if n <= MOST_COUNTS else ():
         axes.text(
@@ -73,6 +77,7 @@ def _frequent_mistakes(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> 
     """Draws bars of the most frequent mistakes."""
     wrong = counts * ~np.eye(len(counts), dtype=bool)
     axes.set_title(f"The most frequent of {wrong.sum():,} mistakes")
+    axes.set_xlabel("test examples")
     order = np.argsort(-wrong, axis=None, kind="stable")[:15]
     order = order[wrong.flat[order] > 0]
     bars = axes.barh(range(len(order)), wrong.flat[order], color=canvas.BLUE)
@@ -86,27 +91,24 @@ def _frequent_mistakes(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> 
 
 
 def mistakes(trained: TrainedRun) -> Figure:
-    """Draws the wrong answers with the highest probabilities."""
+    """Draws the wrong answers with the highest probabilities; there must be one."""
     outputs, test = trained.outputs, trained.dataset.test
     names = canvas.shorten(trained.config["data"]["class_names"], 12)
     wrong = np.flatnonzero(outputs.argmax(axis=1) != test.y)
     wrong = wrong[np.argsort(-outputs[wrong].max(axis=1), kind="stable")]
     chosen = wrong[:MISTAKES]
-    rows = max(1, -(-len(chosen) // 5))
+    rows = -(-len(chosen) // 5)
     figure, grid = canvas.new_grid(0.5 + 2 * rows, rows, 5)
     for axes, i in zip(grid, chosen, strict=False):
         canvas.show_image(axes, test.x[i])
         predicted = outputs[i].argmax()
         axes.set_title(
             f"true: {names[test.y[i]]}\npredicted: {names[predicted]}\n"
-            f"{100 * outputs[i, predicted]:.1f}% sure",
+            f"confidence {100 * outputs[i, predicted]:.1f}%",
             fontsize=8,
         )
-    title = f"No mistake among {len(test.y):,} test examples."
-    if len(wrong):
-        title = f"{len(chosen)} of {len(wrong):,} mistakes in {len(test.y):,} test "
-        title += "examples, the surest first"
-    figure.suptitle(title)
+    title = f"{len(chosen)} of {len(wrong):,} mistakes among {len(test.y):,} test "
+    figure.suptitle(title + "examples, the most confident first")
     return figure
 
 
@@ -116,39 +118,48 @@ def first_layer(trained: TrainedRun) -> Figure:
     kernel = next(w for w in model.trainable_weights if len(w.shape) in (2, 4))
     values, count = kernel.numpy(), kernel.shape[-1]
     names, order = [""] * count, np.arange(count)
+    each = "one unit has for the pixels of an image"
     if values.ndim == 4:
         what = f"{count} filters of {values.shape[0]}x{values.shape[1]} pixels"
+        each = "one filter has for the pixels under it"
     elif kernel is model.trainable_weights[-2]:  # of a linear model, the only layer
-        what = f"{count} templates, one for each class"
+        what, each = f"{count} templates", "one class has for the pixels of an image"
         names, order = canvas.shorten(data["class_names"], 12), order[:100]
     else:
         order = np.argsort(-np.square(values).sum(axis=0), kind="stable")[:64]
-        what = f"the {len(order)} strongest of {count} units"
+        what = f"the {len(order)} of {count} units with the largest weights"
     if values.ndim == 2:
         values = values.reshape(*data["input_shape"], count)
     columns = 5 if len(order) <= 10 else 8 if len(order) <= 64 else 10
     rows = -(-len(order) // columns)
-    height = 0.6 + rows * (canvas.INCHES / columns + 0.2)
-    figure, grid = canvas.new_grid(height, rows, columns)
+    cell = canvas.INCHES / columns
+    figure, grid = canvas.new_grid(1.7 + rows * (cell + 0.1), rows, columns)
     limit, in_color = np.abs(values[..., order]).max() or 1.0, values.shape[-2] == 3
     for axes, i in zip(grid, order, strict=False):
         weights = values[..., i]
-        axes.set_title(names[i], fontsize=9)
+        if names[i]:
+            axes.set_title(names[i], fontsize=9)
         if in_color:
             axes.imshow(0.5 + weights / (2 * np.abs(weights).max() or 1.0))
         else:
             shown = weights.mean(axis=-1)
             image = axes.imshow(shown, canvas.DIVERGING, vmin=-limit, vmax=limit)
-    if not in_color:
-        figure.colorbar(image, ax=grid, label="weight", shrink=min(1.0, 3 / rows))
-    figure.suptitle(f"First layer: {what}")
+    if in_color:
+        meaning = "Gray stands for 0; a brighter channel has a larger weight."
+    else:
+        meaning = "A bright pixel counts for it where purple, against it where orange."
+        bar = {"location": "bottom", "shrink": 0.5, "aspect": 40, "label": "weight"}
+        figure.colorbar(image, ax=grid, **bar)
+    figure.suptitle(
+        f"First layer: {what}\nEach square shows the weights that {each}.\n{meaning}"
+    )
     return figure
 
 
 def calibration(
     outputs: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Compares how sure the answers are with how often they are right.
+    """Compares the confidence of the answers with their accuracy.
 
     Args:
         outputs: probabilities (n, classes).
@@ -170,30 +181,39 @@ def calibration(
 
 
 def reliability(trained: TrainedRun) -> Figure:
-    """Draws accuracy over confidence, and how many examples are how sure."""
+    """Draws accuracy over confidence, and how many examples are behind each bar."""
     counts, sure, accuracy, error = calibration(trained.outputs, trained.dataset.test.y)
-    figure = canvas.new_figure(6.5)
+    figure = canvas.new_figure(6.8)
     above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     middles = (np.arange(BINS) + 0.5) / BINS
     bars = {"width": 1 / BINS, "edgecolor": "white"}
-    above.bar(middles[counts > 0], accuracy, color=canvas.SKY, label="right", **bars)
-    above.plot([0, 1], [0, 1], "--", color=canvas.BLACK, label="as often right as sure")
-    dots = {"color": canvas.VERMILION, "clip_on": False, "label": "mean of a bin"}
+    filled = counts > 0
+    for shown, color, label in (
+        (counts >= FEW, canvas.SKY, f"bins of {FEW} examples or more"),
+        (filled & (counts < FEW), canvas.PALE, f"bins of fewer than {FEW} examples"),
+    ):
+        heights = accuracy[shown[filled]]
+        above.bar(middles[shown], heights, color=color, label=label, **bars)
+    above.plot([0, 1], [0, 1], "--", color=canvas.BLACK, label="perfect calibration")
+    dots = {"color": canvas.VERMILION, "clip_on": False, "label": "mean confidence"}
     above.plot(sure, accuracy, "o", **dots)
     above.set(
-        ylabel="share that is right",
+        ylabel="accuracy (%)",
         ylim=(0, 1.02),
-        title=f"Expected calibration error {100 * error:.2f}% ({BINS} bins)",
+        title="How often answers of each confidence are right: expected calibration "
+        f"error {100 * error:.2f}% ({BINS} bins)",
     )
-    above.legend(frameon=False, loc="upper left")
+    above.yaxis.set_major_formatter(PercentFormatter(1))
     drawn = below.bar(middles, counts, color=canvas.BLUE, **bars)
     below.bar_label(drawn, fmt=lambda n: f"{n:,.0f}" if n else "", fontsize=8)
     below.set(
-        xlabel="probability of the answer",
-        ylabel="examples",
+        xlabel="confidence: probability of the predicted class (%)",
+        ylabel="examples (log)",
         xlim=(0, 1),
         yscale="symlog",
         ylim=(0, 8 * counts.max()),
     )
+    below.xaxis.set_major_formatter(PercentFormatter(1))
     below.yaxis.set_major_formatter("{x:,.0f}")
+    figure.legend(loc="outside lower center", frameon=False, ncols=2)
     return figure

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zoo.training.outcome import TrainedRun
     from zoo.training.rundir import RunDir
 
-#: File names, in the order of the model card, and what the pictures show.
+#: File names in the order of the model card, and the titles of the pictures.
 TITLES = {
     "curves": "Learning curves",
     "confusion": "Confusion matrix of the test split",
@@ -23,7 +23,26 @@ TITLES = {
     "reliability": "Reliability of the probabilities on the test split",
     "line": "The line learned and the line of least squares",
     "path": "The path of weight and bias on the loss surface",
-    "sizes": "What the exported files cost and give",
+    "sizes": "Size, accuracy and latency of the exported files",
+}
+#: How to read a picture.
+CAPTIONS = {
+    "curves": "The training curve is the mean over an epoch, with augmentation and "
+    "dropout where the recipe has them; the other curve is measured after the epoch "
+    "without them, so it can lie above.",
+    "confusion": "A row is a true class, a column a predicted class; the diagonal is "
+    "right. Colors show shares of the row.",
+    "mistakes": "Each image has its true class, the predicted class and the "
+    "probability that the model gave to its prediction.",
+    "first_layer": "In gray images, a bright pixel raises the output of a unit or "
+    "filter where its weight is purple and lowers it where its weight is orange. A "
+    "filter slides over the image; a unit or template sees all of it at once.",
+    "reliability": "A bar that ends on the dashed line is calibrated: answers with a "
+    "confidence of 80% are right 80% of the time. Bars above the line are answers that "
+    "are right more often than their confidence says. Pale bars rest on few examples.",
+    "line": "Both lines coincide when the training has converged.",
+    "path": "Each dot is the state after one epoch; darker rings have a lower loss.",
+    "sizes": "Measured on the machine that exported.",
 }
 _CLASSIFIER = ("curves", "confusion", "mistakes", "first_layer", "reliability")
 _REGRESSION = ("curves", "line", "path")
@@ -34,8 +53,8 @@ def draw_run(
 ) -> list[pathlib.Path]:
     """Draws the missing pictures of a finished run, for TensorBoard too.
 
-    Nothing is loaded for pictures that are there. What goes wrong becomes a warning: a
-    run is worth more than its pictures.
+    Nothing is loaded for pictures that exist. An error becomes a warning: a run is
+    worth more than its pictures.
 
     Args:
         trained: the run.
@@ -48,7 +67,9 @@ def draw_run(
     drawn: list[pathlib.Path] = []
     try:
         classes = trained.config["data"]["class_names"]
-        names = _CLASSIFIER if classes else _REGRESSION
+        names = list(_CLASSIFIER if classes else _REGRESSION)
+        if trained.result["test"].get("accuracy") == 1:
+            names.remove("mistakes")  # there is none to show
         missing = [name for name in names if not (run.plots / f"{name}.png").exists()]
         if missing:
             _warn_of_letters(run.plots, classes)

@@ -1,15 +1,16 @@
-"""Pictures of any run: how its training went, what its exported files cost."""
+"""Pictures of any run: its learning curves, and the cost of its exported files."""
 
 from __future__ import annotations
 
 import csv
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
+from zoo.console import format_milliseconds
 from zoo.plots import canvas
 from zoo.training.outcome import TrainedRun
 
@@ -27,8 +28,10 @@ def curves(trained: TrainedRun) -> Figure:
     """Draws loss and accuracy over the epochs, on what was evaluated while training."""
     rows = read_metrics(trained.run.metrics)
     evaluated = "validation" if "validation" in trained.result else "test"
-    figure = canvas.new_figure(4)
     names = [name for name in ("loss", "accuracy") if name in rows[0]]
+    loss = "cross-entropy, nats" if "accuracy" in names else "mean squared error"
+    labels = {"loss": f"loss ({loss})", "accuracy": "accuracy (%)"}
+    figure = canvas.new_figure(4.2)
     for axes, name in zip(
         figure.subplots(1, len(names), squeeze=False)[0], names, strict=True
     ):
@@ -50,54 +53,96 @@ def curves(trained: TrainedRun) -> Figure:
                 label=f"{label}, {end} at the end",
             )
         lowest, highest = axes.dataLim.intervaly
-        if name == "loss" and lowest > 0 and highest > 10 * lowest:
+        if name == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1))
+        elif lowest > 0 and highest > 10 * lowest:
             axes.set_yscale("log")
             canvas.plain_log(axes.yaxis, "{x:g}")
-        axes.set(xlabel="epoch", title=name)
+        title = f"{name.capitalize()} after each epoch"
+        axes.set(xlabel="epoch", ylabel=labels[name], title=title)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.25)
-        axes.legend(frameon=False)
+        # Below the axes, where no curve can run behind it.
+        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.17))
     return figure
 
 
 def sizes(artifacts: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draws accuracy, or the error of a regression, over bytes of exported files.
+    """Draws a row for each exported file: its size, its accuracy and its latency.
+
+    For a regression, the largest difference from Keras takes the place of the accuracy.
 
     Args:
         artifacts: records of export.json.
     """
-    figure = canvas.new_figure(4.5)
-    axes = figure.subplots()
-    classifier = "accuracy" in artifacts[0]
+    figure = canvas.new_figure(1.6 + 0.4 * len(artifacts))
+    size, quality, latency = figure.subplots(1, 3, sharey=True)
     count = EngFormatter("B", places=1)
-    # Unfilled and of several sizes: files that are alike lie on each other.
-    for k, record in enumerate(artifacts):
-        value = 100 * record["accuracy"] if classifier else record["max_abs_error"]
-        text = f"{value:.2f}%" if classifier else f"{value:.2g}"
-        axes.plot(
-            record["bytes"],
-            value,
-            "osD^vPX"[k % 7],
-            fillstyle="none",
-            markeredgewidth=2,
-            markersize=8 + 2 * (k % 3),
-            label=f"{record['name']}: {count(record['bytes'])}, {text}",
-        )
-    axes.set_xscale("log")
-    canvas.plain_log(axes.xaxis, EngFormatter("B"))
-    low, high = axes.get_xlim()
-    axes.set(xlim=(low / 1.5, high * 1.5), xlabel="size")
-    low, high = axes.get_ylim()
-    if classifier:
-        # A scale that makes hundredths of a point look like cliffs would mislead.
-        middle, half = (low + high) / 2, max((high - low) / 2, 0.5)
-        axes.set(ylabel="test accuracy, %", ylim=(middle - half, middle + half))
-        axes.yaxis.get_major_formatter().set_useOffset(False)
+    _bars(size, [record["bytes"] for record in artifacts], count)
+    size.set(title="Size", xlabel="size (bytes)")
+    size.xaxis.set_major_formatter(EngFormatter("B"))
+    if "accuracy" in artifacts[0]:
+        accuracies = [100 * record["accuracy"] for record in artifacts]
+        _dots(quality, accuracies, accuracy_limits(accuracies), "{:.2f}%".format)
+        quality.set(title="Accuracy", xlabel="test accuracy (%)")
     else:
-        axes.set_ylabel("largest difference from Keras")
-        axes.set_yscale("symlog", linthresh=1e-7)
-        axes.set_ylim(0, 1e-6 + 3 * max(r["max_abs_error"] for r in artifacts))
-        axes.yaxis.set_major_formatter("{x:g}")
-    axes.grid(alpha=0.25)
-    figure.legend(loc="outside right upper", frameon=False)
+        errors = [record["max_abs_error"] for record in artifacts]
+        quality.set_xscale("symlog", linthresh=1e-7)
+        _dots(quality, errors, (0, 1e-6 + 3 * max(errors)), "{:.2g}".format)
+        quality.set(title="Error", xlabel="largest difference from Keras (y)")
+        quality.set_xticks([0, 1e-6, 1e-3], ["0", "1e-6", "1e-3"])
+    _bars(latency, [r["latency_ms"]["median"] for r in artifacts], format_milliseconds)
+    latency.set(title="Latency", xlabel="one example, one thread (ms)")
+    size.set_yticks(range(len(artifacts)), [record["name"] for record in artifacts])
+    size.invert_yaxis()
+    for axes in (size, quality, latency):
+        axes.grid(alpha=0.25, axis="x")
+        axes.set_axisbelow(True)
+        axes.tick_params(axis="y", length=0)
+    figure.suptitle("What each exported file costs and how well it answers")
     return figure
+
+
+def _bars(axes: Any, values: Sequence[float], text: Callable[[float], str]) -> None:
+    """Draws horizontal bars with their values beside them."""
+    bars = axes.barh(range(len(values)), values, color=canvas.SKY, height=0.6)
+    axes.bar_label(bars, [text(value) for value in values], padding=3, fontsize=9)
+    axes.set_xlim(0, 1.45 * max(values))
+    axes.xaxis.set_major_locator(MaxNLocator(3))
+
+
+def _dots(
+    axes: Any,
+    values: Sequence[float],
+    limits: tuple[float, float],
+    text: Callable[[float], str],
+) -> None:
+    """Draws dots with their values on the side that has more room."""
+    dots = {"color": canvas.VERMILION, "markersize": 7, "clip_on": False}
+    axes.plot(values, range(len(values)), "o", **dots)
+    axes.set_xlim(limits)
+    axes.xaxis.set_major_locator(MaxNLocator(3))
+    for row, value in enumerate(values):
+        across, _ = (axes.transData - axes.transAxes).transform((value, row))
+        side, align = (-8, "right") if across > 0.5 else (8, "left")
+        axes.annotate(
+            text(value),
+            (value, row),
+            (side, 0),
+            textcoords="offset points",
+            ha=align,
+            va="center",
+            fontsize=9,
+        )
+
+
+def accuracy_limits(values: Sequence[float]) -> tuple[float, float]:
+    """Returns the ends of an axis for accuracies in percent, within 0 to 100.
+
+    The axis is at least 2 points wide: a scale that makes hundredths of a point look
+    like cliffs would mislead.
+    """
+    low, high = min(values), max(values)
+    width = max(1.5 * (high - low), 2.0)
+    end = min((low + high + width) / 2, 100.0)
+    return max(end - width, 0.0), end

@@ -1,4 +1,4 @@
-"""Pictures of a line through points: where it lies, and the way there."""
+"""Pictures of a linear regression: the learned line, and its path on the loss."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ def line(trained: TrainedRun) -> Figure:
         sign = "-" if bias < 0 else "+"
         label = f"{key.replace('_', ' ')}: y = {weight:.3f} x {sign} {abs(bias):.3f}"
         axes.plot(ends, weight * ends + bias, style, color=color, lw=width, label=label)
-    axes.set(xlabel="x", ylabel="y")
-    axes.legend(frameon=False)
+    title = f"The learned line through {len(x):,} training examples"
+    axes.set(xlabel="x (no unit)", ylabel="y (no unit)", title=title)
+    figure.legend(loc="outside lower center", frameon=False, ncols=3, markerscale=3)
     return figure
 
 
@@ -52,13 +53,18 @@ def path(trained: TrainedRun) -> Figure:
         weights, biases, loss, levels, cmap=canvas.SEQUENTIAL, norm="log"
     )
     figure.colorbar(
-        filled, ax=axes, label="mean squared error", ticks=levels[::2], format="%.3g"
+        filled,
+        ax=axes,
+        label="training loss (mean squared error)",
+        ticks=levels[::2],
+        format="%.3g",
     ).minorticks_off()
-    axes.plot(*way.T, "o-", color="w", mec="k", ms=5, label="after each epoch")
+    axes.plot(*way.T, "o-", color="w", mec="k", ms=5, label="each epoch")
     axes.plot(*way[0], "s", color=canvas.ORANGE, mec="k", ms=10, label="start")
     axes.plot(*best, "*", color=canvas.VERMILION, mec="w", ms=16, label="least squares")
-    axes.set(xlabel="weight", ylabel="bias")
-    axes.legend(facecolor=canvas.GRAY, framealpha=0.85, labelcolor="white")
+    title = "Path of weight and bias to the lowest training loss"
+    axes.set(xlabel="weight (no unit)", ylabel="bias (no unit)", title=title)
+    figure.legend(loc="outside lower center", facecolor=canvas.SILVER, ncols=3)
     return figure
 
 

@@ -21,7 +21,8 @@ from zoo.training.rundir import RunDir
 CLASSIFIER = ("curves", "confusion", "mistakes", "first_layer", "reliability")
 ARTIFACTS = [
     {"name": name, "bytes": size, "accuracy": 0.9, "max_abs_error": 1e-6}
-    for name, size in (("saved_model", 90_000), ("int8", 400))
+    | {"latency_ms": {"median": ms}}
+    for name, size, ms in (("saved_model", 90_000, 0.4), ("int8", 400, 0.0041))
 ]
 
 
@@ -105,6 +106,40 @@ def test_curves_name_the_split_that_was_evaluated(tmp_path):
         "training, 0.05 at the end",
         "validation, 0.1 at the end",
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [
+        ([100.0, 100.0], (98, 100)),
+        ([99.9, 98.5], (97.9, 100)),
+        ([98.2, 98.4], (97.3, 99.3)),
+        ([0.0], (0, 1)),
+        ([60.0, 90.0], (52.5, 97.5)),
+        ([10.0, 100.0], (0, 100)),
+    ],
+)
+def test_an_axis_of_accuracies_ends_at_100(values, limits):
+    assert overview.accuracy_limits(values) == pytest.approx(limits)
+
+
+def test_files_that_are_alike_have_a_row_each():
+    alike = [ARTIFACTS[1] | {"name": name} for name in ("float32", "dynamic", "int8")]
+    size, quality, latency = overview.sizes(alike).axes
+    names = [text.get_text() for text in size.get_yticklabels()]
+    assert names == ["float32", "dynamic", "int8"]
+    (dots,) = quality.lines
+    assert list(dots.get_xdata()) == [90.0] * 3
+    assert list(dots.get_ydata()) == [0, 1, 2]
+    assert [text.get_text() for text in quality.texts] == ["90.00%"] * 3
+    assert [text.get_text() for text in latency.texts] == ["0.0041"] * 3
+
+
+def test_a_run_without_mistakes_has_no_picture_of_them(copied):
+    pretend_drawn(copied.run, "mistakes")
+    copied.result["test"]["accuracy"] = 1.0
+    drawn = [path.stem for path in draw.draw_run(copied)]
+    assert drawn == [name for name in CLASSIFIER if name != "mistakes"]
 
 
 def test_the_path_of_a_regression_is_recorded(regression_run):
