@@ -13,6 +13,7 @@ import importlib
 from typing import Any
 
 from export.formats import DEFAULT_FORMATS, FORMATS, check_node, parse_formats
+from zoo import startup
 
 __all__ = ["DEFAULT_FORMATS", "FORMATS", "check_node", "parse_formats"]
 
@@ -24,4 +25,6 @@ def __getattr__(name: str) -> Any:
     """Finds ``export.exporter.export_run`` and ``zoo.artifact.load`` here too."""
     if name not in _LATER:
         raise AttributeError(f"module 'export' has no attribute {name!r}")
+    if name == "export_run":  # LiteRT loads a file without TensorFlow
+        startup.start_for_api()
     return getattr(importlib.import_module(_LATER[name]), name)

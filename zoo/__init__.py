@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from zoo import startup
 from zoo.registry import (
     create_model,
     get_recipe,
@@ -50,6 +51,7 @@ def load_dataset(name: str, *, data_dir: str | None = None, **options: Any) -> D
         UserError: an unknown name, or files that are not a dataset.
         RunError: it can be neither found nor downloaded.
     """
+    startup.start_for_api()
     from zoo.data import load
 
     return load.load(name, data_dir=data_dir, **options)
@@ -70,6 +72,7 @@ def load_run(
         UserError: not a run, not finished, its model.keras is damaged, or the weights
             are not of this model.
     """
+    startup.start_for_api()
     from zoo.training import outcome
 
     return outcome.load_run(run_dir, device_weights)

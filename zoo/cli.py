@@ -1,13 +1,15 @@
-"""Lists the zoo, describes its models, and uses trained ones.
+"""Lists, describes, trains, exports and uses the models of the zoo.
 
     python -m zoo COMMAND [ARGUMENTS] [FLAGS]
     python -m zoo COMMAND --help
 
-Without a command the models are listed.
+Without a command, it lists the models. Where pip has installed the zoo, the command
+`zoo` does the same as `python -m zoo`.
 """
 
 from __future__ import annotations
 
+import importlib
 import pathlib
 
 from zoo import console, registry, startup
@@ -38,14 +40,18 @@ def main(argv: list[str]) -> None:
     """Runs the command that the first argument names."""
     name, *arguments = argv[1:] or ["list"]
     if name in console.HELP:
-        rows = [(n, act.__doc__.splitlines()[0]) for n, (act, _) in COMMANDS.items()]
+        docs = {n: command.__doc__ for n, (command, _) in COMMANDS.items()}
+        docs |= {n: importlib.import_module(m).__doc__ for n, m in MODULES.items()}
+        rows = [(n, doc.splitlines()[0]) for n, doc in docs.items()]
         lines = [f"  {line}" for line in console.align(rows)]
         print(__doc__.strip(), "\nCommands:\n", *lines, sep="\n")
-        return
-    if name not in COMMANDS:
-        raise unknown("command", name, COMMANDS)
-    command, values = COMMANDS[name]
-    command(console.parse_flags([name, *arguments], command.__doc__, values))
+    elif name in MODULES:
+        importlib.import_module(MODULES[name]).main([name, *arguments])
+    elif name in COMMANDS:
+        command, values = COMMANDS[name]
+        command(console.parse_flags([name, *arguments], command.__doc__, values))
+    else:
+        raise unknown("command", name, [*COMMANDS, *MODULES])
 
 
 def list_command(extra: list[str]) -> None:
@@ -167,11 +173,19 @@ def augment(extra: list[str]) -> None:
     print(path)
 
 
-#: Each command with its flags; it takes the arguments that are not flags.
+#: Each command of this file with its flags; it takes the arguments that are not flags.
 COMMANDS = {
     "list": (list_command, NONE),
     "describe": (describe, NONE),
     "augment": (augment, AUGMENT),
     "evaluate": (evaluate, RUN),
     "predict": (predict, RUN),
+}
+
+#: The commands that are modules with a ``main``. They may import the export, and are
+#: imported when they are asked for.
+MODULES = {
+    "train": "zoo.commands.train",
+    "export": "zoo.commands.export",
+    "serve": "export.serve",
 }

@@ -94,7 +94,7 @@ def get_architecture(model: str) -> Architecture:
     """
     check_model(model)
     if model not in _ARCHITECTURES:
-        startup.check_backend()
+        startup.import_keras()
         importlib.import_module(f"zoo.models.{model}")
     if model not in _ARCHITECTURES:
         raise ValueError(
@@ -152,6 +152,8 @@ def create_model(
     Raises:
         UserError: unknown names, or a model that cannot take such examples.
     """
+    check_model(name)
+    startup.start_for_api()
     model_class = get_architecture(name).model_class
     if isinstance(recipe, str):
         recipe = get_recipe(name, recipe)

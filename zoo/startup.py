@@ -1,8 +1,9 @@
-"""Starting TensorFlow: when it is needed, on the right backend, without its noise."""
+"""Starts TensorFlow: when it is needed, on the right backend, without its noise."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -36,25 +37,54 @@ def cpus() -> int:
     return os.cpu_count() or 1
 
 
-def start(*, alone: bool = True) -> None:
-    """Imports TensorFlow and Keras; its warnings reach the screen, its chatter not.
+def import_keras(*, log_level: int = 1) -> None:
+    """Imports TensorFlow and Keras, and filters what they log at that time.
 
     Args:
-        alone: False where several workers are going to meet before there are devices.
-            When one of them is gone TensorFlow tells the others at length; they say
-            it themselves.
+        log_level: the default of TF_CPP_MIN_LOG_LEVEL, which only an import reads.
 
     Raises:
         UserError: KERAS_BACKEND names another backend.
     """
     check_backend()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if alone else "3")
-    with quiet_stderr():
-        import keras  # noqa: F401
+    if not {"keras", "tensorflow"} <= sys.modules.keys():
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", str(log_level))
+        with quiet_stderr():
+            import keras  # noqa: F401
+            import tensorflow  # noqa: F401
+
+
+@functools.cache
+def start(*, alone: bool = True) -> None:
+    """Imports TensorFlow and Keras, makes the devices, and filters the start-up noise.
+
+    Warnings still reach the screen. Only the first call does anything.
+
+    Args:
+        alone: False if several workers are going to connect before they make their
+            devices. When a worker is lost, TensorFlow logs pages about it in the
+            others, so their log level is higher: the zoo reports the loss in a line.
+
+    Raises:
+        UserError: KERAS_BACKEND names another backend.
+    """
+    import_keras(log_level=1 if alone else 3)
+    if alone:
         import tensorflow as tf
 
-        if alone:
-            tf.zeros(())  # makes the devices, which is when most of it is said
+        with quiet_stderr():
+            tf.zeros(())  # makes the devices
+
+
+def start_for_api() -> None:
+    """Starts TensorFlow for a function that users call in programs of their own.
+
+    A worker of a cluster makes its devices later, when its strategy connects it.
+
+    Raises:
+        UserError: KERAS_BACKEND names another backend.
+    """
+    start(alone="TF_CONFIG" not in os.environ)
 
 
 @contextlib.contextmanager

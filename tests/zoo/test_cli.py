@@ -52,10 +52,13 @@ def test_a_run_answers(trained_run, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says", "not_its_own"),
     [
-        ("--help", ("  evaluate  Prints the acc", "predict", "augment"), "run_dir"),
+        ("--help", ("  evaluate  Prints the acc", "  train     Tr"), "run_dir"),
         ("predict --help", ("predict --run_dir=R", "--artifact:"), "--output"),
         ("augment -h", ("--output: The PNG", "--seed: "), "--run_dir"),
         ("list --help", ("as a table",), "Flags"),
+        ("train --help", ("--learning_rate:",), "--output"),
+        ("export --help", ("--formats:",), "--model"),
+        ("serve --help", ("--port:",), "--formats:"),
     ],
 )
 def test_help_is_that_of_the_command(command, arguments, says, not_its_own):
@@ -77,6 +80,9 @@ def test_help_is_that_of_the_command(command, arguments, says, not_its_own):
         ("evaluate", "evaluate takes a run or an artifact"),
         ("evaluate --run_dir=none", "There is no run directory none"),
         ("evaluate --output=a.png", "Unknown command line flag 'output'"),
+        ("train --model=mlp --epochs=0", "--epochs must be"),
+        ("export --run_dir=none", "There is no run directory none"),
+        ("serve --run_dir=none", "has no page"),
         ("augment --model=mlp", "augment takes --model and --output"),
         ("augment --model=mpl --output=a.png", "Unknown model 'mpl'"),
         ("augment --model=mlp --output=a.jpg", "must end in .png, in a dir"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 
 import pytest
 
+from tests.conftest import ROOT
 from zoo import startup
 
 NOISE = "I0000 00:00:1700000000.000000  1 cpu_feature_guard.cc:227] optimized"
@@ -107,3 +109,24 @@ def test_cpus_are_those_that_the_process_may_use(command, threads, expected):
         command, body + "print(startup.cpus())", TF_NUM_INTRAOP_THREADS=threads
     )
     assert done.stdout == f"{expected}\n"
+
+
+def test_programs_that_import_the_zoo_start_without_noise(command, tmp_path):
+    code = (
+        "import zoo; zoo.list_recipes('mlp');"
+        "data = zoo.load_dataset('digits', data_dir='data');"
+        "shape = data.spec.input_shape;"
+        "zoo.create_model('mlp', input_shape=shape, num_classes=10).save('a.keras');"
+        "import export; export.export_run;"
+        "print(len(data.test.y))"
+    )
+    done = command("-c", code)
+    assert (done.stdout, done.stderr) == ("360\n", "")
+
+
+def test_tensorboard_starts_without_noise(command):
+    pattern = r"^TENSORBOARD := ((?:.*\\\n)*.*)"
+    (code,) = re.findall(pattern, (ROOT / "Makefile").read_text(), re.MULTILINE)
+    done = command("-c", code.replace("\\\n", ""), "--version_tb")
+    assert re.fullmatch(r"2\.\d+\.\d+\n", done.stdout)
+    assert done.stderr == ""

@@ -4,6 +4,9 @@
     python train.py --model=mlp --dataset=fashion_mnist --epochs=5
     python train.py --model=linear --recipe=tutorial
 
+`zoo train` is the same command where pip has installed the zoo, as `zoo export` is
+`python -m export`.
+
 Running the same command again resumes an unfinished run, and adds to a finished one
 the pictures and exports that are missing.
 """
