@@ -53,7 +53,7 @@ lint: $(VENV)/installed
 	@$(RUN) -m ruff format --check .
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) build *.egg-info
 
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v[:2] <= (3, 13) or \
@@ -61,6 +61,8 @@ $(VENV)/installed: requirements.txt
 	@echo "Installing into $(VENV): a minute or two, once."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/bench_installed: $(VENV)/installed benchmarks/requirements.txt
