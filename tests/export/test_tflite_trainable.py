@@ -381,6 +381,7 @@ def test_faults_are_caught_and_nothing_is_replaced(run, monkeypatch):
     check("model_trainable.tflite: .*max_weight_error is .*, allowed 0.0001")
     monkeypatch.setattr(verify_training, "MAX_SIZE", 0.5)
     monkeypatch.setattr(verify_training, "GRAPH_BYTES", 0)
+    monkeypatch.setattr(verify_training, "GRAPH_BYTES_OF_KERNEL", 0)
     check("it has .* bytes, allowed")
     restore = tflite_trainable._Device._restore
     monkeypatch.setattr(
