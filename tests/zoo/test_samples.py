@@ -1,0 +1,33 @@
+"""The sample images: what they are, and where they come from."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from tests.conftest import ROOT
+
+SAMPLES = ROOT / "zoo" / "samples"
+
+
+def test_the_digit_is_a_test_image_of_digits(digits):
+    with Image.open(SAMPLES / "digit.png") as image:
+        pixels = np.asarray(image)[..., np.newaxis]
+    same = (digits.test.x == pixels).all(axis=(1, 2, 3))
+    assert digits.test.y[same].tolist() == [3]
+
+
+def test_the_photograph_is_small_and_in_color():
+    path = SAMPLES / "pagoda.jpg"
+    with Image.open(path) as image:
+        assert (image.mode, image.size) == ("RGB", (128, 128))
+    assert path.stat().st_size < 10_000
+
+
+def test_every_sample_has_its_source_and_license():
+    rows = (SAMPLES / "README.md").read_text().splitlines()
+    for path in SAMPLES.iterdir():
+        if path.name != "README.md":
+            (row,) = [row for row in rows if row.startswith(f"| `{path.name}` |")]
+            assert "CC BY" in row
+            assert "http" in row
