@@ -51,7 +51,8 @@ def import_keras(*, log_level: int = 1) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", str(log_level))
         with quiet_stderr():
             import keras  # noqa: F401
-            import tensorflow  # noqa: F401
+            import tensorflow as tf
+        tf.get_logger().setLevel("WARNING")  # INFO is the default in a notebook
 
 
 @functools.cache
