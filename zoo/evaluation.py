@@ -26,23 +26,22 @@ def read_image(path: str | os.PathLike[str], input_shape: Sequence[int]) -> np.n
     """Reads an image file of any size as the model wants it.
 
     Args:
-        path: a PNG, JPEG, BMP or GIF file.
+        path: a PNG, JPEG, BMP, GIF or WebP file.
         input_shape: (height, width, channels).
 
     Returns:
         uint8 (height, width, channels).
 
     Raises:
-        UserError: the file is missing or is not such an image.
+        UserError: the file is missing or does not decode.
     """
+    height, width, channels = input_shape
     try:
-        content = tf.constant(decode.read_bytes(path))
         with startup.quiet_stderr():
-            return decode.decode(content, *input_shape).numpy()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-    except tf.errors.OpError:
-        raise UserError(f"{path} is not a PNG, JPEG, BMP or GIF image.") from None
+            image = decode.to_channels(decode.read_image(path), channels)
+            return decode.resize(image, height, width).numpy()
+    except UserError as error:
+        raise UserError(f"{path} {error}.") from None
 
 
 def evaluate(run_dir: str | None, artifact_path: str | None) -> dict[str, float]:
@@ -86,7 +85,7 @@ def predict_images(
     Args:
         run_dir: as for ``evaluate``.
         artifact_path: as for ``evaluate``; it may lie in no run.
-        paths: PNG, JPEG, BMP or GIF files of any size.
+        paths: PNG, JPEG, BMP, GIF or WebP files of any size.
 
     Returns:
         (path, class name, probability) for each file.

@@ -45,7 +45,7 @@ def test_a_run_answers(trained_run, tmp_path, monkeypatch, capsys):
     assert [int(answer[1]) for answer in answers] == list(test.y[:5])
     assert all(0.2 < float(answer[2]) <= 1 for answer in answers)
     pathlib.Path("not.png").write_text("not an image")
-    with pytest.raises(UserError, match="^not.png is not a PNG, JPEG, BMP or GIF"):
+    with pytest.raises(UserError, match="^not.png is not a PNG, JPEG, BMP, GIF"):
         cli.main(["zoo", "predict", run, "not.png"])
 
 

@@ -137,8 +137,16 @@ class Cache:
                 write(self)
         return self.load()
 
-    def write(self, class_names: tuple[str, ...], train: Stream, test: Stream) -> None:
+    def write(
+        self,
+        class_names: tuple[str, ...],
+        train: Stream,
+        test: Stream,
+        damaged: tuple[str, ...] = (),
+    ) -> None:
         """Writes both splits and the class names, if the disk has room for them.
+
+        ``damaged`` is that of ``Contents``.
 
         Raises:
             RunError: the disk is full, or cannot be written.
@@ -160,7 +168,9 @@ class Cache:
                 "test": test.write(self.directory / "test.npy"),
             }
             with files.replacing(self.directory / "labels.npz") as beside:
-                np.savez(beside, class_names=np.array(class_names), **labels)
+                texts = {"class_names": class_names, "damaged": damaged}
+                texts = {name: np.array(lines, str) for name, lines in texts.items()}
+                np.savez(beside, **texts, **labels)
         except OSError as error:
             raise RunError(
                 f"Writing decoded images to {self.directory} failed: "
@@ -179,6 +189,8 @@ class Cache:
             with np.load(self.directory / "labels.npz") as file:
                 labels = [file[name] for name in splits]
                 class_names = tuple(map(str, file["class_names"]))
+                # Older versions had no such entry.
+                damaged = tuple(map(str, file.get("damaged", ())))
             for x, y in zip(images, labels, strict=True):
                 if len(x.shape) != 4 or x.shape != (*y.shape, *images[0].shape[1:]):
                     raise ValueError(f"images {x.shape} do not match labels {y.shape}")
@@ -192,7 +204,7 @@ class Cache:
             Split(x if stays else np.load(x.path), y)
             for x, y, stays in zip(images, labels, mapped, strict=True)
         )
-        return Contents(train, test, class_names)
+        return Contents(train, test, class_names, damaged)
 
 
 @contextlib.contextmanager

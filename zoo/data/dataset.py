@@ -16,6 +16,7 @@ import numpy as np
 from zoo.errors import UserError
 
 Task = Literal["classification", "regression"]
+MAX_NATIVE = 512  # pixels a side of images that are not resized
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,12 +117,14 @@ class Dataset:
         train: what is trained on.
         test: what the finished model is evaluated on.
         validation: the part of train that ``hold_out`` has set apart, or None.
+        damaged: files that were left out since they do not decode, with the reasons.
     """
 
     spec: DataSpec
     train: Split
     test: Split
     validation: Split | None = None
+    damaged: tuple[str, ...] = ()
 
     def hold_out(self, share: float, seed: int) -> Dataset:
         """Returns the dataset with a part of train set apart for validation.
@@ -168,11 +171,15 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What was read: two splits and the names of the classes, none of a regression."""
+    """What was read: two splits and the names of the classes, none of a regression.
+
+    ``damaged`` is that of ``Dataset``.
+    """
 
     train: Split
     test: Split
     class_names: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
     def describe(self, **about: str | None) -> Dataset:
         """Returns the dataset; ``about`` are the other fields of its ``DataSpec``."""
@@ -185,7 +192,24 @@ class Contents:
             num_test=len(self.test.y),
             **about,
         )
-        return Dataset(spec, self.train, self.test)
+        return Dataset(spec, self.train, self.test, damaged=self.damaged)
+
+
+def check_native_size(height: int, width: int, first: str) -> None:
+    """Raises UserError for images that are too large to train on at their own size.
+
+    Args:
+        height: of the first image, in pixels.
+        width: likewise.
+        first: names that image.
+    """
+    if max(height, width) > MAX_NATIVE:
+        raise UserError(
+            f"The images are too large to train on at their own size, the first one's: "
+            f"{height}x{width} pixels ({first}). Without --image_size at most "
+            f"{MAX_NATIVE} a side are taken. Add --image_size=64 (coarse shapes, fast) "
+            "to --image_size=224 (fine details, slow)."
+        )
 
 
 def dimensions(shape: Sequence[int]) -> str:

@@ -1,8 +1,9 @@
 """Image files to pixels, in TensorFlow operations only.
 
 The same functions run in tf.data, in a SavedModel (inside ``tf.map_fn``) and in
-``predict``, so a picture becomes the same pixels everywhere. A BMP with a palette is
-refused where files are read; in a SavedModel TensorFlow takes it for gray.
+``predict``, so a picture becomes the same pixels everywhere: upright, then gray or RGB,
+then stretched to the model's height and width, whatever its own shape. A BMP with a
+palette is refused where files are read; in a SavedModel TensorFlow takes it for gray.
 """
 
 from __future__ import annotations
@@ -14,11 +15,30 @@ import tensorflow as tf
 
 from zoo.errors import UserError
 
+KINDS = "PNG, JPEG, BMP, GIF or WebP"
+_MAGIC = {
+    b"\x89PNG": "PNG",
+    b"\xff\xd8": "JPEG",
+    b"BM": "BMP",
+    b"GIF8": "GIF",
+    b"RIFF": "WebP",
+}
+# How much of a JPEG is searched for EXIF data, which come first in it.
+_HEAD = 2**16
+# The number after the tag 0x0112, the type (short) and the count (1) in EXIF data of
+# either byte order. \C is any byte.
+_ORIENTATION = (
+    r"\C*?Exif\x00\x00"
+    r"(?:II\C*?\x12\x01\x03\x00\x01\x00\x00\x00"
+    r"|MM\C*?\x01\x12\x00\x03\x00\x00\x00\x01\x00)"
+    r"([\x01-\x08])\C*"
+)
+
 
 def decode(image_bytes: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor:
-    """Decodes one PNG, JPEG, BMP or GIF and brings it to a fixed shape.
+    """Decodes one PNG, JPEG, BMP, GIF or WebP and brings it to a fixed shape.
 
-    Transparency is dropped, of an animation the first frame is taken, and of
+    Transparency is dropped, of an animated GIF the first frame is taken, and of
     16 bits per channel the upper 8 are kept.
 
     Args:
@@ -33,12 +53,61 @@ def decode(image_bytes: tf.Tensor, height: int, width: int, channels: int) -> tf
     Raises:
         tf.errors.InvalidArgumentError: the bytes are not such an image.
     """
+    return resize(to_channels(decode_upright(image_bytes), channels), height, width)
+
+
+def decode_upright(image_bytes: tf.Tensor) -> tf.Tensor:
+    """Decodes one image to uint8 (height, width, 1 to 4), turned as EXIF says."""
+
+    def webp() -> tf.Tensor:
+        return _decode(tf.where(_is_animated(image_bytes), "", image_bytes))
+
+    def jpeg() -> tf.Tensor:
+        head = tf.strings.substr(image_bytes, 0, _HEAD)
+        number = tf.strings.regex_replace(head, _ORIENTATION, r"\1")
+        return _upright(_decode(image_bytes), number)
+
+    start = tf.strings.substr(image_bytes, 0, 2)
+    # One branch only for the other formats: small images are many.
+    image = tf.cond(
+        (start == b"\xff\xd8") | (start == "RI"),
+        lambda: tf.cond(start == "RI", webp, jpeg),
+        lambda: _decode(image_bytes),
+    )
+    return tf.ensure_shape(image, (None, None, None))
+
+
+def _decode(image_bytes: tf.Tensor) -> tf.Tensor:
     # channels=0 keeps what the file has: the decoders of BMP and GIF refuse others.
-    raw = tf.io.decode_image(
+    return tf.io.decode_image(
         image_bytes, channels=0, dtype=tf.uint8, expand_animations=False
     )
-    raw = tf.ensure_shape(raw, (None, None, None))
-    return resize(to_channels(raw, channels), height, width)
+
+
+def _is_animated(riff: tf.Tensor) -> tf.Tensor:
+    """Whether a RIFF file is an animated WebP, on which TensorFlow 2.21 aborts."""
+    head = tf.io.decode_raw(riff, tf.uint8, fixed_length=21)
+    is_extended = tf.reduce_all(head[8:16] == list(b"WEBPVP8X"))
+    return is_extended & (tf.bitwise.bitwise_and(head[20], 2) > 0)
+
+
+def _upright(image: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    """Turns and mirrors an image; ``number`` is the byte of an EXIF orientation."""
+
+    def is_one_of(numbers: str) -> tf.Tensor:
+        return tf.reduce_any(number == list(numbers))
+
+    def changed() -> tf.Tensor:
+        turned = tf.cond(
+            is_one_of("\x05\x06\x07\x08"),
+            lambda: tf.transpose(image, (1, 0, 2)),
+            lambda: image,
+        )
+        rows = tf.where(is_one_of("\x03\x04\x07\x08"), -1, 1)
+        columns = tf.where(is_one_of("\x02\x03\x06\x07"), -1, 1)
+        return turned[::rows, ::columns]
+
+    return tf.cond(is_one_of("\x02\x03\x04\x05\x06\x07\x08"), changed, lambda: image)
 
 
 def to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
@@ -85,7 +154,7 @@ def _luma(image: tf.Tensor) -> tf.Tensor:
 
 
 def read_file(path: tf.Tensor) -> tf.Tensor:
-    """Reads an image file in a graph; empty for what ``read_bytes`` would refuse."""
+    """Reads an image file in a graph; empty for what ``read_image`` would refuse."""
     data = tf.io.read_file(path)
 
     def checked() -> tf.Tensor:
@@ -98,17 +167,38 @@ def read_file(path: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(tf.cond(is_bmp, checked, lambda: data), ())
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Reads an image file that TensorFlow would not misread.
+def read_image(path: str | os.PathLike[str]) -> tf.Tensor:
+    """Decodes a file as training does, at its own size.
+
+    Returns:
+        uint8 (height, width, 1 to 4).
 
     Raises:
-        UserError: a BMP with a palette of colors.
-        OSError: the file cannot be read.
+        UserError: it does not decode. The message is what comes after the path, such as
+            "is empty".
     """
-    data = pathlib.Path(path).read_bytes()
+    try:
+        data = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}") from None
     if _has_palette(data):
-        raise UserError(f"{path} is a BMP with a palette: save it as PNG.")
-    return data
+        raise UserError("is a BMP with a palette: save it as PNG")
+    try:
+        return decode_upright(tf.constant(data))
+    except tf.errors.OpError:
+        raise UserError(_reason(data)) from None
+
+
+def _reason(data: bytes) -> str:
+    """Says why the content of a file does not decode."""
+    if not data:
+        return "is empty"
+    if data[:4] == b"RIFF" and _is_animated(tf.constant(data)):
+        return "is an animated WebP: save one of its frames"
+    for magic, kind in _MAGIC.items():
+        if data.startswith(magic):
+            return f"is a damaged or cut off {kind}"
+    return f"is not a {KINDS} image"
 
 
 def _has_palette(data: bytes) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,63 +18,184 @@ import numpy as np
 from zoo import startup
 from zoo.data import memory
 from zoo.data.cache import Cache, Stream, batch_size
-from zoo.data.dataset import Contents, reading
+from zoo.data.dataset import Contents, check_native_size, reading
 from zoo.errors import RunError, UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+#: Part of the name of decoded images: it changes when the same files give other pixels.
+DECODING = "upright"
 _TEST_FRACTION = 0.2
 _SPLIT_SEED = 0
+_SHOWN = 100  # damaged files that a message lists
 _Example = tuple[str, int]  # a file and its class index
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageTree:
-    """Files and class indices of both splits, and the names of the classes."""
+    """The images of a tree.
+
+    Attributes:
+        class_names: names of the classes, in natural order.
+        train: files to train on, each with its class index.
+        test: likewise, to test on.
+        ignored: files and folders that are not hidden and belong to no class.
+    """
 
     class_names: tuple[str, ...]
     train: tuple[_Example, ...]
     test: tuple[_Example, ...]
+    ignored: tuple[str, ...] = ()
 
     def paths(self) -> list[str]:
         """All files whose change means other data."""
         return [path for path, _ in (*self.train, *self.test)]
 
-    def read(self, cache: Cache, image_size: tuple[int, int] | None = None) -> Contents:
+    def native_size(self, *, skip_damaged: bool = False) -> tuple[int, int]:
+        """Returns height and width of the first image.
+
+        Args:
+            skip_damaged: take the first image that decodes.
+
+        Raises:
+            UserError: it is damaged, or too large to be trained on at its own size.
+        """
+        from zoo.data import decode
+
+        with startup.quiet_stderr():
+            for path in self.paths():
+                try:
+                    height, width = decode.read_image(path).shape[:2]
+                except UserError:
+                    if skip_damaged:
+                        continue
+                    break
+                check_native_size(height, width, path)
+                return height, width
+            raise _damaged_error([*self._find_damaged().values()])
+
+    def read(
+        self, cache: Cache, image_size: tuple[int, int], *, skip_damaged: bool = False
+    ) -> Contents:
         """Decodes every image to one size, once; gray if all of them are gray.
 
         Args:
             cache: where the decoded images are kept.
-            image_size: (height, width); default: the size of the first image.
+            image_size: (height, width).
+            skip_damaged: leave out the files that do not decode.
 
         Raises:
-            UserError: a file does not decode; the message names it.
+            UserError: files do not decode; the message names them.
             RunError: the images do not fit in memory, or the cache cannot be written.
         """
-        if cache.exists():
-            return cache.load()
+        if not cache.exists():
+            shapes = [(len(split), *image_size, 3) for split in (self.train, self.test)]
+            memory.choose_mapped(shapes, cache.limit, cache.what)
         # The filter takes out what TensorFlow says of errors that become ours.
         with startup.quiet_stderr():
-            height, width = image_size or _decode(self.train[0][0]).shape[:2]
-            splits = (self.train, self.test)
-            shapes = [(len(split), height, width, 3) for split in splits]
-            memory.choose_mapped(shapes, cache.limit, cache.what)
-            return cache.make(lambda place: self._write(place, height, width))
+            contents = cache.make(
+                lambda place: self._write(place, image_size, skip_damaged)
+            )
+        if contents.damaged and not skip_damaged:
+            raise _damaged_error(contents.damaged)
+        return contents
 
-    def _write(self, cache: Cache, height: int, width: int) -> None:
-        for shape in ((height, width, 1), (height, width, 3)):
+    def _write(
+        self, cache: Cache, image_size: tuple[int, int], skip_damaged: bool
+    ) -> None:
+        """Decodes all images, or with ``skip_damaged`` those that are not damaged."""
+        try:
+            self._write_decoded(cache, image_size, ())
+        except _DamageFoundError as error:
+            damaged = self._find_damaged()
+            if not damaged:
+                raise RunError(f"Images cannot be decoded: {error}") from error
+            if not skip_damaged:
+                raise _damaged_error([*damaged.values()]) from error
+            self._without(damaged)._write_decoded(
+                cache, image_size, (*damaged.values(),)
+            )
+
+    def _write_decoded(
+        self, cache: Cache, image_size: tuple[int, int], damaged: tuple[str, ...]
+    ) -> None:
+        for shape in ((*image_size, 1), (*image_size, 3)):
             train, test = (
                 Stream((len(split), *shape), _batches(split, shape))
                 for split in (self.train, self.test)
             )
             with contextlib.suppress(_ColorFoundError):
-                return cache.write(self.class_names, train, test)
+                return cache.write(self.class_names, train, test, damaged)
+
+    def _find_damaged(self) -> dict[str, str]:
+        """Returns a line with the reason for each file that does not decode."""
+        from zoo.data import decode
+
+        def reason(path: str) -> str | None:
+            try:
+                decode.read_image(path)
+            except UserError as error:
+                return f"{path} {error}"
+            return None
+
+        paths = self.paths()
+        with ThreadPoolExecutor(startup.cpus()) as pool:
+            lines = zip(paths, pool.map(reason, paths), strict=True)
+            return {path: line for path, line in lines if line}
+
+    def _without(self, damaged: dict[str, str]) -> ImageTree:
+        """Returns the tree without some files; raises UserError if it lacks a class."""
+        train, test = (
+            tuple(example for example in split if example[0] not in damaged)
+            for split in (self.train, self.test)
+        )
+        kept = {label for _, label in train}
+        gone = [name for i, name in enumerate(self.class_names) if i not in kept]
+        if gone or not test:
+            what = (
+                f"training images of the class {gone[0]!r}" if gone else "test images"
+            )
+            raise UserError(
+                f"All {what} are damaged, so that --skip_damaged would leave none. "
+                f"One of the damaged files: {next(iter(damaged.values()))}."
+            )
+        return dataclasses.replace(self, train=train, test=test)
 
 
 class _ColorFoundError(Exception):
     """An image of a tree that was taken for gray is not."""
+
+
+class _DamageFoundError(Exception):
+    """An image does not decode; TensorFlow's message does not say which."""
+
+
+def _damaged_error(lines: Sequence[str]) -> UserError:
+    count = "One image does" if len(lines) == 1 else f"{len(lines):,} images do"
+    return UserError(
+        f"{count} not decode: {listed(lines)}. Repair or remove what is damaged, or "
+        "pass --skip_damaged to go on without it."
+    )
+
+
+def listed(lines: Sequence[str]) -> str:
+    """Lists damaged files in one line, the first 100 of them."""
+    more = f"; and {len(lines) - _SHOWN:,} more" if len(lines) > _SHOWN else ""
+    return f"{'; '.join(lines[:_SHOWN])}{more}"
+
+
+def kinds(paths: Sequence[str]) -> str:
+    """Counts files by their extensions, such as ``3 .txt files, 1 folder``."""
+    counts = collections.Counter(
+        "folder" if os.path.isdir(path) else f"{Path(path).suffix.lower()} file".strip()  # noqa: PTH112
+        for path in paths
+    )
+    return ", ".join(
+        f"{count:,} {kind}{'s' if count > 1 else ''}"
+        for kind, count in counts.most_common()
+    )
 
 
 def scan(root: Path) -> ImageTree | None:
@@ -88,24 +211,28 @@ def scan(root: Path) -> ImageTree | None:
         UserError: a class folder without images, a split that is missing, a class
             that only test has, or a class of one image where a split is needed.
     """
-    folders = {path.name: path for path in _folders(root)}
+    listing = _list(root)
+    folders = {path.name: path for path in map(Path, listing.folders)}
     splits = [path for name, path in folders.items() if name in ("train", "test")]
     has_splits = splits and (
         folders.keys() <= {"train", "test", "val", "validation"}
-        or any(map(_folders, splits))
+        or any(_list(path).folders for path in splits)
     )
     if has_splits:
-        return _scan_splits(root, folders)
-    if any(map(_images, folders.values())):
-        return _split(_classes(root))
+        return _scan_splits(root, folders, listing.others)
+    if any(_list(path).images for path in folders.values()):
+        return _split(*_classes(root))
     return None
 
 
-def _scan_splits(root: Path, folders: dict[str, Path]) -> ImageTree:
+def _scan_splits(
+    root: Path, folders: dict[str, Path], others: Sequence[str]
+) -> ImageTree:
     for name, other in (("train", "test"), ("test", "train")):
         if name not in folders:
             raise UserError(f"{root} has a folder {other} but no folder {name}.")
-    train, test = _classes(folders["train"]), _classes(folders["test"])
+    train, train_ignored = _classes(folders["train"])
+    test, test_ignored = _classes(folders["test"])
     if more := [name for name in test if name not in train]:
         raise UserError(
             f"{folders['test'] / more[0]}: the class {more[0]!r} is not in "
@@ -116,13 +243,17 @@ def _scan_splits(root: Path, folders: dict[str, Path]) -> ImageTree:
         tuple((path, labels[name]) for name in split for path in split[name])
         for split in (train, test)
     )
-    return ImageTree(tuple(train), *splits)
+    beside = [str(p) for n, p in folders.items() if n not in ("train", "test")]
+    ignored = (*beside, *others, *train_ignored, *test_ignored)
+    return ImageTree(tuple(train), *splits, ignored)
 
 
-def _classes(directory: Path) -> dict[str, list[str]]:
-    """Maps class names to image files, both in natural order."""
-    classes = {}
-    for folder in _folders(directory):
+def _classes(directory: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Maps class names to image files, in natural order; lists what it ignores."""
+    listing, classes = _list(directory), {}
+    # Images of no class are ignored too.
+    ignored = [*listing.images, *listing.others]
+    for folder in map(Path, listing.folders):
         name = os.fsencode(folder.name).decode(errors="replace")
         if folder.name != name.strip() or len(name.splitlines()) != 1:
             raise UserError(
@@ -130,17 +261,22 @@ def _classes(directory: Path) -> dict[str, list[str]]:
                 "hold: spaces at an end, a line break or bytes that are not UTF-8. "
                 "Rename it."
             )
-        classes[folder.name] = _images(folder)
-        if not classes[folder.name]:
+        within = _list(folder)
+        others = [*within.folders, *within.others]
+        if not within.images:
+            holds = f" It holds {kinds(others)}." if others else ""
             raise UserError(
                 f"The class folder {folder} has no images ({', '.join(EXTENSIONS)})."
+                f"{holds}"
             )
+        classes[folder.name] = within.images
+        ignored += others
     if not classes:
         raise UserError(f"{directory} has no class folders.")
-    return classes
+    return classes, ignored
 
 
-def _split(classes: dict[str, list[str]]) -> ImageTree:
+def _split(classes: dict[str, list[str]], ignored: Sequence[str]) -> ImageTree:
     train, test = [], []
     for label, (name, images) in enumerate(classes.items()):
         if len(images) < 2:
@@ -153,26 +289,37 @@ def _split(classes: dict[str, list[str]]) -> ImageTree:
         chosen = set(order[:count].tolist())
         for i, path in enumerate(images):
             (test if i in chosen else train).append((path, label))
-    return ImageTree(tuple(classes), tuple(train), tuple(test))
+    return ImageTree(tuple(classes), tuple(train), tuple(test), tuple(ignored))
 
 
-def _folders(directory: Path) -> list[Path]:
-    return [directory / name for name in _entries(directory, os.DirEntry.is_dir)]
+@dataclasses.dataclass(frozen=True)
+class _Listing:
+    """What is in a directory, in natural order, without what is hidden."""
+
+    folders: list[str]
+    images: list[str]
+    others: list[str]
 
 
-def _images(directory: Path) -> list[str]:
-    def is_image(entry: os.DirEntry) -> bool:
-        return entry.name.lower().endswith(EXTENSIONS) and entry.is_file()
-
-    # Not as Path, which takes as long to make as a small file to read.
-    return [f"{directory}/{name}" for name in _entries(directory, is_image)]
-
-
-def _entries(directory: Path, wanted: Callable[[os.DirEntry], bool]) -> list[str]:
-    """Returns the names that are wanted, in natural order, without hidden files."""
+def _list(directory: Path) -> _Listing:
+    listing = _Listing([], [], [])
     with reading(directory), os.scandir(directory) as entries:
-        names = [e.name for e in entries if e.name[0] != "." and wanted(e)]
-    return sorted(names, key=_natural)
+        for entry in entries:
+            if entry.name[0] == ".":
+                continue
+            if entry.is_dir():
+                listing.folders.append(entry.name)
+            elif entry.name.lower().endswith(EXTENSIONS) and entry.is_file():
+                listing.images.append(entry.name)
+            else:
+                listing.others.append(entry.name)
+    # Not as Path, which takes as long to make as a small file to read.
+    return _Listing(
+        *(
+            [f"{directory}/{name}" for name in sorted(names, key=_natural)]
+            for names in dataclasses.astuple(listing)
+        )
+    )
 
 
 def _natural(name: str) -> tuple:
@@ -204,9 +351,7 @@ def _batches(
             yield images[..., :channels], labels[done : done + len(images)]
             done += len(images)
     except tf.errors.OpError as error:
-        for path in paths[done:]:
-            _decode(path)  # names the file, which TensorFlow's error does not
-        raise RunError(f"{paths[done]} cannot be decoded: {error.message}") from error
+        raise _DamageFoundError(error.message) from error
 
 
 @functools.lru_cache(maxsize=8)
@@ -222,19 +367,3 @@ def _decoder(height: int, width: int) -> Callable:
         return image, tf.reduce_all(image == image[..., :1])
 
     return decoded
-
-
-def _decode(path: str) -> tf.Tensor:
-    """Decodes one file, or raises the UserError that names it."""
-    import tensorflow as tf
-
-    from zoo.data import decode
-
-    try:
-        with reading(path):
-            data = decode.read_bytes(path)
-        return tf.io.decode_image(data, expand_animations=False)
-    except tf.errors.OpError as error:
-        raise UserError(
-            f"{path} does not decode as a PNG, JPEG, BMP or GIF image."
-        ) from error

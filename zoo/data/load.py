@@ -59,19 +59,21 @@ class Source:
         progress: bool = False,
         memory_limit: int | None = None,
         read_only: bool = False,
+        skip_damaged: bool = False,
     ) -> Dataset:
         """Reads the dataset; the first of several processes prepares it.
 
         Args:
-            image_size: (height, width) to resize images to, bilinear with
-                antialiasing; None for the dataset's own or, where images differ, the
-                first one's.
+            image_size: (height, width) to which images are stretched, whatever their
+                shape, bilinear with antialiasing; None for the dataset's own or, where
+                images differ, the first one's.
             num_examples: training examples of ``linear_regression``.
             seed: of ``linear_regression``, 0 or more.
             progress: show TFDS's messages and progress bars.
             memory_limit: bytes; a split of images that needs more is mapped from disk.
                 None to refuse what does not fit in memory.
             read_only: write nothing into the data directory.
+            skip_damaged: leave out files of a tree of images that do not decode.
 
         Returns:
             uint8 images with int32 labels, in file order; or float32 x and y.
@@ -88,7 +90,7 @@ class Source:
             return Cache(place, memory_limit, self.used, read_only)
 
         if isinstance(self.opened, local.Directory):
-            return self.opened.read(cache, image_size)
+            return self.opened.read(cache, image_size, skip_damaged=skip_damaged)
         from zoo.data import tfds
 
         return tfds.read(

@@ -54,14 +54,28 @@ class Directory:
         return digest.hexdigest()[:16]
 
     def read(
-        self, cache: Callable[[str], Cache], image_size: tuple[int, int] | None
+        self,
+        cache: Callable[[str], Cache],
+        image_size: tuple[int, int] | None,
+        *,
+        skip_damaged: bool = False,
     ) -> Dataset:
-        """Reads both splits; see ``zoo.data.tfds.read``."""
-        size = dimensions(image_size) if image_size else "native"
-        kept = cache(f"{self.fingerprint[7:23]}-{size}")
-        return self.contents.read(kept, image_size).describe(
+        """Reads both splits; see ``zoo.data.tfds.read``, and ``ImageTree.read``."""
+        if isinstance(self.contents, folder.ImageTree):
+            # Images that are too large are refused before all of them are read.
+            size = image_size or self.contents.native_size(skip_damaged=skip_damaged)
+            name = f"{self._digest}-{dimensions(size)}-{folder.DECODING}"
+            contents = self.contents.read(cache(name), size, skip_damaged=skip_damaged)
+        else:
+            size = dimensions(image_size) if image_size else "native"
+            contents = self.contents.read(cache(f"{self._digest}-{size}"), image_size)
+        return contents.describe(
             name=self.name, source=str(self.path), fingerprint=self.fingerprint
         )
+
+    @property
+    def _digest(self) -> str:
+        return self.fingerprint[7:23]
 
     def _files(self) -> list[tuple[bytes, str]]:
         """Returns the files in order, each with its name relative to the directory."""

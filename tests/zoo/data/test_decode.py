@@ -5,9 +5,10 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from zoo.data import decode
+from zoo.errors import UserError
 
 _RNG = np.random.default_rng(0)
 COLOR = Image.fromarray(_RNG.integers(0, 256, (9, 7, 3), dtype=np.uint8))
@@ -16,8 +17,15 @@ GRAY = Image.fromarray(_RNG.integers(0, 256, (9, 7), dtype=np.uint8))
 
 def encode(image: Image.Image, kind: str, **options) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
+    image.save(buffer, kind, **_OPTIONS.get(kind, {}) | options)
     return buffer.getvalue()
+
+
+def rotated(image: Image.Image, orientation: int, **options) -> bytes:
+    """Returns a JPEG with an EXIF orientation, between other tags."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112], exif[0x0131] = "maker", orientation, "software" * 9
+    return encode(image, "JPEG", quality=95, exif=exif, **options)
 
 
 def smooth(height: int, width: int) -> Image.Image:
@@ -38,7 +46,11 @@ CASES = {
     "bmp-alpha": (COLOR.convert("RGBA"), "BMP"),
     "gif": (COLOR.quantize(16), "GIF"),
     "gif-gray": (GRAY, "GIF"),
+    "webp": (COLOR, "WEBP"),
+    "webp-alpha": (COLOR.convert("RGBA"), "WEBP"),
+    "webp-gray": (GRAY, "WEBP"),
 }
+_OPTIONS = {"WEBP": {"lossless": True}}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -98,13 +110,56 @@ def test_resize_agrees_with_pillow(size):
     assert np.abs(actual.numpy().astype(int) - expected).max() <= 1
 
 
+def swapped(jpeg: bytes) -> bytes:
+    """Writes the EXIF orientation of a JPEG in the other byte order."""
+    at = jpeg.index(b"Exif\0\0") + 6
+    assert jpeg[at : at + 2] == b"MM"
+    tag = jpeg.index(b"\x01\x12\x00\x03", at)
+    number = jpeg[tag + 9 : tag + 10]
+    entry = b"\x12\x01\x03\x00\x01\x00\x00\x00" + number
+    return jpeg[:at] + b"II*\0" + jpeg[at + 4 : tag] + entry + jpeg[tag + 9 :]
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_exif_orientation_is_honored_as_by_pillow(orientation):
+    data = rotated(smooth(20, 32), orientation)
+    with Image.open(io.BytesIO(data)) as stored:
+        expected = np.asarray(ImageOps.exif_transpose(stored)).astype(int)
+    for each in (data, swapped(data)):
+        upright = decode.decode_upright(tf.constant(each)).numpy()
+        assert upright.shape == expected.shape
+        assert np.abs(upright - expected).mean() < 2
+
+
+def test_what_only_looks_like_an_orientation_is_none():
+    image, tag = smooth(20, 32), b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06"
+    commented = encode(image, "JPEG", comment=tag)
+    cut = rotated(image, 6).replace(b"Exif\0\0", b"Exif\1\1")
+    png = encode(image, "PNG")
+    for data in (commented, cut, png):
+        assert decode.decode_upright(tf.constant(data)).shape == (20, 32, 3)
+
+
+def test_an_animated_webp_is_refused_on_which_tensorflow_aborts():
+    frames = [Image.fromarray(np.full((9, 7), v, np.uint8)) for v in (10, 200)]
+    data = encode(frames[0], "WEBP", save_all=True, append_images=frames[1:])
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode.decode(tf.constant(data), 9, 7, 3)
+
+
 def test_resize_rounds():
     image = tf.constant([[[0], [255]]], tf.uint8)
     assert decode.resize(image, 1, 1).numpy().item() == 128  # Not 127: 127.5 rounds.
 
 
 def test_same_in_a_graph_in_tf_data_and_in_map_fn(tmp_path):
-    data = [encode(smooth(30, 20), "PNG"), encode(GRAY, "PNG"), encode(COLOR, "BMP")]
+    data = [
+        encode(smooth(30, 20), "PNG"),
+        encode(GRAY, "PNG"),
+        encode(COLOR, "BMP"),
+        encode(smooth(30, 20), "WEBP"),
+        rotated(smooth(20, 30), 6),
+    ]
     eager = np.stack([decode.decode(tf.constant(d), 12, 10, 3) for d in data])
 
     mapped = tf.data.Dataset.from_tensor_slices(data).map(
@@ -125,7 +180,21 @@ def test_same_in_a_graph_in_tf_data_and_in_map_fn(tmp_path):
     np.testing.assert_array_equal(loaded.decode(tf.constant(data)), eager)
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", encode(COLOR, "PNG")[:60]])
-def test_what_is_no_image_is_refused(data):
+BROKEN = {
+    "is empty": b"",
+    "is not a PNG, JPEG, BMP, GIF or WebP image": b"hello",
+    "is a damaged or cut off PNG": encode(COLOR, "PNG")[:60],
+    "is a damaged or cut off JPEG": encode(COLOR, "JPEG")[:-30],
+    "is a damaged or cut off GIF": encode(GRAY, "GIF")[:20],
+    "is a damaged or cut off BMP": encode(COLOR, "BMP")[:60],
+    "is a damaged or cut off WebP": encode(COLOR, "WEBP")[:60],
+}
+
+
+@pytest.mark.parametrize("reason", BROKEN)
+def test_what_is_no_image_is_refused(reason, tmp_path):
     with pytest.raises(tf.errors.InvalidArgumentError):
-        decode.decode(tf.constant(data), 9, 7, 3)
+        decode.decode(tf.constant(BROKEN[reason]), 9, 7, 3)
+    (tmp_path / "image").write_bytes(BROKEN[reason])
+    with pytest.raises(UserError, match=f"^{reason}$"):
+        decode.read_image(tmp_path / "image")

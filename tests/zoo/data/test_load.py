@@ -212,7 +212,7 @@ def refuse(*args, **kwargs):
 
 def test_a_bad_tree_leaves_nothing(tmp_path, data_dir):
     (class_tree(tmp_path / "tree") / "dog/3.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match="3.png does not decode"):
+    with pytest.raises(UserError, match="does not decode: .*3.png"):
         load.load(str(tmp_path / "tree"), data_dir=data_dir)
     assert not [*Path(data_dir).rglob("*.np*")]
 
