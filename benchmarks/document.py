@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 DOCUMENTS = (
     ROOT / "README.md",
     ROOT / "BUILD.md",
+    ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
 )
 #: The results of `python -m benchmarks`, by comparison.
