@@ -34,6 +34,8 @@ class AllConv(TapeModel):
         **kwargs: of TapeModel.
     """
 
+    head_name = "classes"
+
     def __init__(
         self,
         num_classes: int,
@@ -55,9 +57,10 @@ class AllConv(TapeModel):
         self.block5 = self._block(e, 3, name="block5")
         self.dropout = keras.layers.Dropout(dropout, name="dropout")
         # The last two compute in float32 with mixed precision too.
-        self.classes = keras.layers.Conv2D(
+        classes = keras.layers.Conv2D(
             num_classes, 1, name="classes", dtype=self.variable_dtype
         )
+        self.classes = self.make_head(classes)
         self.mean = keras.layers.GlobalAveragePooling2D(
             name="mean", dtype=self.variable_dtype
         )

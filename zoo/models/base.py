@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from zoo.errors import unknown
 from zoo.models.common.guard import NonFiniteGuard, share_non_finite
 
 
@@ -18,15 +19,20 @@ class TapeModel(keras.Model):
     reported under a tf.distribute strategy, and the compiled metrics.
 
     Args:
-        num_classes: number of classes; None for regression with one output.
+        num_classes: number of classes; None for regression with one output; 0 for the
+            network without its head, whose output is features (batch, n).
         scale: factor on the raw input. Default: 1/255 for classes, 1 for numbers.
         offset: added after scaling.
         report_gradient_norm: report the global norm of the gradients as a metric.
+        freeze: name of a layer; those before it are not trained, and normalize as in
+            inference. None or ``none`` trains all.
         **kwargs: of ``keras.Model``, such as ``name``.
     """
 
     #: Ranks of one example that the architecture can take: 3 for images.
     example_ranks: tuple[int, ...] = (3,)
+    #: Name of the layer that turns features into the output.
+    head_name: str = "logits"
     #: What it is trained on when no dataset is asked for.
     default_dataset: str = "mnist"
     #: Stops reporting a loss once one is not finite. None disables the check.
@@ -39,6 +45,7 @@ class TapeModel(keras.Model):
         scale: float | None = None,
         offset: float = 0.0,
         report_gradient_norm: bool = False,
+        freeze: str | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -48,6 +55,7 @@ class TapeModel(keras.Model):
         self.scale = scale
         self.offset = offset
         self.report_gradient_norm = report_gradient_norm
+        self.freeze = None if freeze == "none" else freeze
         self.rescale = keras.layers.Rescaling(scale, offset, name="rescale")
         if report_gradient_norm:
             self.gradient_norm = keras.metrics.Mean(name="gradient_norm")
@@ -60,11 +68,33 @@ class TapeModel(keras.Model):
             for weight in self.trainable_weights
         ]
 
+    def make_head(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        """Returns the layer, or for the network without a head one that does nothing.
+
+        Args:
+            layer: the head, named ``head_name``.
+        """
+        if self.num_classes == 0:
+            return keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy)
+        return layer
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the weights for inputs of this shape, batch included."""
         # Keras's own build() of a subclass makes no weights and only warns.
         self.compute_output_spec(keras.KerasTensor(input_shape))
         self.built = True
+        self._freeze()
+
+    def _freeze(self) -> None:
+        if self.freeze is None:
+            return
+        names = [layer.name for layer in self.layers if layer.weights]
+        if self.freeze not in names[1:]:
+            raise unknown("layer to freeze before", self.freeze, [*names[1:], "none"])
+        for layer in self.layers:
+            if layer.name == self.freeze:
+                break
+            layer.trainable = False
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Learns from one batch: x, (x, y) or (x, y, sample_weight)."""
@@ -118,4 +148,6 @@ class TapeModel(keras.Model):
             "scale": self.scale,
             "offset": self.offset,
             "report_gradient_norm": self.report_gradient_norm,
+            # Left out where all is trained, as in the files of earlier versions.
+            **({"freeze": self.freeze} if self.freeze else {}),
         }

@@ -27,6 +27,7 @@ class LinearModel(TapeModel):
 
     example_ranks = (1, 3)
     default_dataset = "linear_regression"
+    head_name = "dense"
 
     def __init__(
         self,
@@ -40,13 +41,14 @@ class LinearModel(TapeModel):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.flatten = keras.layers.Flatten(name="flatten")
-        self.dense = keras.layers.Dense(
+        dense = keras.layers.Dense(
             1 if num_classes is None else num_classes,
             kernel_initializer=self.kernel_initializer,
             bias_initializer=self.bias_initializer,
             name="dense",
             dtype=self.variable_dtype,  # float32 with mixed precision too
         )
+        self.dense = self.make_head(dense)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns predictions or logits."""

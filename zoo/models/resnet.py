@@ -40,8 +40,8 @@ class ResNet(TapeModel):
         num_classes: number of classes.
         widths: channels of each stage.
         blocks: basic blocks of each stage.
-        stem_stride: how much the stem shrinks the image, a power of 2; it is a
-            sequence of 3x3 convolutions with stride 2 then. None: as much as it takes
+        stem_stride: how much the stem shrinks the image, a power of 2; above 1 the stem
+            is a sequence of 3x3 convolutions with stride 2. None: as much as it takes
             for the last stage to see at most 8 pixels a side.
         dropout: fraction of the features dropped before the dense layer.
         momentum: of the moving statistics of batch normalization.
@@ -54,6 +54,7 @@ class ResNet(TapeModel):
     """
 
     default_dataset = "cifar10"
+    head_name = "head"
 
     def __init__(
         self,
@@ -82,48 +83,24 @@ class ResNet(TapeModel):
         offset = -1.0 if offset is None else offset
         super().__init__(num_classes, scale=scale, offset=offset, **kwargs)
         self.widths, self.block_counts = tuple(widths), tuple(blocks)
-        self.stem_stride = stem_stride
         self.dropout_rate = dropout
         self.momentum = momentum
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the layers, with a stem for images of this size, and the weights."""
-        stride = self.stem_stride or self._suitable_stride(max(input_shape[1:3]))
-        self.stem = self._stem(stride)
+        self.stem = Stem(
+            widths[0], stem_stride, shrunk=2 ** (len(widths) - 1), momentum=momentum
+        )
         self.stages = [
             self._stage(number, width, count)
             for number, (width, count) in enumerate(
-                zip(self.widths, self.block_counts, strict=True), start=1
+                zip(widths, blocks, strict=True), start=1
             )
         ]
         # The last two compute in float32 with mixed precision too.
         self.mean = keras.layers.GlobalAveragePooling2D(
             name="mean", dtype=self.variable_dtype
         )
-        self.dropout = keras.layers.Dropout(self.dropout_rate, name="dropout")
-        self.head = keras.layers.Dense(
-            self.num_classes, name="head", dtype=self.variable_dtype
-        )
-        super().build(input_shape)
-
-    def _suitable_stride(self, side: int) -> int:
-        shrunk = 2 ** (len(self.widths) - 1)  # by the stages
-        strides = (2**power for power in itertools.count())
-        return next(s for s in strides if side <= _LAST_SIDE * s * shrunk)
-
-    def _stem(self, stride: int) -> keras.Sequential:
-        halvings = stride.bit_length() - 1
-        convolutions = [
-            convolution(
-                self.widths[0],
-                3,
-                strides=2 if halvings else 1,
-                momentum=self.momentum,
-                name=f"conv{number}",
-            )
-            for number in range(1, max(halvings, 1) + 1)
-        ]
-        return keras.Sequential(convolutions, name="stem")
+        self.dropout = keras.layers.Dropout(dropout, name="dropout")
+        head = keras.layers.Dense(num_classes, name="head", dtype=self.variable_dtype)
+        self.head = self.make_head(head)
 
     def _stage(self, number: int, width: int, count: int) -> keras.Sequential:
         blocks = []
@@ -152,10 +129,64 @@ class ResNet(TapeModel):
         return super().get_config() | {
             "widths": self.widths,
             "blocks": self.block_counts,
-            "stem_stride": self.stem_stride,
+            # Once it is chosen it stays, for images of another size too.
+            "stem_stride": self.stem.stride,
             "dropout": self.dropout_rate,
             "momentum": self.momentum,
         }
+
+
+class Stem(keras.layers.Layer):
+    """3x3 convolutions: one, or as many as halve the image to its ``stride``-th part.
+
+    Args:
+        width: channels.
+        stride: 1 or another power of 2; None to choose it for the images.
+        shrunk: how much the stages after it shrink the image.
+        momentum: of the moving statistics of batch normalization.
+    """
+
+    def __init__(self, width: int, stride: int | None, *, shrunk: int, momentum: float):
+        super().__init__(name="stem")
+        self.width, self.stride, self.shrunk = width, stride, shrunk
+        self.momentum = momentum
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Chooses the stride, if none is given, and makes the convolutions."""
+        side = max(input_shape[1:3])
+        if self.stride is None:
+            strides = (2**power for power in itertools.count())
+            self.stride = next(
+                s for s in strides if side <= _LAST_SIDE * s * self.shrunk
+            )
+        halvings = self.stride.bit_length() - 1
+        self.convolutions = [
+            convolution(
+                self.width,
+                3,
+                strides=2 if halvings else 1,
+                momentum=self.momentum,
+                name=f"conv{number}",
+            )
+            for number in range(1, max(halvings, 1) + 1)
+        ]
+        for each in self.convolutions:
+            each.build(input_shape)
+            input_shape = each.compute_output_shape(input_shape)
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """(batch, height, width, channels) -> (batch, height/stride, ..., width)."""
+        for each in self.convolutions:
+            x = each(x, training=training)
+        return x
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        """Returns the shape of the features for the shape of the images."""
+        for each in self.convolutions:
+            input_shape = each.compute_output_shape(input_shape)
+        return input_shape
 
 
 class BasicBlock(keras.layers.Layer):
