@@ -1,4 +1,4 @@
-"""A small zoo of Keras models that end up on a server, a phone and a web page.
+"""A small zoo of Keras models, trained and exported for servers, phones and browsers.
 
 import zoo
 
@@ -40,16 +40,16 @@ __all__ = [
 
 
 def load_dataset(name: str, *, data_dir: str | None = None, **options: Any) -> Dataset:
-    """Returns a dataset in memory: ``.spec``, ``.train.x``, ``.train.y``, ``.test``.
+    """Returns a dataset with ``.spec``, ``.train.x``, ``.train.y`` and ``.test``.
 
     Args:
         name: a TFDS name, ``digits``, ``linear_regression`` or a directory.
-        data_dir: where TFDS keeps prepared datasets; None for TFDS's default.
+        data_dir: the directory of prepared datasets; None for TFDS's default.
         **options: of ``zoo.data.load.load``, such as ``image_size=(32, 32)``.
 
     Raises:
-        UserError: an unknown name, or files that are not a dataset.
-        RunError: it can be neither found nor downloaded.
+        UserError: the name is unknown, or the files are not a dataset.
+        RunError: the dataset is not on this machine and cannot be downloaded.
     """
     startup.start_for_api()
     from zoo.data import load
@@ -64,13 +64,13 @@ def load_run(
     """Returns the trained model of a finished run.
 
     Args:
-        run_dir: the run.
-        device_weights: an .npz file of what ``model_trainable.tflite`` has learned
-            on a device since: what its signature ``weights`` gave, by name.
+        run_dir: the directory of the run.
+        device_weights: an .npz file with the weights that ``model_trainable.tflite``
+            has learned on a device: the outputs of its signature ``weights``, by name.
 
     Raises:
-        UserError: not a run, not finished, its model.keras is damaged, or the weights
-            are not of this model.
+        UserError: the directory is not a run, the run is not finished, its model.keras
+            is damaged, or the weights belong to another model.
     """
     startup.start_for_api()
     from zoo.training import outcome
@@ -78,9 +78,9 @@ def load_run(
     return outcome.load_run(run_dir, device_weights)
 
 
-# Keras 3.15 loads the classes of a .keras file only if they are registered: it does not
-# import the modules that the file names, except Keras's own. Importing zoo does not
-# import Keras, so the models are registered when Keras has been imported.
+# Keras 3.15 loads a .keras file only if its classes are registered: of the modules that
+# the file names, it imports only those of Keras. Importing zoo does not import Keras,
+# so this hook registers the models as soon as something has imported Keras.
 def _register_models(keras: Any) -> None:
     if keras.config.backend() == "tensorflow":
         import_all()
@@ -89,6 +89,6 @@ def _register_models(keras: Any) -> None:
 try:
     import wrapt
 except ModuleNotFoundError:
-    pass  # TensorFlow needs it too: every command explains what is missing
+    pass  # TensorFlow needs it too, and every command reports missing packages
 else:
     wrapt.register_post_import_hook(_register_models, "keras")

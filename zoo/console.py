@@ -1,4 +1,4 @@
-"""What every command line of the project shares: exit codes and one-line errors."""
+"""What all commands share: flags, exit codes, errors of one line, tables."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ HELP = ("--help", "-help", "--h", "-h")
 
 
 def main(command: Callable[[list[str]], int | None]) -> None:
-    """Runs a command and exits: 0 done, 1 failed, 2 the user's mistake.
+    """Runs a command and exits: with 0 if it is done, 1 if it failed, 2 for a mistake.
 
-    The exit code is 130 after Ctrl-C and 143 after SIGTERM. A ``ZooError`` is one line
-    on stderr. Anything else is a bug and keeps its traceback.
+    The exit code is 130 after Ctrl-C and 143 after SIGTERM. A ``ZooError`` and a
+    missing package become one line on stderr. Any other exception is a bug and keeps
+    its traceback.
     """
     try:
         try:
@@ -40,9 +41,9 @@ def main(command: Callable[[list[str]], int | None]) -> None:
 
 
 class Flags(flags.FlagValues):
-    """The absl flags of one command, apart from those of any command beside it.
+    """The absl flags of one command, separate from those of all other commands.
 
-    Its methods take what ``DEFINE_string`` and the others of absl take.
+    The methods take the arguments of absl's ``DEFINE_string`` and its siblings.
 
     FLAGS = Flags()
     FLAGS.string("model", None, "Architecture to train.")
@@ -60,20 +61,21 @@ class Flags(flags.FlagValues):
 
 
 def parse_flags(argv: Sequence[str], doc: str, values: Flags) -> list[str]:
-    """Parses absl flags; --help prints ``doc`` and the flags, and exits with 0.
+    """Parses absl flags. --help prints ``doc`` and the flags, and exits with 0.
 
-    absl's app.run would exit with 1 for --help and print a page for a mistyped flag.
+    absl's ``app.run`` would exit with 1 after --help, and print a page of text for a
+    mistyped flag.
 
     Args:
-        argv: the command's name, its flags and its arguments.
-        doc: what --help says before it lists the flags.
-        values: the command's own flags.
+        argv: the name of the command, its flags and its arguments.
+        doc: the text that --help prints before the flags.
+        values: the flags of the command.
 
     Returns:
-        The arguments that are not flags, without the command's name.
+        The arguments that are not flags, without the name of the command.
 
     Raises:
-        UserError: an unknown flag or a value that it does not take.
+        UserError: a flag is unknown or has a value that it does not accept.
     """
     if any(argument in HELP for argument in argv[1:]):
         print(inspect.cleandoc(doc))
@@ -82,7 +84,7 @@ def parse_flags(argv: Sequence[str], doc: str, values: Flags) -> list[str]:
         for name in values:
             print(_flag_help(values[name]))
         sys.exit(0)
-    for name in values:  # what an earlier call in this process gave is forgotten
+    for name in values:  # forget the values of an earlier call in this process
         values[name].unparse()
     try:
         return values(list(argv))[1:]
@@ -99,7 +101,7 @@ def _flag_help(flag: flags.Flag) -> str:
 
 
 def is_terminal() -> bool:
-    """Whether somebody watches what is printed; stdout may be closed."""
+    """Tells whether stdout is a terminal; it may also be closed."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
@@ -109,7 +111,7 @@ def warn(message: str) -> None:
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Returns the rows of a table as lines, columns padded to their widest cell."""
+    """Returns a table as lines, with each column padded to its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 

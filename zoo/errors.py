@@ -1,4 +1,4 @@
-"""The ways in which a command ends badly without being at fault itself."""
+"""Errors that a command reports in one line, each with its exit code."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from collections.abc import Iterable
 
 
 class ZooError(Exception):
-    """A one-line message for the user; ``exit_code`` is the process's."""
+    """A message of one line for the user; the process ends with ``exit_code``."""
 
     exit_code = 1
 
 
 class UserError(ZooError):
-    """What the user asked for cannot be done: wrong name, number, file. Exit 2."""
+    """The user asked for something impossible, such as an unknown name. Exit code 2."""
 
     exit_code = 2
 
 
 class RunError(ZooError):
-    """Right request, failed work: disk full, damaged data, lost network. Exit 1."""
+    """The work failed: the disk is full, the network is down. Exit code 1."""
 
 
 class Interrupted(ZooError):
-    """A signal asked for a stop, and what there was to keep is kept.
+    """A signal stopped the command after it had saved its work.
 
     Args:
-        message: what was kept and how to go on.
-        signal: the number of the signal; the exit code is 128 above it.
+        message: what was saved and how to continue.
+        signal: the number of the signal; the exit code is 128 plus this number.
     """
 
     def __init__(self, message: str, signal: int):
@@ -37,12 +37,12 @@ class Interrupted(ZooError):
 
 
 def unknown(kind: str, received: str, known: Iterable[str]) -> UserError:
-    """Builds the answer to an unknown name: the list and the nearest name.
+    """Returns the error for an unknown name, with the known ones and the nearest.
 
     Args:
-        kind: what was named, in lower case, such as ``"model"``.
-        received: the name that is not known.
-        known: the names that are.
+        kind: what the name stands for, in lower case, such as ``"model"``.
+        received: the unknown name.
+        known: the known names.
     """
     names = sorted(known)
     close = difflib.get_close_matches(received, names, n=1)
@@ -52,15 +52,15 @@ def unknown(kind: str, received: str, known: Iterable[str]) -> UserError:
     )
 
 
-#: Packages of this repository: one of them that is not found is no user's mistake.
+#: Packages of this repository. If one of them is missing, that is a bug.
 _OURS = ("zoo", "export", "benchmarks", "tests")
 
 
 def missing_package(error: ModuleNotFoundError) -> UserError:
-    """Builds the answer to a package that is not installed.
+    """Returns the error for a package that is not installed.
 
     Raises:
-        ModuleNotFoundError: ``error``, where the package is one of ours.
+        ModuleNotFoundError: ``error`` itself, if the package is one of ours.
     """
     package = (error.name or "").partition(".")[0]
     if package in ("", *_OURS):
@@ -68,5 +68,5 @@ def missing_package(error: ModuleNotFoundError) -> UserError:
     return UserError(
         f"The package {package} is not installed for {sys.executable}. Activate the "
         "environment that make has installed it into: . .venv/bin/activate; "
-        "or install what the zoo needs: pip install -r requirements.txt"
+        "or install it: pip install -r requirements.txt"
     )

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, then renamed."""
+"""Writes files so that they are complete or absent, and reads and checks JSON."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from typing import Any
 
 from zoo.errors import UserError
 
-#: Matches what ``replacing`` writes to until it is renamed.
+#: Matches the temporary names that ``replacing`` writes to.
 BESIDE = ".*.[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f].*"
 
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields a path beside ``path`` to write to; renames it into place at the end.
+    """Yields a temporary path beside ``path``, and renames it to ``path`` at the end.
 
-    A power failure leaves the old file or the new one, and so does an error in the
-    block. The suffix is kept, since Keras tells formats by it.
+    After a power failure or an error in the block, either the old file or the complete
+    new one is there. The temporary path has the same suffix, because Keras chooses the
+    format of a file by its suffix.
     """
     beside = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
@@ -37,7 +38,7 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _sync(path: pathlib.Path) -> None:
-    """Waits until a file's content, or the names in a directory, are on the disk."""
+    """Waits until the content of a file or directory is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -46,13 +47,13 @@ def _sync(path: pathlib.Path) -> None:
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file whole."""
+    """Writes a file by ``replacing``."""
     with replacing(path) as beside:
         beside.write_bytes(content)
 
 
 def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON file whole: indented, strict (no NaN), newline at the end."""
+    """Writes indented JSON by ``replacing``. NaN and infinity raise ValueError."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(path, (text + "\n").encode())
 
@@ -60,19 +61,19 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
 def read_json(
     path: pathlib.Path, check: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Reads a JSON object that one of our programs wrote and people may have edited.
+    """Reads a JSON object that the zoo wrote and that somebody may have edited.
 
     Args:
         path: the file.
-        check: raises KeyError, TypeError, ValueError or AttributeError where something
-            that is going to be used is not as it was written.
+        check: raises KeyError, TypeError, ValueError or AttributeError if a value that
+            the caller needs is missing or wrong.
 
     Raises:
-        UserError: the file is missing, is not JSON, or did not pass the check.
+        UserError: the file is missing, is not JSON, or fails the check.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        # Half a surrogate could be neither printed nor written again.
+        # A lone surrogate can be neither printed nor written: encode() raises.
         json.dumps(content, ensure_ascii=False).encode()
     except FileNotFoundError:
         raise UserError(f"{path} is missing. Is {path.parent} a run?") from None
@@ -89,26 +90,26 @@ def read_json(
 
 
 def check_texts(content: Any, *keys: str | int) -> None:
-    """Raises KeyError or TypeError unless the values of these keys are strings."""
+    """Raises KeyError or TypeError unless these keys have strings as values."""
     for key in keys:
         if not isinstance(content[key], str):
             raise TypeError(f"{key} must be text. Received: {str(content[key])[:80]}")
 
 
 def check_numbers(content: Any, *keys: str | int, whole: bool = False) -> None:
-    """Raises KeyError, TypeError or ValueError unless these are sensible numbers."""
+    """Raises KeyError, TypeError or ValueError if a value is not a finite number."""
     kinds = int if whole else (int, float)
     for key in keys:
         value = content[key]
         if isinstance(value, bool) or not isinstance(value, kinds):
             kind = "a whole number" if whole else "a number"
             raise TypeError(f"{key} must be {kind}. Received: {str(value)[:80]}")
-        if not abs(value) < 1e15:  # NaN is below nothing
+        if not abs(value) < 1e15:  # also True for NaN
             raise ValueError(f"{key} is out of range. Received: {str(value)[:80]}")
 
 
 def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows under the header that their keys give, in order of appearance."""
+    """Writes a CSV file with the keys of the rows as header, in order of appearance."""
     text = io.StringIO()
     header = list(dict.fromkeys(key for row in rows for key in row))
     writer = csv.DictWriter(text, header, lineterminator="\n")
@@ -118,18 +119,18 @@ def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def sha256(path: pathlib.Path) -> str:
-    """Returns the SHA-256 of a file's content, in hex."""
+    """Returns the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def size(path: pathlib.Path) -> int:
-    """Returns the bytes of a file, or of all files of a directory."""
+    """Returns the size in bytes of a file, or of all files in a directory."""
     return sum(file.stat().st_size for file in _files(path))
 
 
 def checksum(path: pathlib.Path) -> str:
-    """Returns the SHA-256 of a file; of a directory, that of its files' list."""
+    """Returns the SHA-256 of a file, or of a list of a directory's files and sums."""
     if path.is_file():
         return sha256(path)
     lines = [

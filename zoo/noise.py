@@ -1,8 +1,8 @@
-"""A filter that removes what TensorFlow tells its own developers at every start.
+"""A filter that removes the log messages that TensorFlow prints at every start.
 
-    python zoo/noise.py < everything > all but noise
+    python zoo/noise.py < log > log_without_noise
 
-It runs as a process of its own, and imports nothing of the zoo: it starts in 20 ms.
+It runs as a separate process. It imports nothing of the zoo, so it starts in 20 ms.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ import contextlib
 import re
 import sys
 
-# TensorFlow writes these to the file descriptor before it obeys any log level.
+# TensorFlow writes these lines to file descriptor 2 before it honors any log level.
 NOISE = re.compile(
     rb"^(WARNING: All log messages before absl::InitializeLog|I\d{4} "
     rb"|INFO: Created TensorFlow Lite XNNPACK delegate"
-    # On every machine that has no NVIDIA driver.
+    # Printed on every machine without an NVIDIA driver.
     rb"|E\d{4} .*failed call to cuInit: .*\(303\)"
     rb"|\s+\[\[\{\{(function_)?node .*\}\}\]\]"
-    # An error that is raised as well.
+    # Also raised as an exception.
     rb"|W\d{4} .*(Local rendezvous is aborting|OP_REQUIRES failed)"
-    # The TFLite converter about its own options, at every conversion.
+    # Printed by the TFLite converter, about its own options, at every conversion.
     rb"|W\d{4} .*(tf_tfl_flatbuffer_helpers|flatbuffer_export)\.cc"
     rb"|fully_quantize: "
-    # The export's own gradients are in the graph already.
+    # The graph already contains the gradients that the export defines.
     rb"|WARNING:absl:Importing a function .* with ops with unsaved custom gradients"
     rb"|\d{4}-\d\d-\d\d .*: I |To enable the following instructions: )"
 )
 
 
 def main() -> None:
-    """Passes on each line as soon as it is complete, until there are no more."""
+    """Copies stdin to stdout line by line, without the noise."""
     with contextlib.suppress(BrokenPipeError):
         for line in sys.stdin.buffer:
             if not NOISE.match(line):

@@ -17,7 +17,7 @@ _filtering = threading.Lock()
 
 
 def check_backend() -> None:
-    """Raises UserError unless Keras is going to run on TensorFlow."""
+    """Raises UserError unless Keras will use TensorFlow as its backend."""
     backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     os.environ["KERAS_BACKEND"] = backend
     if backend != "tensorflow":
@@ -28,7 +28,7 @@ def check_backend() -> None:
 
 
 def cpus() -> int:
-    """Returns the number of CPUs that TensorFlow computes on."""
+    """Returns the number of CPUs that TensorFlow uses."""
     threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
     if threads.isdigit() and int(threads):
         return int(threads)
@@ -90,15 +90,15 @@ def start_for_api() -> None:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Filters TensorFlow's noise out of what is written to file descriptor 2.
+    """Filters TensorFlow's log noise out of file descriptor 2.
 
-    A separate process passes everything else on at once, so nothing is lost when this
-    process aborts inside the block. A block inside another one has no effect.
+    A separate process passes on every other line as soon as it is complete, so nothing
+    is lost if this process aborts inside the block. Nested blocks have no effect.
     """
     with contextlib.ExitStack() as stack:
         if _filtering.acquire(blocking=False):
             stack.callback(_filtering.release)
-            # Without a stderr, or without another process, nothing is filtered.
+            # Without a stderr, or if no process can be started, nothing is filtered.
             with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):
                 stack.enter_context(_filtered_stderr())
         yield
@@ -114,8 +114,9 @@ def _filtered_stderr() -> Iterator[None]:
             stdin=subprocess.PIPE,
             stdout=2,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is not for the filter
+            start_new_session=True,  # keeps Ctrl-C away from the filter
         )
+        assert process.stdin
         with process.stdin as pipe:
             os.dup2(pipe.fileno(), 2)
         try:
@@ -123,7 +124,7 @@ def _filtered_stderr() -> Iterator[None]:
         finally:
             sys.stderr.flush()
             os.dup2(kept, 2)
-            # A child of this process may still hold the filter's input.
+            # A child of this process may still hold the filter's input open.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=2)
     finally:
