@@ -1,8 +1,8 @@
-// The page: what is drawn, dropped or chosen goes to the model; its answer is shown.
+// The page: asks the model about a drawing, a file or a test image and shows its answer.
 
 import { fetched, load } from "./model.js";
 import { Pad } from "./pad.js";
-import { centered, fromRgba, toRgba } from "./pixels.js";
+import { centered, inverted, mean, resized, toRgba } from "./pixels.js";
 
 const BARS = 10;
 const element = (id) => document.getElementById(id);
@@ -12,9 +12,10 @@ let page; // page.json
 let examples; // Uint8Array of each test image
 let model = null;
 let pad = null;
-let asked = null; // what was asked last: pixels, and the test image's number or null
-let shown = 0; // counts what was asked, so that a late answer is not shown
-let choices = 0; // counts what was chosen, so that a late file is not used
+let asked = null; // the last question: pixels, and the test image's number or null
+let picture = null; // pixels of the image file that is shown, before they are inverted
+let shown = 0; // counts the questions, so that a late answer is not shown
+let choices = 0; // counts the choices, so that a late model file is not used
 let groups = { right: [], wrong: [] };
 let place = 0; // in the chosen group
 
@@ -42,14 +43,17 @@ function describe() {
   const [height, width] = page.input_shape;
   element("title").textContent = page.draw
     ? "A model that reads your handwriting"
-    : `${page.model}, trained on ${page.dataset}`;
+    : "A model that recognizes images";
   document.title = element("title").textContent;
   element("about").textContent =
     `${page.model}, trained on ${page.dataset}: ${page.classes.length} classes.`;
-  element("drawing").hidden = !page.draw;
+  for (const id of ["drawing", "clear"]) element(id).hidden = !page.draw;
+  element("inverting").hidden = page.input_shape[2] !== 1;
+  element("give").classList.toggle("files", !page.draw);
   element("drop-text").textContent = page.draw
-    ? "Or choose a photo: white on black, or drop one here"
+    ? "Choose an image"
     : "Choose an image, or drop one here";
+  element("how").hidden = !page.draw;
   element("prepared").textContent = prepared();
   Object.assign(element("seen"), { width, height });
   const rows = Array.from({ length: Math.min(BARS, page.classes.length) }, () => {
@@ -67,19 +71,23 @@ function describe() {
   });
   element("bars").append(...rows);
   for (const file of page.files) {
-    const text = `${file.name}: ${(100 * file.accuracy).toFixed(2)}% right, ${(file.bytes / 1e6).toFixed(2)} MB`;
+    const text = `${file.name}: ${size(file.bytes)}, ${(100 * file.accuracy).toFixed(2)}%`;
     element("model-file").append(new Option(text, file.name));
   }
+}
+
+function size(bytes) {
+  return bytes < 1e5 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(2)} MB`;
 }
 
 // What happens to an image before the model sees it.
 function prepared() {
   const [height, width, channels] = page.input_shape;
   const drawn = page.draw
-    ? "A drawing is scaled until its ink fits 20x20 pixels, and put with its center of mass in the middle of 28x28, as MNIST's digits were. "
+    ? "A drawing is scaled until its ink fits 20x20 pixels, and its center of mass is moved to the middle of 28x28, as in MNIST. "
     : "";
-  const gray = channels === 1 ? "made gray and " : "";
-  return `${drawn}A chosen image is ${gray}resized to ${width}x${height} pixels, whatever its shape. The model takes the values, 0 to 255, as they are.`;
+  const gray = channels === 1 ? ", made gray" : "";
+  return `${drawn}An image file is turned upright${gray} and stretched to ${width}x${height} pixels, as in training. The model takes the values, 0 to 255, as they are.`;
 }
 
 async function choose(file) {
@@ -108,13 +116,17 @@ async function sort() {
   const current = model;
   const found = { right: [], wrong: [] };
   let spent = 0;
+  let began = performance.now();
   for (const [i, pixels] of examples.entries()) {
-    const began = performance.now();
     const probabilities = await current.read(pixels);
-    spent += performance.now() - began;
     const right = best(probabilities) === page.examples.labels[i];
     found[right ? "right" : "wrong"].push(i);
-    if (i % 20 === 19) await new Promise((resolve) => setTimeout(resolve));
+    if (i % 20 === 19 || i === examples.length - 1) {
+      // By twenties: the clock of a browser is coarse.
+      spent += performance.now() - began;
+      await new Promise((resolve) => setTimeout(resolve));
+      began = performance.now();
+    }
     if (current !== model) return;
   }
   groups = found;
@@ -122,7 +134,7 @@ async function sort() {
     element(`count-${name}`).textContent = `(${found[name].length})`;
   }
   element("time").textContent =
-    `${(spent / examples.length).toFixed(2)} ms per image: mean of ${examples.length}, on this device.`;
+    `${milliseconds(spent / examples.length)} per image on this device: mean of ${examples.length} test images.`;
   place = 0;
   for (const name of ["right", "wrong"]) {
     const at = groups[name].indexOf(asked?.example);
@@ -131,6 +143,11 @@ async function sort() {
     place = at;
   }
   tell();
+}
+
+function milliseconds(value) {
+  if (value < 0.001) return "Less than 0.001 ms";
+  return `${value < 1 ? value.toPrecision(1) : value.toFixed(1)} ms`;
 }
 
 function best(probabilities) {
@@ -151,7 +168,7 @@ async function look(pixels, { example = null, aloud = true } = {}) {
   const sure = `${page.classes[winner]}, ${percent(probabilities[winner])}`;
   element("best").textContent = page.classes[winner];
   const verdict = element("verdict");
-  verdict.textContent = `${percent(probabilities[winner])} sure`;
+  verdict.textContent = `${percent(probabilities[winner])} confidence`;
   verdict.className = "";
   if (label !== null) {
     const right = winner === label;
@@ -161,13 +178,26 @@ async function look(pixels, { example = null, aloud = true } = {}) {
   element("seen-caption").textContent = caption(label);
   bars(probabilities, winner);
   element("answer").dataset.example = example ?? "";
-  if (aloud) element("spoken").textContent = `${sure} sure. ${label === null ? "" : verdict.textContent}`;
+  warn(pixels);
+  if (aloud) element("spoken").textContent = `${sure} confidence. ${label === null ? "" : verdict.textContent}`;
+}
+
+// An image file whose brightness no training image has: ink and ground may be swapped.
+function warn(pixels) {
+  const gray = page.input_shape[2] === 1;
+  const [low, high] = page.brightness;
+  const value = mean(pixels);
+  const unlike = picture !== null && gray && (value < low || value > high);
+  const than = value > high ? "lighter" : "darker";
+  element("warning").textContent =
+    `This image is ${than} than the images of the training. If its ink and ground are swapped, try "Invert colors".`;
+  element("warning").hidden = !unlike;
 }
 
 function caption(label) {
   const [height, width] = page.input_shape;
   if (label !== null) return `Test image: ${page.classes[label]}`;
-  return `As the model sees it: ${width}x${height}`;
+  return `The model sees ${width}x${height} pixels`;
 }
 
 function bars(probabilities, winner) {
@@ -189,6 +219,8 @@ function bars(probabilities, winner) {
 function nothing() {
   shown += 1;
   asked = null;
+  picture = null;
+  element("warning").hidden = true;
   element("best").textContent = "–";
   element("verdict").textContent = "";
   element("seen-caption").textContent = "Nothing is drawn";
@@ -200,26 +232,45 @@ function nothing() {
 
 function drawn(done) {
   const pixels = centered(pad.ink, pad.canvas.width, pad.canvas.height);
-  if (pixels === null) nothing();
-  else tried(look(pixels, { aloud: done }));
+  element("invitation").hidden = pixels !== null;
+  if (pixels === null) return nothing();
+  picture = null;
+  tried(look(pixels, { aloud: done }));
 }
 
-async function dropped(file) {
-  if (!file) return;
+function wipe() {
+  pad?.clear();
+  element("invitation").hidden = false;
+}
+
+async function dropped(chosen) {
+  if (!chosen) return;
   let image;
   try {
-    image = await createImageBitmap(file);
+    // Upright, as browsers show it, and without a color profile, which training ignores.
+    image = await createImageBitmap(chosen, { colorSpaceConversion: "none" });
   } catch {
-    say(`${file.name} is not an image that this browser can read. Choose a PNG or JPEG file.`);
+    say(`${chosen.name} is not an image that this browser can read. Choose a PNG, JPEG or WebP file.`);
     return;
   }
   element("message").hidden = true;
-  const [height, width, channels] = page.input_shape;
-  const canvas = Object.assign(document.createElement("canvas"), { width, height });
-  const context = canvas.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(image, 0, 0, width, height);
-  await look(fromRgba(context.getImageData(0, 0, width, height).data, channels));
+  const canvas = document.createElement("canvas");
+  canvas.width = image.width;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const read = (top, count) => {
+    canvas.height = count; // which also clears it
+    context.drawImage(image, 0, -top);
+    return context.getImageData(0, 0, image.width, count).data;
+  };
+  const pixels = resized(read, image, page.input_shape);
+  image.close();
+  wipe();
+  picture = pixels;
+  await lookAtPicture();
+}
+
+function lookAtPicture() {
+  return look(element("invert").checked ? inverted(picture) : picture);
 }
 
 function chosenGroup() {
@@ -238,7 +289,8 @@ function walk(by) {
   place = (place + by + group.length) % group.length;
   tell();
   const i = group[place];
-  pad?.clear();
+  wipe();
+  picture = null;
   return look(examples[i], { example: i });
 }
 
@@ -246,7 +298,7 @@ function listen() {
   if (page.draw) {
     pad = new Pad(element("pad"), drawn);
     element("clear").addEventListener("click", () => {
-      pad.clear();
+      wipe();
       nothing();
     });
   }
@@ -264,21 +316,27 @@ function listen() {
       throw error;
     }));
   });
-  element("file").addEventListener("change", (event) => tried(dropped(event.target.files[0])));
+  element("file").addEventListener("change", (event) => {
+    tried(dropped(event.target.files[0]));
+    event.target.value = ""; // so that the same file can be chosen again
+  });
+  element("invert").addEventListener("change", () => {
+    if (picture !== null) tried(lookAtPicture());
+  });
   const drop = element("input");
   drop.addEventListener("dragover", (event) => {
     event.preventDefault();
-    element("drop").classList.add("over");
+    drop.classList.add("over");
   });
-  drop.addEventListener("dragleave", () => element("drop").classList.remove("over"));
+  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
   drop.addEventListener("drop", (event) => {
     event.preventDefault();
-    element("drop").classList.remove("over");
+    drop.classList.remove("over");
     tried(dropped(event.dataTransfer.files[0]));
   });
 }
 
-// What fails is said on the page.
+// Shows an error on the page.
 async function tried(work) {
   try {
     await work;

@@ -1,8 +1,10 @@
-// Images as a model wants them: raw pixels, 0 to 255, rows from top to bottom.
+// Turns images into what a model takes: raw pixels, 0 to 255, rows from top to bottom.
 
 const BOX = 20; // MNIST fits a digit into 20x20 pixels
 const FIELD = 28; // and puts its center of mass into the middle of 28x28
 const CENTER = 14;
+const STRIP = 64; // rows of a photograph that are read at once, to spare memory
+const f = Math.fround;
 
 /**
  * Centers and scales a drawing as MNIST's digits were.
@@ -89,6 +91,77 @@ function shares(size, count) {
 }
 
 /**
+ * Resizes an image as training does: gray first, then tf.image.resize, bilinear with
+ * antialiasing, then rounding. An image of the right size stays as it is.
+ *
+ * @param {function(number, number): ArrayLike<number>} read gives the RGBA of some rows,
+ *     by the number of the first one and their count
+ * @param {{width: number, height: number}} size of the image
+ * @param {number[]} shape of the result: height, width, channels
+ * @returns {Uint8Array}
+ */
+export function resized(read, { width, height }, [rows, columns, channels]) {
+  if (width === columns && height === rows) return fromRgba(read(0, rows), channels);
+  // First the rows, then the columns, in float32 as in TensorFlow.
+  const down = spans(height, rows);
+  const line = width * channels;
+  const tall = new Float32Array(rows * line);
+  for (let top = 0; top < height; top += STRIP) {
+    const count = Math.min(STRIP, height - top);
+    const pixels = fromRgba(read(top, count), channels);
+    down.forEach(({ first, weights }, row) => {
+      const last = Math.min(first + weights.length, top + count);
+      for (let y = Math.max(first, top); y < last; y++) {
+        const weight = weights[y - first];
+        const [from, to] = [(y - top) * line, row * line];
+        for (let i = 0; i < line; i++) tall[to + i] += f(weight * pixels[from + i]);
+      }
+    });
+  }
+  const result = new Uint8Array(rows * columns * channels);
+  spans(width, columns).forEach(({ first, weights }, column) => {
+    for (let row = 0; row < rows; row++) {
+      for (let c = 0; c < channels; c++) {
+        const from = row * line + first * channels + c;
+        let sum = 0;
+        weights.forEach((weight, k) => {
+          sum = f(sum + f(weight * tall[from + k * channels]));
+        });
+        result[(row * columns + column) * channels + c] = rounded(sum);
+      }
+    }
+  });
+  return result;
+}
+
+// For each of `count` new pixels: the first of `size` old ones that it is made of, and
+// their weights, which fall off linearly from its middle.
+function spans(size, count) {
+  const step = f(1 / f(count / size));
+  const reach = Math.max(step, 1);
+  return Array.from({ length: count }, (_, i) => {
+    const middle = f((i + 0.5) * step);
+    const first = Math.max(Math.ceil(f(f(middle - reach) - 0.5)), 0);
+    const last = Math.min(Math.floor(f(f(middle + reach) - 0.5)), size - 1);
+    const weights = Float32Array.from({ length: last - first + 1 }, (_, k) =>
+      Math.max(1 - Math.abs(f(f(first + k + 0.5 - middle) / reach)), 0));
+    const total = weights.reduce((sum, weight) => f(sum + weight), 0);
+    return { first, weights: weights.map((weight) => weight * f(1 / total)) };
+  });
+}
+
+// To the nearest whole number and from a half to the even one, as TensorFlow rounds.
+function rounded(value) {
+  const nearest = Math.round(value);
+  return nearest - value === 0.5 ? nearest - (nearest % 2) : nearest;
+}
+
+// In float32 as well.
+const [RED, GREEN, BLUE] = [0.299, 0.587, 0.114].map(f);
+const luma = (red, green, blue) =>
+  rounded(f(f(f(RED * red) + f(GREEN * green)) + f(BLUE * blue)));
+
+/**
  * Turns a canvas's RGBA into gray or RGB values.
  *
  * @param {ArrayLike<number>} rgba
@@ -100,12 +173,22 @@ export function fromRgba(rgba, channels) {
   for (let i = 0; i < rgba.length / 4; i++) {
     const [red, green, blue] = [rgba[4 * i], rgba[4 * i + 1], rgba[4 * i + 2]];
     if (channels === 1) {
-      result[i] = Math.round(0.2989 * red + 0.587 * green + 0.114 * blue);
+      result[i] = luma(red, green, blue);
     } else {
       result.set([red, green, blue], 3 * i);
     }
   }
   return result;
+}
+
+/** Returns light for dark and dark for light. */
+export function inverted(pixels) {
+  return pixels.map((value) => 255 - value);
+}
+
+/** Returns the mean of the values. */
+export function mean(pixels) {
+  return pixels.reduce((sum, value) => sum + value, 0) / pixels.length;
 }
 
 /** Turns gray or RGB values into a canvas's RGBA. */

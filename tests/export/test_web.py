@@ -17,12 +17,14 @@ import urllib.request
 
 import numpy as np
 import pytest
-from PIL import Image
+import tensorflow as tf
+from PIL import Image, ImageCms
 
 import export
 from export import formats, serve, web
 from tests.conftest import ROOT
 from tests.export.conftest import ask
+from zoo.data import decode
 from zoo.errors import RunError, UserError
 
 MODULES = ROOT / "export" / "page" / "node_modules"
@@ -319,6 +321,36 @@ def test_a_drawing_is_centered_and_scaled_as_mnist_was():
 
 
 @needs_node
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("size", "target"),
+    [
+        ((150, 97), (28, 28)),
+        ((56, 84), (28, 28)),
+        ((133, 70), (32, 24)),
+        ((9, 14), (32, 24)),
+        ((8, 8), (8, 8)),
+    ],
+)
+def test_an_image_is_resized_as_training_does(size, target, channels):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 4)).astype(np.uint8)
+    code = (
+        f"import {{ resized }} from '{(web.PAGE / 'pixels.js').as_uri()}';"
+        "const [rgba, [height, width], shape] ="
+        " JSON.parse(await new Response(process.stdin).text());"
+        "const read = (top, count) =>"
+        " rgba.slice(4 * width * top, 4 * width * (top + count));"
+        "console.log(JSON.stringify([...resized(read, { width, height }, shape)]));"
+    )
+    got = in_node(code, [image.ravel().tolist(), size, [*target, channels]])
+    expected = decode.resize(decode.to_channels(image, channels), *target).numpy()
+    apart = np.abs(np.reshape(got, expected.shape) - expected)
+    # None on x86-64; processors that fuse products and sums may round some halves up.
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < 0.003
+
+
+@needs_node
 def test_the_end_of_a_stroke_is_the_last_that_is_told():
     code = (
         f"import {{ Pad }} from '{(web.PAGE / 'pad.js').as_uri()}';"
@@ -390,7 +422,7 @@ def test_the_group_is_that_of_what_is_shown(page_copy, visit, offset, group):
 def test_what_is_drawn_is_read(page, visit):
     seen = visit(page, "drawing")
     assert "ink fits 20x20 pixels" in seen["prepared"]
-    assert "center of mass in the middle of 28x28" in seen["prepared"]
+    assert "center of mass is moved to the middle of 28x28" in seen["prepared"]
     for digit, answer in seen["mouse"].items():
         assert answer["best"] == digit
         assert answer["example"] == ""
@@ -400,6 +432,8 @@ def test_what_is_drawn_is_read(page, visit):
     assert seen["other"]["bars"] != seen["mouse"]["7"]["bars"]
     assert seen["cleared"]["best"] == "\u2013"
     assert seen["keyboard"]["best"] == "1"
+    assert seen["invited"] == [True, False, True]
+    assert re.match(r"(Less than 0.001|0.0*[1-9]|[1-9]\d*\.\d) ms per ", seen["time"])
 
 
 @in_browser
@@ -415,6 +449,8 @@ def test_fingers_draw_on_a_phone(page, visit):
     for digit, answer in seen["touch"].items():
         assert answer["best"] == digit
     assert seen["width"] == 360
+    assert max(seen["bottoms"].values()) < 640, seen["bottoms"]
+    assert seen["bottoms"]["drop"] < 240
     assert all(height >= 44 for _, height in seen["targets"]), seen["targets"]
 
 
@@ -479,13 +515,55 @@ def test_other_datasets_take_dropped_images(tmp_path, train, visit):
     assert seen["drawing"] is False
     assert len(seen["tracks"]) == 3
     assert len(set(seen["tracks"])) == 1  # bars that one can compare
-    assert seen["prepared"].startswith("A chosen image is resized to 16x16 pixels")
+    assert "is turned upright and stretched to 16x16 pixels" in seen["prepared"]
     images = np.stack([np.asarray(Image.open(path)) for path in paths])
     expected = in_python(folder, "int8", images)
     classes = examples_of(folder)[2]["classes"]
+    shown = [answer["pixels"] for answer in seen["dropped"][:3]]
+    np.testing.assert_array_equal(shown, images.reshape(3, -1))
     for answer, probabilities in zip(seen["dropped"][:3], expected, strict=True):
         assert answer["best"] == classes[probabilities.argmax()]
         shares = dict(answer["bars"])
         got = [shares[name] for name in classes]
         np.testing.assert_allclose(got, probabilities, atol=0.02)
     assert "is not an image that this browser can read" in seen["dropped"][3]["message"]
+
+
+@in_browser
+def test_photographs_are_turned_and_resized_as_in_training(page, visit, tmp_path):
+    """In all orientations of EXIF, with a color profile, and larger than a strip."""
+    with Image.open(ROOT / "zoo" / "samples" / "pagoda.jpg") as image:
+        photo = image.resize((300, 200))
+    paths = []
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        paths.append(tmp_path / f"{orientation}.jpg")
+        photo.save(paths[-1], quality=95, exif=exif)
+    # A browser that follows this profile takes red for green.
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for old, new in ((b"rXYZ", b"...."), (b"gXYZ", b"rXYZ"), (b"....", b"gXYZ")):
+        profile = profile.replace(old, new, 1)
+    paths.append(tmp_path / "profile.png")
+    photo.save(paths[-1], icc_profile=profile)
+    seen = visit(page, "drop", images=list(map(str, paths)))
+    for path, answer in zip(paths, seen["dropped"], strict=True):
+        expected = decode.decode(tf.constant(path.read_bytes()), 28, 28, 1).numpy()
+        got = np.reshape(answer["pixels"], (28, 28, 3))
+        # A browser and TensorFlow do not decode a JPEG to the same bit.
+        tolerance = 0 if path.suffix == ".png" else 4
+        np.testing.assert_allclose(got, expected.repeat(3, axis=-1), atol=tolerance)
+
+
+@in_browser
+def test_dark_ink_on_light_paper_is_warned_of_and_inverted(page, visit, tmp_path):
+    image = examples_of(page)[0][0, ..., 0]
+    paths = [str(tmp_path / name) for name in ("light.png", "dark.png")]
+    for path, pixels in zip(paths, (image, 255 - image), strict=True):
+        Image.fromarray(pixels).save(path)
+    seen = visit(page, "drop", images=paths, invert=True)
+    light, dark = seen["dropped"]
+    assert light["warning"] == ""
+    assert dark["warning"].startswith("This image is lighter than the images of the ")
+    assert seen["inverted"] == {"pixels": light["pixels"], "warned": False}
+    assert dark["pixels"] != light["pixels"]

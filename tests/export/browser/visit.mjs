@@ -52,6 +52,15 @@ const answer = (page) =>
     spoken: document.getElementById("spoken").textContent,
   }));
 
+// The pixels that the model sees: red, green and blue of each.
+const pixels = (page) =>
+  page.evaluate(() => {
+    const { width, height } = document.getElementById("seen");
+    const context = document.getElementById("seen").getContext("2d");
+    const rgba = context.getImageData(0, 0, width, height).data;
+    return Array.from(rgba).filter((_, i) => i % 4 !== 3);
+  });
+
 const settled = (page) =>
   page.evaluate(() => new Promise((done) => {
     requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 100)));
@@ -139,13 +148,18 @@ const visits = {
   async drawing() {
     const page = await open({ viewport: { width: 1280, height: 900 } });
     seen.prepared = await page.locator("#prepared").innerText();
+    seen.time = await page.locator("#time").innerText();
+    const invited = () => page.locator("#invitation").isVisible();
+    seen.invited = [await invited()];
     seen.mouse = {};
     for (const digit of [1, 0, 7]) seen.mouse[digit] = await draw(page, digit, mouse(page));
     await page.locator("#model-file").selectOption("float32");
     await page.waitForFunction(() => document.body.dataset.file === "float32");
     await settled(page);
     seen.other = await answer(page);
+    seen.invited.push(await invited());
     await page.locator("#clear").click();
+    seen.invited.push(await invited());
     seen.cleared = await answer(page);
     await page.locator("#pad").focus();
     await page.keyboard.press("Space");
@@ -188,13 +202,18 @@ const visits = {
       viewport: { width: 360, height: 640 }, hasTouch: true, isMobile: true,
     });
     const pen = await finger(page);
+    seen.bottoms = {};
+    for (const id of ["title", "invitation", "pad", "drop", "best"]) {
+      const box = await page.locator(`#${id}`).boundingBox();
+      seen.bottoms[id] = box.y + box.height;
+    }
     seen.touch = {};
     for (const digit of [1, 0, 7]) {
       seen.touch[digit] = await draw(page, digit, pen);
     }
     seen.width = await page.evaluate(() => document.documentElement.scrollWidth);
     seen.targets = await page.evaluate(() =>
-      Array.from(document.querySelectorAll("button, select, fieldset label, #drop"), (target) => [
+      Array.from(document.querySelectorAll("button, select, label:has(input)"), (target) => [
         target.id || target.textContent.trim(), target.getBoundingClientRect().height,
       ]));
   },
@@ -214,7 +233,7 @@ const visits = {
     }
   },
 
-  // Images by turns dropped and chosen.
+  // Images that are dropped or chosen by turns, and what the model sees of each.
   async drop() {
     const page = await open();
     seen.drawing = await page.locator("#drawing").isVisible();
@@ -232,12 +251,22 @@ const visits = {
           data.items.add(new File([Uint8Array.from(bytes)], "dropped.png"));
           return data;
         }, Array.from(readFileSync(path)));
-        await page.locator("#drop").dispatchEvent("drop", { dataTransfer: transfer });
+        await page.locator("#input").dispatchEvent("drop", { dataTransfer: transfer });
       }
       await page.waitForFunction(() => document.getElementById("best").textContent ||
         !document.getElementById("message").hidden);
-      seen.dropped.push({ ...(await answer(page)), message:
-        (await page.locator("#message").isVisible()) ? await page.locator("#message").textContent() : "" });
+      const text = async (id) =>
+        (await page.locator(id).isVisible()) ? page.locator(id).textContent() : "";
+      seen.dropped.push({
+        ...(await answer(page)), pixels: await pixels(page),
+        message: await text("#message"), warning: await text("#warning"),
+      });
+    }
+    if (order.invert) {
+      await page.locator("#invert").check();
+      await settled(page);
+      seen.inverted = { pixels: await pixels(page),
+        warned: await page.locator("#warning").isVisible() };
     }
   },
 
