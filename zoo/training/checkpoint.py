@@ -1,7 +1,7 @@
-"""Backups of an unfinished training: every variable, and where it stood.
+"""Backups of an unfinished training: all variables and the progress.
 
-A backup is one uncompressed .npz file: the values of the variables by their numbers,
-and the progress as JSON text. Zip keeps a checksum of each.
+A backup is one uncompressed .npz file. It holds the values of the variables under
+their numbers, and the progress as JSON text. The zip format adds a checksum to each.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from zoo import console, files
 from zoo.errors import UserError
 
 GENERATIONS = 2
-# Without --backup_steps: as often as this, if what it costs allows it.
+# The defaults without --backup_steps: how often, and how cheap it must be.
 _SECONDS = 30.0
 _TIMES_THE_COST = 60.0
 
 
 @dataclasses.dataclass
 class Progress:
-    """Where a training stands: steps done, rows of metrics.csv, seconds of training."""
+    """The progress of a training: steps, rows of metrics.csv, seconds of training."""
 
     step: int = 0
     rows: list[dict[str, float]] = dataclasses.field(default_factory=list)
@@ -35,19 +35,22 @@ class Progress:
 
 
 class BackupInterval:
-    """When a backup of ``size`` bytes is due, if ``done`` steps are done already.
+    """Decides when a backup is due.
 
-    That is after every so many ``steps``; for None, every 30 s and at each epoch's end,
-    as far as that costs less than 1/60 of the time.
+    Args:
+        steps: steps between backups. None: every 30 s and at the end of each epoch, as
+            long as backups take less than 1/60 of the time.
+        done: steps that are done already.
+        size: bytes of a backup.
     """
 
     def __init__(self, steps: int | None, *, done: int, size: int):
         self._steps, self._done = steps, done
-        self._cost = 0.005 + size / 200e6  # a guess, until the first has shown it
+        self._cost = 0.005 + size / 200e6  # an estimate until the first is measured
         self._last = time.monotonic()
 
     def is_due(self, step: int, *, epoch_ends: bool = False) -> bool:
-        """Whether to write one now that ``step`` steps are done."""
+        """Returns whether to write a backup after ``step`` steps."""
         if self._steps:
             return step // self._steps > self._done // self._steps
         waited = time.monotonic() - self._last
@@ -56,14 +59,18 @@ class BackupInterval:
         )
 
     def written(self, step: int, seconds: float) -> None:
-        """Takes note of a backup and of what it cost."""
+        """Records that a backup was written and how many seconds it took."""
         self._done, self._cost, self._last = step, seconds, time.monotonic()
 
 
 def save(
     directory: pathlib.Path, arrays: Sequence[np.ndarray], progress: Progress
 ) -> None:
-    """Writes a backup, or raises OSError; removes the ones that are too many."""
+    """Writes a backup and removes all but the newest ones.
+
+    Raises:
+        OSError: the backup cannot be written.
+    """
     directory.mkdir(exist_ok=True)
     text = json.dumps(dataclasses.asdict(progress), allow_nan=False)
     content = {str(number): array for number, array in enumerate(arrays)}
@@ -78,38 +85,38 @@ def save(
 def load_newest(
     directory: pathlib.Path, like: Sequence[np.ndarray]
 ) -> tuple[list[np.ndarray], Progress] | None:
-    """Reads the newest backup that is whole; sets damaged ones aside with a warning.
+    """Reads the newest intact backup; sets damaged ones aside with a warning.
 
     Args:
-        directory: where ``save`` wrote.
-        like: arrays of the shapes and types that were saved.
+        directory: the directory that ``save`` wrote to.
+        like: arrays with the shapes and types of the saved variables.
 
     Returns:
-        What was saved; None where there never was a backup.
+        The variables and the progress, or None if there never was a backup.
 
     Raises:
-        UserError: there are backups, and none of them is whole.
+        UserError: there are backups, but all of them are damaged.
     """
     for path in sorted(directory.glob("step-*.npz"), reverse=True):
         try:
             return _load(path, like)
         except Exception as error:
-            # A damaged file: whatever the readers of zip, .npy and JSON raise.
+            # A damaged file makes the readers of zip, .npy and JSON raise anything.
             reason = " ".join(str(error).split())[:200]
             console.warn(
-                f"The backup {path} is damaged ({reason}): it is set aside, and one "
-                "before it is used if there is one."
+                f"The backup {path} is damaged ({reason}). It is set aside, and the "
+                "previous one is used if there is one."
             )
             path.rename(path.with_name(f"damaged-{path.name}"))
     if any(directory.glob("damaged-*")):
         raise UserError(
-            f"No backup in {directory} is whole: the run cannot go on where it "
-            "stopped. Pass --overwrite to start over."
+            f"All backups in {directory} are damaged: the run cannot resume. Pass "
+            "--overwrite to start over."
         )
     if any(directory.glob("step-*.bin")):
         console.warn(
-            f"The backups in {directory} were written by an earlier version, which "
-            "this one cannot read: the training starts over."
+            f"The backups in {directory} were written by an earlier version and cannot "
+            "be read: the training starts over."
         )
     return None
 
@@ -118,7 +125,7 @@ def _load(
     path: pathlib.Path, like: Sequence[np.ndarray]
 ) -> tuple[list[np.ndarray], Progress]:
     with zipfile.ZipFile(path) as archive:
-        # Before anything is parsed: no damaged header is believed.
+        # Check before parsing, so that no damaged header is trusted.
         if damaged := archive.testzip():
             raise ValueError(f"the checksum of {damaged} differs")
     with np.load(path, allow_pickle=False) as content:
@@ -128,7 +135,7 @@ def _load(
         progress = Progress(**json.loads(content["progress"].tobytes()))
     values = [progress.seconds, *(v for row in progress.rows for v in row.values())]
     if not isinstance(progress.step, int) or not all(map(math.isfinite, values)):
-        raise ValueError("its progress is not made of numbers")
+        raise ValueError("its progress has values that are not finite numbers")
     for number, (array, expected) in enumerate(zip(arrays, like, strict=True)):
         if (array.shape, array.dtype) != (expected.shape, expected.dtype):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Who trains together: TF_CONFIG, or what Slurm tells each task of a step."""
+"""The workers of a training, from TF_CONFIG or from Slurm's variables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from zoo.errors import UserError
 
-#: What tells a task of a Slurm step its place.
+#: The variables from which a task of a Slurm step learns its place.
 _SLURM = (
     "SLURM_STEP_NUM_TASKS",
     "SLURM_STEP_NODELIST",
@@ -33,17 +33,17 @@ class Cluster:
 
 
 def several(strategy: str) -> bool:
-    """Tells whether ``--strategy`` means several workers; does not need TensorFlow.
+    """Returns whether ``--strategy`` means several workers, without TensorFlow.
 
     Raises:
-        UserError: TF_CONFIG has mistakes in it, or describes none where they are asked
-            for.
+        UserError: TF_CONFIG is invalid, or several workers were asked for and the
+            environment does not describe any.
     """
     if strategy not in ("auto", "multi_worker"):
         return False
     text = os.environ.get("TF_CONFIG")
     cluster = _from_tf_config(text) if text else None
-    # Outside of srun there are no tasks of a step.
+    # These variables exist only inside srun.
     if cluster or (not text and _number("SLURM_STEP_NUM_TASKS") > 1):
         return True
     if strategy == "auto":
@@ -56,24 +56,28 @@ def several(strategy: str) -> bool:
 
 
 def find() -> Cluster:
-    """Returns the cluster that the environment describes, or raises UserError."""
+    """Returns the cluster that the environment describes.
+
+    Raises:
+        UserError: TF_CONFIG or Slurm's variables are invalid.
+    """
     text = os.environ.get("TF_CONFIG")
     return _from_tf_config(text) if text else _from_slurm()
 
 
 def _from_tf_config(text: str) -> Cluster | None:
-    """Returns the cluster; None where it has one worker or none."""
+    """Returns the cluster, or None if it has fewer than two workers."""
     try:
         content = json.loads(text)
         jobs: dict[str, list[str]] = dict(content.get("cluster", {}))
         kind, index = (content.get("task", {}).get(key) for key in ("type", "index"))
         mistake = _find_mistake(jobs, kind, index) if jobs else None
     except (ValueError, AttributeError, TypeError, RecursionError):
-        mistake = "it is not JSON of that form"
+        mistake = "it is not JSON of the expected form"
     if mistake:
         raise UserError(
-            f"TF_CONFIG cannot be used: {mistake}. Received: {text[:200]}. Set it as "
-            f"in {_EXAMPLE}, or unset it."
+            f"TF_CONFIG cannot be used: {mistake}. Received: {text[:200]}. Set it like "
+            f"{_EXAMPLE}, or unset it."
         )
     workers = (*jobs.get("chief", []), *jobs.get("worker", []))
     if len(workers) < 2:
@@ -82,7 +86,7 @@ def _from_tf_config(text: str) -> Cluster | None:
 
 
 def _find_mistake(jobs: dict[str, list[str]], kind: Any, index: Any) -> str | None:
-    """Returns what is wrong with the jobs of a cluster or with this process's task."""
+    """Returns what is wrong with the cluster's jobs or this process's task, if any."""
     for job in jobs.keys() - {"chief", "worker"}:
         return f"the job {job!r} is not supported, only chief and worker are"
     every = [address for addresses in jobs.values() for address in addresses]
@@ -91,16 +95,16 @@ def _find_mistake(jobs: dict[str, list[str]], kind: Any, index: Any) -> str | No
     if not are_lists or not all(port and 0 < int(port[1]) < 2**16 for port in ports):
         return "addresses must be a list of host:port, with ports of 1 to 65535"
     if len(jobs.get("chief", [])) > 1:
-        return "there can be one chief"
+        return "there can only be one chief"
     if kind not in ("chief", "worker") or type(index) is not int:
         return "the task must have a type and an index"
     if not 0 <= index < len(jobs.get(kind, [])):
         return f"there is no {kind} {index}"
-    return "an address is there twice" if len(set(every)) < len(every) else None
+    return "an address appears twice" if len(set(every)) < len(every) else None
 
 
 def _number(variable: str) -> int:
-    """Returns the whole number that an environment variable holds; 0 for none."""
+    """Returns the whole number in an environment variable, or 0."""
     text = os.environ.get(variable, "")
     return int(text) if text.isdecimal() and len(text) < 16 else 0
 
@@ -108,7 +112,7 @@ def _number(variable: str) -> int:
 def _from_slurm() -> Cluster:
     import tensorflow as tf
 
-    # Two jobs that share a node must not meet at one port.
+    # Two jobs on one node must not use the same port.
     port = 20000 + _number("SLURM_JOB_ID") % 1000 * 10
     if asked := os.environ.get("ZOO_PORT"):
         port = _number("ZOO_PORT")
@@ -117,20 +121,21 @@ def _from_slurm() -> Cluster:
     try:
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
             port_base=port,
-            # By itself it asks nvidia-smi, which CPU nodes lack, and shares out GPUs
-            # that srun has given to each task already.
+            # By default it calls nvidia-smi, which CPU nodes lack, and distributes
+            # GPUs that srun has already assigned to each task.
             gpus_per_node=_number("SLURM_STEP_NUM_TASKS"),
             gpus_per_task=1,
             auto_set_gpu=False,
         )
         workers = tuple(resolver.cluster_spec().as_dict()["worker"])
-        # Its own index is the rank, but it sorts hosts by letters, n10 before n2.
+        # The resolver takes the rank for the index, but sorts hosts alphabetically,
+        # n10 before n2.
         local = port + int(os.environ["SLURM_LOCALID"])
         index = workers.index(f"{os.environ['SLURMD_NODENAME']}:{local}")
     except (RuntimeError, ValueError, KeyError) as error:
         received = ", ".join(f"{name}={os.environ.get(name, '')}" for name in _SLURM)
         raise UserError(
-            f"Slurm's variables do not fit together. Received: {received}. Start with "
+            f"Slurm's variables are inconsistent. Received: {received}. Start with "
             "srun, set TF_CONFIG, or pass --strategy=one."
         ) from error
     return Cluster(workers, index)

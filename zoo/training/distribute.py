@@ -1,4 +1,4 @@
-"""On which devices a training runs: tf.distribute, and what Keras 3 lacks for it."""
+"""The devices of a training: tf.distribute, and workarounds for Keras 3."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import tensorflow as tf
 from zoo.errors import RunError, UserError
 from zoo.training import cluster, signals
 
-# What TensorFlow raises in the others when a worker is gone.
+# What TensorFlow raises in the other workers when one has stopped.
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -50,44 +50,45 @@ class Placement:
 
     @property
     def rows(self) -> tuple[int, int, int]:
-        """First replica of this process, number of its replicas, number of all."""
+        """The first replica of this process, its replicas, and all replicas."""
         here = self.replicas // self.workers
         return self.index * here, here, self.replicas
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what config.json and result.json record."""
+        """Returns what config.json and result.json record of it."""
         return {"name": self.name, "replicas": self.replicas, "workers": self.workers}
 
     def scope(self) -> contextlib.AbstractContextManager:
-        """Returns the scope to make variables in."""
+        """Returns the scope to create variables in."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
     def distribute(self, dataset: tf.data.Dataset) -> Any:
-        """Returns what fit takes: each element of ``dataset`` is one replica's."""
+        """Returns the dataset for ``fit``; an element is one replica's part."""
         if self.strategy is None:
             return dataset
-        # All replicas have the same number of steps: nobody has to be asked at each.
+        # All replicas have the same number of steps, so no step has to ask whether the
+        # others have data.
         self.strategy.extended.experimental_enable_get_next_as_optional = False
         distributed = self.strategy.distribute_datasets_from_function(lambda _: dataset)
-        # TensorFlow 2.21 counts elements here, and Keras takes that for steps: beyond
-        # the last one it would run those parts of a step that need no data.
+        # TensorFlow 2.21 counts elements, which Keras takes for steps: after the last
+        # one it would run the parts of a step that need no data.
         distributed._cardinality //= self.rows[1]
         return distributed
 
     def total(self, values: Sequence[int]) -> list[int]:
-        """Adds up whole numbers over all workers; waits for all of them."""
+        """Sums whole numbers over all workers, and waits for all of them."""
         if self.workers == 1:
             return list(values)
         return self._add(tf.constant(values, tf.int64)).numpy().tolist()
 
     @functools.cached_property
     def _add(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Adds up int64 vectors of all workers; one function, traced once."""
+        """A function that sums int64 vectors over all workers, traced once."""
         here = self.rows[1]
 
         def add_in_replica(values: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            # Once per worker, whatever the number of its replicas.
+            # Count each worker once, however many replicas it has.
             first = tf.equal(context.replica_id_in_sync_group % here, 0)
             return context.all_reduce("SUM", tf.where(first, values, 0))
 
@@ -101,10 +102,13 @@ class Placement:
     def reader(
         self, variables: Sequence[keras.Variable]
     ) -> Callable[[], list[np.ndarray]]:
-        """Returns what reads them, in all workers at once; metrics are summed up."""
+        """Returns a function that reads variables, in all workers at once.
+
+        Variables that each replica has its own value of, such as metrics, are summed.
+        """
         if self.strategy is None:
             return lambda: [variable.value.numpy() for variable in variables]
-        # Compiled: each sum that is not costs tens of milliseconds.
+        # Compiled, because each sum in eager mode takes tens of milliseconds.
         compiled = tf.function(lambda: [v.value.read_value() for v in variables])
 
         def read() -> list[np.ndarray]:
@@ -118,7 +122,7 @@ class Placement:
         self.total([0])
 
     def check_same(self, what: str, value: str) -> None:
-        """Raises UserError unless all workers came with the same text."""
+        """Raises UserError unless all workers pass the same text."""
         mine = zlib.crc32(value.encode())
         if self.total([mine])[0] != mine * self.workers:
             raise UserError(
@@ -129,7 +133,7 @@ class Placement:
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        """Makes a worker that is gone a RunError of the others."""
+        """Turns the error that a stopped worker causes in the others into RunError."""
         try:
             yield
         except _LOST as error:
@@ -139,7 +143,7 @@ class Placement:
                 f"Worker {self.index} of {self.workers} stops, because another one has "
                 "stopped or cannot be reached; its own message says why "
                 f"({type(error).__name__}: {_line(error, -1)}). Start all "
-                "workers again with the same command to go on from the last backup."
+                "workers again with the same command to resume from the last backup."
             ) from error
 
 
@@ -150,14 +154,15 @@ def _line(error: Exception, number: int) -> str:
 
 @functools.cache
 def place(name: str) -> Placement:
-    """Chooses the devices for a ``--strategy``. Several workers meet here first of all.
+    """Returns the devices for a ``--strategy``; several workers first meet here.
 
-    A process has one strategy of each kind: TensorFlow 2.21 numbers the collectives of
-    each strategy from 0 again, and takes two of one number for the same.
+    The result is cached, because a process must have only one strategy of each kind:
+    TensorFlow 2.21 numbers the collectives of each strategy from 0, and confuses those
+    with the same number.
 
     Raises:
-        UserError: no such devices here.
-        RunError: the other workers do not come.
+        UserError: this machine has no such devices.
+        RunError: the other workers do not join.
     """
     if cluster.several(name):
         return _multi_worker(cluster.find())
@@ -187,7 +192,7 @@ def _tpu(asked: str) -> Placement:
 
 def _multi_worker(found: cluster.Cluster) -> Placement:
     count = len(found.workers)
-    if found.index == 0:  # TensorFlow waits for an hour and says nothing
+    if found.index == 0:  # TensorFlow waits for an hour without a message
         print(f"Waiting for {count} workers: {', '.join(found.workers)}.", flush=True)
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(found.workers)}),
@@ -207,18 +212,19 @@ def _multi_worker(found: cluster.Cluster) -> Placement:
 
 
 def jit_compile(asked: str, placement: Placement) -> bool:
-    """Returns whether to compile with XLA, as ``--jit_compile`` asks.
+    """Returns whether to compile with XLA, for a ``--jit_compile``.
 
     Raises:
-        UserError: several devices share a step, which XLA cannot compile (TensorFlow
-            2.21: "Trying to access resource ... located in device").
+        UserError: XLA was asked for, but several devices share a step, which it cannot
+            compile (TensorFlow 2.21: "Trying to access resource ... located in
+            device").
     """
     shared = placement.strategy is not None and placement.name != "tpu"
     if asked == "auto":
         return bool(tf.config.list_physical_devices("GPU")) and not shared
     if asked == "true" and shared:
         raise UserError(
-            "XLA compiles steps of one device alone. Received: --jit_compile=true, "
+            "XLA only compiles steps of a single device. Received: --jit_compile=true, "
             f"--strategy={placement.name} with {placement.replicas} replicas. Pass "
             "--jit_compile=auto or --strategy=one."
         )
@@ -226,20 +232,20 @@ def jit_compile(asked: str, placement: Placement) -> bool:
 
 
 def repair(model: keras.Model) -> None:
-    """Makes ``fit`` of a model made under a strategy work.
+    """Makes ``fit`` work for a model that was created under a strategy.
 
-    Keras 3.0 to 3.15 fails there in three places (keras issue 20585, and a loop), and
-    tests say when it no longer does.
+    Keras 3.0 to 3.15 fails in three places (keras issue 20585, and a loop). Tests fail
+    when Keras is fixed and this can go.
     """
     repair_symbolic_build(model)
     repair_train_function(model)
 
 
 def repair_symbolic_build(model: keras.Model) -> None:
-    """Makes the first batch that Keras looks at that of one replica.
+    """Builds the model on the first batch of one replica.
 
-    Keras reduces a tuple of PerReplica values (line 731 of the file below), which
-    MultiWorkerMirroredStrategy defines for one value only.
+    Keras reduces a tuple of PerReplica values instead (line 731 of the file below),
+    which MultiWorkerMirroredStrategy only defines for a single value.
     """
     strategy = model.distribute_strategy
     build = model._maybe_symbolic_build
@@ -259,13 +265,13 @@ def repair_symbolic_build(model: keras.Model) -> None:
 def repair_train_function(model: keras.Model) -> None:
     """Runs the steps of one call from Python in a plain loop, and reduces metrics.
 
-    Two lines of keras/src/backend/tensorflow/trainer.py (3.15.1) fail. 841 takes the
-    mean of metrics over axis 0, which scalars do not have, under
-    MultiWorkerMirroredStrategy. 182 puts a step into a ``tf.cond`` in a loop, under any
-    strategy: "You must feed a value for placeholder tensor".
+    Two lines of keras/src/backend/tensorflow/trainer.py (3.15.1) fail. Under
+    MultiWorkerMirroredStrategy, line 841 takes the mean of metrics over axis 0, which
+    scalars do not have. Under any strategy, line 182 puts a step into a ``tf.cond`` in
+    a loop: "You must feed a value for placeholder tensor".
     """
     strategy = model.distribute_strategy
-    # Steps that are left of an iterator, of which each epoch has one.
+    # The remaining steps of each epoch's iterator.
     left = weakref.WeakKeyDictionary()
 
     @tf.function(reduce_retracing=True)

@@ -1,4 +1,4 @@
-"""The run directory: who owns it, what is in it, whether a run may go on there."""
+"""The run directory: its lock, its files, and whether a run may resume in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo import files
 from zoo.errors import RunError, UserError
 from zoo.files import check_numbers, check_texts
 
-# What an export measures of a file that learns.
+# The measurements of a file that learns in export.json.
 _LEARNING = (
     "batch_size",
     "parameter_bytes",
@@ -46,14 +46,14 @@ class RunDir:
         self.plots = self.path / "plots"
         self.tensorboard = self.path / "tensorboard"
         self.export = self.path / "export"
-        # What --overwrite removes, and nothing else. config.json is the last: while it
-        # is there, the rest is a run's.
+        # --overwrite removes these and nothing else, config.json last: while it exists,
+        # the directory is a run's.
         self._owned = [self.metrics, self.result, self.model, self.backup]
         self._owned += [self.plots, self.tensorboard, self.export, self.config]
         self._lock = filelock.FileLock(self.path / ".lock")
 
     def check_usable(self) -> None:
-        """Raises what ``locked`` would at its beginning; writes nothing."""
+        """Raises the errors that entering ``locked`` would, without writing."""
         if (self.path / ".lock").exists():
             with self.locked():
                 pass
@@ -62,11 +62,11 @@ class RunDir:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the directory for this process; the lock dies with it.
+        """Locks the directory for this process, which releases it when it dies.
 
         Raises:
-            UserError: it cannot be written, or what is in it is not a run's.
-            RunError: another process has it, or something cannot be written in it.
+            UserError: it cannot be written, or it holds something other than a run.
+            RunError: another process has locked it, or writing to it failed.
         """
         self._check_place()
         try:
@@ -85,10 +85,10 @@ class RunDir:
             ) from None
         try:
             yield
-        except BrokenPipeError:  # nobody reads what is printed: not about files
+        except BrokenPipeError:  # stdout is closed, which has nothing to do with files
             raise
         except OSError as error:
-            kept = "The last good backup is as it was: then run"
+            kept = "The last good backup is unharmed: then run"
             if not any(self.backup.glob("step-*.npz")):
                 kept = "Then run"
             raise RunError(
@@ -100,7 +100,7 @@ class RunDir:
             self._lock.release()
 
     def _check_place(self) -> None:
-        """Raises UserError or RunError where no run can be written."""
+        """Raises UserError or RunError if no run can be written here."""
         try:
             if self.path.exists() and not self.path.is_dir():
                 raise UserError(f"--run_dir is not a directory. Received: {self.path}.")
@@ -111,7 +111,7 @@ class RunDir:
             writable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
         except OSError as error:  # a name that is too long, before Python 3.12
             raise UserError(
-                f"--run_dir is no path: {error.strerror}. Received: {self.path}."
+                f"--run_dir is not a path: {error.strerror}. Received: {self.path}."
             ) from None
         if read_only:
             raise RunError(
@@ -135,7 +135,7 @@ class RunDir:
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end."""
+        """Whether the run is finished."""
         return self.result.exists()
 
     def claim(
@@ -145,18 +145,18 @@ class RunDir:
         overwrite: bool,
         is_same_data: Callable[[str], bool] = lambda fingerprint: False,
     ) -> None:
-        """Makes sure that what is in the locked directory is this very run, or nothing.
+        """Makes sure that the locked directory is empty or holds this very run.
 
         Args:
-            identity: the part of config.json that makes a run what it is.
-            overwrite: remove another run, and no other files, instead of refusing.
-            is_same_data: tells whether a recorded fingerprint, though written
-                differently, is that of the run's dataset.
+            identity: the part of config.json that distinguishes a run from others.
+            overwrite: remove another run, but no other files, instead of refusing.
+            is_same_data: returns whether a recorded fingerprint, even of an older
+                form, is that of the run's dataset.
 
         Raises:
-            UserError: another configuration.
+            UserError: the directory holds a run of another configuration.
         """
-        for leftover in self.path.glob(files.BESIDE):  # of a process that was killed
+        for leftover in self.path.glob(files.BESIDE):  # by a process that was killed
             leftover.unlink()
         for entry in self._owned if overwrite else ():
             if entry.is_dir() and not entry.is_symlink():
@@ -166,9 +166,9 @@ class RunDir:
         if not self.config.exists():
             return
         before = self.read_config()["identity"]
-        # Earlier versions recorded it, but it changes nothing except the speed.
+        # Earlier versions recorded it, although it only affects speed.
         before["settings"].pop("steps_per_execution", None)
-        # As JSON has it: without tuples.
+        # As JSON has it, without tuples.
         now = json.loads(json.dumps(identity))
         if is_same_data(before["dataset_fingerprint"]):
             for key in ("dataset", "dataset_fingerprint"):
@@ -181,25 +181,25 @@ class RunDir:
             )
 
     def read_config(self) -> dict[str, Any]:
-        """Reads config.json; raises UserError unless it is as a run wrote it."""
+        """Reads config.json; raises UserError if its content is not a run's."""
         return files.read_json(self.config, _check_config)
 
     def read_result(self) -> dict[str, Any]:
-        """Reads result.json; raises UserError unless it is as a run wrote it."""
+        """Reads result.json; raises UserError if its content is not a run's."""
         return files.read_json(self.result, _check_result)
 
     def read_export(self) -> dict[str, Any] | None:
-        """Reads export.json, if any; raises UserError unless an export wrote it so."""
+        """Reads export.json, if any; raises UserError if it is not an export's."""
         path = self.export / "export.json"
         return files.read_json(path, _check_export) if path.exists() else None
 
     def remove_backup(self) -> None:
-        """Removes what only an unfinished run needs."""
+        """Removes the backups, which only an unfinished run needs."""
         shutil.rmtree(self.backup, ignore_errors=True)
 
 
 def _given(content: Mapping[str, Any], *keys: str) -> list[str]:
-    """Returns those of the keys that have a value."""
+    """Returns the keys that have a value."""
     return [key for key in keys if content.get(key) is not None]
 
 
@@ -210,6 +210,8 @@ def _check_config(content: dict[str, Any]) -> None:
     check_numbers(identity["settings"], "num_examples", whole=True)
     check_numbers(identity, *_given(identity, "validation"))
     check_texts(content, "dataset_used", *_given(content, "data_dir"))
+    if brightness := content.get("brightness"):
+        check_numbers(brightness, "lowest", "highest")
     shape, names = data["input_shape"], data["class_names"]
     size = content.get("image_size") or []
     check_texts(names, *range(len(names)))
@@ -258,7 +260,7 @@ def _check_export(content: dict[str, Any]) -> None:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Lists what differs between two configurations, ``key: old -> new``."""
+    """Lists the differences of two configurations as ``key: old -> new``."""
     lines = []
     for key in sorted({*old, *new}):
         before, after = old.get(key), new.get(key)
@@ -273,12 +275,15 @@ def finished_run(run_dir: str | os.PathLike[str]) -> RunDir:
     """Returns the run in a directory.
 
     Raises:
-        UserError: there is none, or it is not finished.
+        UserError: there is no run, or it is not finished.
     """
     run = RunDir(run_dir)
     # os.path answers False where pathlib raises: names too long, before Python 3.12.
     if not os.path.isdir(run.path):  # noqa: PTH112
-        raise UserError(f"There is no run directory {run.path}.")
+        beside = run.path.absolute().parent.glob("*/config.json")
+        names = sorted(str(run.path.parent / path.parent.name) for path in beside)
+        there = f" Runs beside it: {', '.join(names[:20])}." if names else ""
+        raise UserError(f"There is no run directory {run.path}.{there}")
     if not run.config.exists():
         raise UserError(f"{run.path} is not a run: it has no config.json.")
     if not run.finished:

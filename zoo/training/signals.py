@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop: noticed at once, obeyed between two steps."""
+"""Signals that stop a training: acknowledged at once, obeyed between two steps."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import signal
 import threading
 from collections.abc import Iterator
 
-#: What asks for a stop.
+#: The signals that ask for a stop.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Which signal has asked for a stop, if any."""
+    """The signal that has asked for a stop, if any."""
 
     signal: int | None = None
 
 
 @contextlib.contextmanager
 def noticed() -> Iterator[Stop]:
-    """Makes the first SIGINT or SIGTERM a note in what is yielded.
+    """Records the first SIGINT or SIGTERM in the object that it yields.
 
-    The second one ends the process at once, in the middle of a step too. Handlers are
-    put back at the end.
+    A second signal ends the process at once, even in the middle of a step. The previous
+    handlers are restored at the end.
     """
     stop, taken = Stop(), _handled()
     if not taken:
@@ -35,7 +35,8 @@ def noticed() -> Iterator[Stop]:
 
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    # Python runs handlers between two steps only; their numbers it writes at once.
+    # Python runs handlers only between two steps, but writes the signal's number to
+    # this pipe at once.
     listener = threading.Thread(target=_listen, args=(reader, taken), daemon=True)
     listener.start()
     wakeup = signal.set_wakeup_fd(writer)
@@ -53,10 +54,10 @@ def noticed() -> Iterator[Stop]:
 
 @contextlib.contextmanager
 def ending() -> Iterator[None]:
-    """Lets the first SIGINT end the process, as it does where nothing handles it.
+    """Lets the first SIGINT end the process, as it does without a handler.
 
-    For calls that wait in C++ and keep Python from doing anything meanwhile. SIGTERM
-    TensorFlow takes for itself there.
+    This is for calls that wait in C++ and keep Python from running handlers. There,
+    TensorFlow handles SIGTERM itself.
     """
     if signal.SIGINT not in _handled():
         yield
@@ -69,9 +70,9 @@ def ending() -> Iterator[None]:
 
 
 def _handled() -> list[signal.Signals]:
-    """Returns what may be handled here: nothing that is ignored, as under nohup.
+    """Returns the signals to handle: those that are not ignored, as under nohup.
 
-    Handlers belong to the main thread: in another one there are none.
+    Outside of the main thread, which alone can set handlers, there are none.
     """
     if threading.current_thread() is not threading.main_thread():
         return []
@@ -80,7 +81,7 @@ def _handled() -> list[signal.Signals]:
 
 
 def _listen(reader: int, taken: list[int]) -> None:
-    """Answers the first signal with a line, the second with the end."""
+    """Prints a line for the first signal and ends the process at the second."""
     asked = False
     while number := os.read(reader, 1):
         if number[0] not in taken:
@@ -88,5 +89,5 @@ def _listen(reader: int, taken: list[int]) -> None:
         if asked:
             os._exit(128 + number[0])
         asked = True
-        # Not print: it may wait for a lock that the main thread holds.
+        # print might wait for a lock that the main thread holds.
         os.write(2, b"Stopping after this step; a second Ctrl-C stops at once.\n")

@@ -1,20 +1,21 @@
-"""What a run says at its end."""
+"""The summary that is printed at the end of a training."""
 
 from __future__ import annotations
 
 from zoo.console import align
+from zoo.data.dataset import dimensions
 from zoo.training.outcome import TrainedRun
 
 
 def summary(trained: TrainedRun) -> str:
-    """Returns the short table that ends a training."""
+    """Returns the summary of a run as a table."""
     result = trained.result
     counts = f"{result['num_train_examples']:,} / {result['num_test_examples']:,}"
     dataset = f"{result['dataset']} ({counts} examples)"
     if result["dataset"] != result["dataset_requested"]:
         dataset += f" instead of {result['dataset_requested']}"
     devices = "one"
-    if strategy := result.get("strategy"):  # an older version's run has none
+    if strategy := result.get("strategy"):  # runs of older versions have none
         devices = strategy["name"]
         if strategy["replicas"] > 1:
             devices += ", {replicas} replicas on {workers} worker(s)".format(**strategy)
@@ -22,6 +23,12 @@ def summary(trained: TrainedRun) -> str:
         ("model", f"{result['model']}, recipe {result['recipe']}"),
         ("dataset", dataset),
     ]
+    data = trained.config["data"]
+    if data["class_names"]:
+        images = (
+            f"{dimensions(data['input_shape'])}, {len(data['class_names'])} classes"
+        )
+        rows.append(("images", images))
     if "learned" in result:
         rows.append(("", "weight    bias"))
         for name in ("learned", "true", "least_squares"):

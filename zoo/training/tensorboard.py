@@ -1,7 +1,7 @@
-"""What TensorBoard shows of a run: R/tensorboard, for `make tensorboard`.
+"""The logs of a run for TensorBoard, in the folder ``tensorboard`` of the run.
 
-Keras's callback writes it. Ours adds the learning rate of each step, counts steps of a
-resumed run on, and makes a warning of what cannot be written.
+Keras's callback writes them. Our subclass adds the learning rate of each step,
+continues the count of steps in a resumed run, and warns if it cannot write.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from zoo.training.rundir import RunDir
 
 @contextlib.contextmanager
 def _warning(path: str | pathlib.Path) -> Iterator[list[Exception]]:
-    """Makes a warning of whatever the writers raise; it is in the list afterwards."""
+    """Turns an exception of the writers into a warning, and appends it to the list."""
     failed: list[Exception] = []
     try:
         yield failed
     except Exception as error:
-        # A full disk, a profiler that runs already.
+        # Such as a full disk, or a profiler that is already running.
         said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        console.warn(f"{path} gets no more for TensorBoard: {said}.")
+        console.warn(f"Nothing more is written to {path} for TensorBoard: {said}.")
         failed.append(error)
 
 
 def _unless_broken(hook: Callable[..., None]) -> Callable[..., None]:
-    """Makes a hook warn instead of raising, and do nothing after that."""
+    """Makes a hook warn instead of raise, and do nothing afterwards."""
 
     @functools.wraps(hook)
     def guarded(self: TensorBoard, *arguments: Any, **options: Any) -> None:
@@ -50,9 +50,9 @@ def _unless_broken(hook: Callable[..., None]) -> Callable[..., None]:
 class TensorBoard(keras.callbacks.TensorBoard):
     """Writes into ``tensorboard/train`` and ``tensorboard/validation``.
 
-    What cannot be written becomes a warning and ends the writing, not the training.
-    What is profiled are the calls from Python that run the steps asked for, and so all
-    ``steps_per_execution`` steps of these calls.
+    If something cannot be written, the callback warns and stops writing; the training
+    continues. It profiles whole calls from Python, so all ``steps_per_execution``
+    steps of the calls that run the requested steps.
     """
 
     on_train_batch_begin = _unless_broken(
@@ -74,7 +74,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         )
 
     def _call_of(self, step: int) -> int:
-        """Returns which call from Python runs a step; both are counted from 1."""
+        """Returns the number of the call that runs a step; both count from 1."""
         epoch, index = divmod(step - 1, self._plan.steps_per_epoch)
         calls_per_epoch = -(-self._plan.steps_per_epoch // self._steps_per_execution)
         return epoch * calls_per_epoch + index // self._steps_per_execution + 1
@@ -82,16 +82,16 @@ class TensorBoard(keras.callbacks.TensorBoard):
     @_unless_broken
     def on_train_begin(self, logs: dict | None = None) -> None:
         super().on_train_begin(logs)
-        # Keras begins at 0, also where a training goes on.
+        # Keras starts at 0 even if the training is resumed.
         self._global_train_batch = self._call_of(self._progress.step + 1) - 1
-        # Compiled, since a scalar takes more than 100 microseconds from Python; and for
-        # each fit, which has a writer of its own.
+        # Compiled, because writing a scalar from Python takes more than 100 us; and
+        # once per fit, because each fit has its own writer.
         self._write_learning_rates = tf.function(self._learning_rates)
 
     @_unless_broken
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        # Without the logs: Keras would call tf.summary for each, which has no writer
-        # within an epoch.
+        # Without the logs, for each of which Keras would call tf.summary, which has no
+        # writer within an epoch.
         super().on_train_batch_end(batch)
 
     @_unless_broken
@@ -104,10 +104,10 @@ class TensorBoard(keras.callbacks.TensorBoard):
             writer.flush()
 
     def _learning_rates(self, steps_done: tf.Tensor) -> None:
-        """Writes the rate of each step that follows so many steps."""
+        """Writes the learning rate of the step after each number of steps done."""
         from tensorboard.plugins.scalar import metadata
 
-        # tf.summary.scalar would put the loop's name before the tag.
+        # tf.summary.scalar would prefix the tag with the name of the loop.
         kind = metadata.create_summary_metadata("learning_rate", None)
         optimizer = self.model.optimizer
         rate = getattr(optimizer, "inner_optimizer", optimizer)._learning_rate
@@ -119,7 +119,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
 
 def write_hyperparameters(run: RunDir, settings: Mapping[str, Any]) -> None:
-    """Writes what runs are compared by, beside the metrics of both splits."""
+    """Writes the hyperparameters that TensorBoard compares runs by."""
     with _warning(run.tensorboard), _writer(run.tensorboard):
         from tensorboard.plugins.hparams import api
 
@@ -128,7 +128,7 @@ def write_hyperparameters(run: RunDir, settings: Mapping[str, Any]) -> None:
 
 
 def add_pictures(run_dir: pathlib.Path, pictures: Sequence[pathlib.Path]) -> None:
-    """Writes pictures of a run, PNG files, beside the hyperparameters."""
+    """Writes pictures of a run, given as PNG files."""
     directory = RunDir(run_dir).tensorboard
     with _warning(directory), _writer(directory):
         for path in pictures:

@@ -1,4 +1,4 @@
-"""Backups: the newest that is whole is found, whatever happened to the others."""
+"""Backups: the newest intact one is found, whatever happened to the others."""
 
 from __future__ import annotations
 
@@ -67,11 +67,15 @@ def test_a_damaged_backup_gives_way_to_the_one_before(tmp_path, harm, capsys):
     second.write_bytes(harm(second.read_bytes()))
     assert checkpoint.load_newest(tmp_path, LIKE)[1].step == 1
     err = capsys.readouterr().err
-    assert re.fullmatch(r"WARNING: .*step-000000002.npz is damaged .*before.*\n", err)
+    assert re.fullmatch(
+        r"WARNING: .*step-000000002.npz is damaged .*previous one.*\n", err
+    )
     first.write_bytes(harm(first.read_bytes()))
     # Also the second time: it must not start over because nothing is left.
     for _ in range(2):
-        with pytest.raises(UserError, match="No backup in .* is whole.*--overwrite"):
+        with pytest.raises(
+            UserError, match="All backups in .* are damaged.*--overwrite"
+        ):
             checkpoint.load_newest(tmp_path, LIKE)
 
 
@@ -85,7 +89,7 @@ def test_a_damaged_backup_gives_way_to_the_one_before(tmp_path, harm, capsys):
 )
 def test_a_backup_of_another_model_is_damaged(tmp_path, capsys, like, message):
     checkpoint.save(tmp_path, *saved(1))
-    with pytest.raises(UserError, match="No backup"):
+    with pytest.raises(UserError, match="All backups"):
         checkpoint.load_newest(tmp_path, like)
     assert message in capsys.readouterr().err
 

@@ -173,8 +173,8 @@ def test_what_cannot_be_written_costs_a_warning_and_no_run(config, monkeypatch, 
     (line,) = [
         line for line in capfd.readouterr().err.splitlines() if "TensorBoard:" in line
     ]
-    assert line.startswith("WARNING: ")
-    assert line.endswith("gets no more for TensorBoard: OSError: No space left.")
+    assert line.startswith("WARNING: Nothing more is written to ")
+    assert line.endswith(" for TensorBoard: OSError: No space left.")
     assert outcome.result["steps"] > 0
 
 
