@@ -1,12 +1,14 @@
-# make train [ARGS="--model=mlp"]   trains; without ARGS a convnet
-# make demo [ARGS=...]              a page that reads your handwriting, on this machine
-# make tensorboard                  what the runs in runs/ were and are doing
-# make test                         tests, but for what is marked slow
-# make test-slow                    tests what is
-# make soak                         tests for an hour; writes its table into docs/reliability.md
+# make train [ARGS="--model=mlp"]   trains and exports a model, by default convnet
+# make demo [ARGS=...]              serves a page that reads your handwriting
+# make tensorboard                  shows the runs in runs/ in TensorBoard
+# make test [TESTS=tests/zoo]       runs all tests that are not marked slow
+# make test-slow [TESTS=...]        runs the slow ones
+# make lint                         checks style with ruff and types with mypy
+# make soak                         tests for an hour; writes a table into docs/reliability.md
 # make results                      trains for hours; rewrites the tables of results
-# make bench [BENCH="fit race"]     the zoo beside its peers; needs $MNIST_DIR
-# All install first.
+# make bench [BENCH="fit race"]     compares the zoo with its peers; needs $MNIST_DIR
+# make clean                        removes the environment
+# Each of them installs what it needs first.
 
 PYTHON ?= python3
 VENV := .venv
@@ -51,6 +53,7 @@ bench: $(VENV)/bench_installed
 lint: $(VENV)/installed
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
 
 clean:
 	rm -rf $(VENV) build *.egg-info

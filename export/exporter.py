@@ -55,14 +55,14 @@ def export_run(
             be written, a format that is not for such a run.
         RunError: a file does not reach its bounds; nothing has been replaced.
     """
-    formats, *device = check_request(formats, train_batch, device_optimizer)
+    formats, batch, optimizer = check_request(formats, train_batch, device_optimizer)
     trained = run if isinstance(run, TrainedRun) else open_run(run)
     with trained.run.locked():
         _check_model(trained)
         for name in formats:
             get_format(name).check(trained)
         with _replacing(trained.run.export) as directory, startup.quiet_stderr():
-            draft = Draft(trained, directory, *device)
+            draft = Draft(trained, directory, batch, optimizer)
             for name in _carry_over(draft, formats):
                 get_format(name).write(draft)
                 for file in get_format(name).files:
@@ -166,7 +166,7 @@ def _describe(draft: Draft) -> dict[str, Any]:
     content = {
         "model": trained.config["identity"]["model"],
         "model_sha256": files.sha256(trained.run.model),
-        "description": inspect.getdoc(type(trained.model)).splitlines()[0],
+        "description": str(inspect.getdoc(type(trained.model))).splitlines()[0],
         "data": draft.data,
         "per_class": per_class,
         "left_out": draft.left_out,

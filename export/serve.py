@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import http.server
-import io
 import os
 import pathlib
 import sys
+from typing import Any, BinaryIO
 
 from zoo import console
 from zoo.errors import UserError
@@ -31,12 +31,13 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         ".tflite": "application/octet-stream",
     }
 
-    def send_head(self) -> io.BytesIO | io.BufferedReader | None:
+    def send_head(self) -> BinaryIO | None:
         """Answers 404 to what no file can be called, such as a zero byte."""
         try:
             return super().send_head()
         except ValueError:
-            return self.send_error(404, "File not found")
+            self.send_error(404, "File not found")
+            return None
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing."""
@@ -45,7 +46,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 class Server(http.server.ThreadingHTTPServer):
     """Says nothing of a browser that goes away before it has everything."""
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Prints the traceback of anything else."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)

@@ -30,6 +30,11 @@ class Tensor:
     shape: tuple[int | None, ...]
     quantization: tuple[float, int] | None = None
 
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """The shape of one example. Only the size of the batch may be unknown."""
+        return tuple(size for size in self.shape[1:] if size is not None)
+
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
@@ -65,11 +70,11 @@ class Artifact:
         Raises:
             UserError: inputs of another shape, not finite, or pixels out of 0..255.
         """
-        inputs = check_batch(inputs, self.input.shape[1:], self.path.name)
+        inputs = check_batch(inputs, self.input.example_shape, self.path.name)
         if not np.isfinite(inputs).all():
             raise UserError(f"{self.path.name} takes finite numbers. Received: others.")
         if len(inputs) == 0:
-            return np.zeros((0, *self.output.shape[1:]), np.float32)
+            return np.zeros((0, *self.output.example_shape), np.float32)
         if inputs.ndim == 4 and inputs.dtype != np.uint8:
             low, high = inputs.min(), inputs.max()
             if low < 0 or high > 255:
@@ -123,8 +128,8 @@ def _load_saved_model(path: pathlib.Path) -> Artifact:
     def run(inputs: np.ndarray) -> np.ndarray:
         assert loaded  # owns the variables: without a reference to it they are gone
         parts = np.array_split(inputs, -(-len(inputs) // 500))
-        inputs = ({spec.name: tf.cast(part, spec.dtype)} for part in parts)
-        return np.concatenate([serve(**part)[name].numpy() for part in inputs])
+        asked = ({spec.name: tf.cast(part, spec.dtype)} for part in parts)
+        return np.concatenate([serve(**part)[name].numpy() for part in asked])
 
     return Artifact(
         path,
@@ -184,7 +189,7 @@ class Runner:
             limits = np.iinfo(self.input.dtype)
             inputs = np.rint(inputs.astype(np.float32) / scale) + zero_point
             inputs = inputs.clip(limits.min, limits.max)
-        outputs = np.zeros((len(inputs), *self.output.shape[1:]), np.float32)
+        outputs = np.zeros((len(inputs), *self.output.example_shape), np.float32)
         for i, example in enumerate(inputs.astype(self.input.dtype)):
             if self._signature:
                 answer = self._signature(**{self.input.name: example[np.newaxis]})

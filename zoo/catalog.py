@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from zoo import registry, results
 from zoo.console import align
 from zoo.recipe import Recipe
 
 # The examples that parameters are counted for.
-IMAGES = {"input_shape": (28, 28, 1), "num_classes": 10}
+IMAGES: dict[str, Any] = {"input_shape": (28, 28, 1), "num_classes": 10}
 
 
 def table() -> str:

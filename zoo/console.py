@@ -60,7 +60,7 @@ class Flags(flags.FlagValues):
     enum = functools.partialmethod(_define, flags.DEFINE_enum)
 
 
-def parse_flags(argv: Sequence[str], doc: str, values: Flags) -> list[str]:
+def parse_flags(argv: Sequence[str], doc: str | None, values: Flags) -> list[str]:
     """Parses absl flags. --help prints ``doc`` and the flags, and exits with 0.
 
     absl's ``app.run`` would exit with 1 after --help, and print a page of text for a
@@ -78,7 +78,7 @@ def parse_flags(argv: Sequence[str], doc: str, values: Flags) -> list[str]:
         UserError: a flag is unknown or has a value that it does not accept.
     """
     if any(argument in HELP for argument in argv[1:]):
-        print(inspect.cleandoc(doc))
+        print(inspect.cleandoc(doc or ""))
         if len(values):
             print("\nFlags:\n")
         for name in values:

@@ -52,7 +52,7 @@ def load() -> list[Result]:
 def _from_row(row: dict[str, str]) -> Result:
     kinds = {"str": str, "int": int, "float": float}
     own = {
-        field.name: kinds[field.type](row[field.name])
+        field.name: kinds[str(field.type)](row[field.name])
         for field in dataclasses.fields(Result)
         if field.name != "artifacts"
     }

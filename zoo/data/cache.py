@@ -169,8 +169,8 @@ class Cache:
             }
             with files.replacing(self.directory / "labels.npz") as beside:
                 texts = {"class_names": class_names, "damaged": damaged}
-                texts = {name: np.array(lines, str) for name, lines in texts.items()}
-                np.savez(beside, **texts, **labels)
+                labels |= {n: np.array(lines, str) for n, lines in texts.items()}
+                np.savez(beside, allow_pickle=False, **labels)
         except OSError as error:
             raise RunError(
                 f"Writing decoded images to {self.directory} failed: "

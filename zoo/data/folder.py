@@ -239,13 +239,13 @@ def _scan_splits(
             f"{folders['train']}."
         )
     labels = {name: label for label, name in enumerate(train)}
-    splits = (
+    splits = [
         tuple((path, labels[name]) for name in split for path in split[name])
         for split in (train, test)
-    )
+    ]
     beside = [str(p) for n, p in folders.items() if n not in ("train", "test")]
     ignored = (*beside, *others, *train_ignored, *test_ignored)
-    return ImageTree(tuple(train), *splits, ignored)
+    return ImageTree(tuple(train), splits[0], splits[1], ignored)
 
 
 def _classes(directory: Path) -> tuple[dict[str, list[str]], list[str]]:
@@ -277,7 +277,8 @@ def _classes(directory: Path) -> tuple[dict[str, list[str]], list[str]]:
 
 
 def _split(classes: dict[str, list[str]], ignored: Sequence[str]) -> ImageTree:
-    train, test = [], []
+    train: list[_Example] = []
+    test: list[_Example] = []
     for label, (name, images) in enumerate(classes.items()):
         if len(images) < 2:
             raise UserError(

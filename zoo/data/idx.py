@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gzip
+import io
 import math
 import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -125,8 +125,9 @@ def find(directory: Path) -> IdxFiles | None:
                 f"{directory} has {len(matching)} files of {what}: "
                 f"{', '.join(matching)}."
             )
-    four = [directory / name for (name,) in found]
-    return IdxFiles(*four, directory / "labels.txt" if "labels.txt" in names else None)
+    train_x, train_y, test_x, test_y = (directory / name for (name,) in found)
+    labels_txt = directory / "labels.txt" if "labels.txt" in names else None
+    return IdxFiles(train_x, train_y, test_x, test_y, labels_txt)
 
 
 def blocks(path: Path, ranks: tuple[int, ...]) -> Iterator[np.ndarray]:
@@ -161,7 +162,7 @@ def blocks(path: Path, ranks: tuple[int, ...]) -> Iterator[np.ndarray]:
 
 
 def _batches(
-    path: Path, labels: np.ndarray, shape: tuple[int, int, int]
+    path: Path, labels: np.ndarray, shape: tuple[int, ...]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields the images of a file, resized to a shape, and their labels."""
     done = 0
@@ -192,7 +193,7 @@ def _class_names(path: Path) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
+def _open(path: Path) -> Iterator[io.BufferedIOBase]:
     """Opens an IDX file; damage found while reading becomes a UserError."""
     with reading(path), path.open("rb") as file:
         is_gzip = file.peek(2).startswith(b"\x1f\x8b")
@@ -202,7 +203,9 @@ def _open(path: Path) -> Iterator[BinaryIO]:
             raise UserError(f"{path} is a damaged or truncated gzip file.") from error
 
 
-def _header(path: Path, stream: BinaryIO, ranks: tuple[int, ...]) -> tuple[int, ...]:
+def _header(
+    path: Path, stream: io.BufferedIOBase, ranks: tuple[int, ...]
+) -> tuple[int, ...]:
     """Reads the header; returns the shape that it declares, if that is possible."""
     magic = stream.read(4)
     allowed = [bytes([0, 0, 8, rank]) for rank in ranks]

@@ -67,8 +67,8 @@ class Directory:
             name = f"{self._digest}-{dimensions(size)}-{folder.DECODING}"
             contents = self.contents.read(cache(name), size, skip_damaged=skip_damaged)
         else:
-            size = dimensions(image_size) if image_size else "native"
-            contents = self.contents.read(cache(f"{self._digest}-{size}"), image_size)
+            text = dimensions(image_size) if image_size else "native"
+            contents = self.contents.read(cache(f"{self._digest}-{text}"), image_size)
         return contents.describe(
             name=self.name, source=str(self.path), fingerprint=self.fingerprint
         )

@@ -64,7 +64,7 @@ def available(
         groups: where Linux shows control groups.
         own: where it says which ones this process is in.
     """
-    there = psutil.virtual_memory().available
+    there: float = psutil.virtual_memory().available
     for line in own.read_text().splitlines() if own.exists() else ():
         _, controllers, path = line.split(":", 2)
         if controllers in ("", "memory"):

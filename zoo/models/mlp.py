@@ -97,7 +97,7 @@ RECIPES = {
     #   python train.py --model=mlp --recipe=best
     "best": _DEFAULT.override(
         model={"hidden": [1024, 512]},
-        augment=_DEFAULT.augment | {"elastic": 0.03},
+        augment={**_DEFAULT.augment, "elastic": 0.03},
         batch_size=256,
     ),
     # The tutorial on plain tensors: weights by hand, squares against one-hot labels.

@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from zoo import files
@@ -34,7 +35,7 @@ def style(names: Sequence[str] = ()) -> contextlib.AbstractContextManager[None]:
             "font.family": find_fonts(names)[0],
             "font.size": 10,
             "text.parse_math": False,  # a class may be named "$5 bill"
-            "axes.prop_cycle": matplotlib.cycler(color=_CYCLE),
+            "axes.prop_cycle": cycler(color=_CYCLE),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titlesize": 11,

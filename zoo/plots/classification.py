@@ -38,7 +38,7 @@ def confusion(trained: TrainedRun) -> Figure:
         figure = above = canvas.new_figure(7.5)
     else:
         figure = canvas.new_figure(11.5)
-        above, below = figure.subfigures(2, height_ratios=(7, 4))
+        above, below = figure.subfigures(2, 1, False, height_ratios=(7, 4))[:, 0]
         _frequent_mistakes(below.subplots(), counts, canvas.shorten(classes, 26))
     axes = above.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -148,7 +148,12 @@ def first_layer(trained: TrainedRun) -> Figure:
         meaning = "Gray stands for 0; a brighter channel has a larger weight."
     else:
         meaning = "A bright pixel counts for it where purple, against it where orange."
-        bar = {"location": "bottom", "shrink": 0.5, "aspect": 40, "label": "weight"}
+        bar: dict[str, Any] = {
+            "location": "bottom",
+            "shrink": 0.5,
+            "aspect": 40,
+            "label": "weight",
+        }
         figure.colorbar(image, ax=grid, **bar)
     figure.suptitle(
         f"First layer: {what}\nEach square shows the weights that {each}.\n{meaning}"

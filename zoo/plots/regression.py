@@ -16,7 +16,7 @@ def line(trained: TrainedRun) -> Figure:
     figure = canvas.new_figure(5)
     axes = figure.subplots()
     train = trained.dataset.train
-    x, y = train.x[:2000, 0], train.y[:2000, 0]
+    x, y = train.x[:2000][:, 0], train.y[:2000, 0]
     axes.plot(x, y, ".", color=canvas.GRAY, markersize=3, label="training examples")
     ends = np.array([x.min(), x.max()])
     for key, color, style, width in (
@@ -73,7 +73,7 @@ def mean_squared_error(
 ) -> np.ndarray:
     """Returns the training loss of lines, in the shape of ``weights``."""
     # By the moments of the data: the error is the product of (w, b, -1) and (x, 1, y).
-    points = np.stack([train.x[:, 0], np.ones(len(train.x)), train.y[:, 0]])
+    points = np.stack([train.x[:][:, 0], np.ones(len(train.x)), train.y[:, 0]])
     moments = points @ points.T / len(train.x)
     lines = np.stack([weights, biases, -np.ones_like(weights)])
     return np.einsum("i...,ij,j...->...", lines, moments, lines)

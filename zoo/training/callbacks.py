@@ -70,11 +70,13 @@ class Evaluation(keras.callbacks.Callback):
         self._final: tuple[dict[str, float], np.ndarray] | None = None
         self._copied: list[keras.Variable] = []
         if copy is not model:
-            optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+            optimizer: Any = getattr(
+                model.optimizer, "inner_optimizer", model.optimizer
+            )
             self._read = job.placement.reader([*model.variables, *optimizer.variables])
             self._copied = [*copy.variables, *copy.optimizer.variables]
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         is_last = epoch + 1 == self._job.plan.epochs
         if (epoch + 1) % self._job.config.eval_every and not is_last:
             return
@@ -108,14 +110,14 @@ class MetricsLog(keras.callbacks.Callback):
         with model.distribute_strategy.scope():
             model.guard = NonFiniteGuard()
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         if not math.isfinite(logs["loss"]):
             seen = self.model.guard.seen()
             what = "gradients" if math.isfinite(seen.loss) else "loss"
             step = self._guarded_from + seen.steps
             raise _not_finite(self._job, what, step, seen.loss, seen.learning_rate)
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         row = {
             "epoch": epoch + 1,
             "step": self._progress.step,
@@ -238,12 +240,12 @@ class Checkpoints(keras.callbacks.Callback):
         if not placement.is_chief:
             mine = [0, 0]
         mine += [int(self._stop.signal == number) for number in SIGNALS]
-        due, wait, *stops = placement.total(mine)
+        any_due, wait, *stops = placement.total(mine)
         self._ask_at = step + wait
         for number, asked in zip(SIGNALS, stops, strict=True):
             if asked:
                 self._asked = number
-        return bool(due or any(stops))
+        return bool(any_due or any(stops))
 
     def _save(self) -> None:
         """Writes a backup of this moment; raises RunError for weights not finite."""

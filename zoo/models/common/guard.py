@@ -33,8 +33,8 @@ def share_non_finite(
     both = tf.stack([tf.cast(loss, tf.float32) / replicas, 0.0 * _total(gradients)])
     all_reduce = tf.distribute.get_replica_context().all_reduce
     mean, health = tf.unstack(all_reduce("SUM", both))
-    first = next(i for i, gradient in enumerate(gradients) if gradient is not None)
-    gradients[first] += tf.cast(health, gradients[first].dtype)
+    first, gradient = next((i, g) for i, g in enumerate(gradients) if g is not None)
+    gradients[first] = gradient + tf.cast(health, gradient.dtype)
     return tf.cast(mean, loss.dtype), gradients
 
 

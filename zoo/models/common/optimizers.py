@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 
-class _OneKernel:
+class _OneKernel(keras.optimizers.Adam):
     """Replaces the update of ``keras.optimizers.Adam``: the same formula."""
 
     def update_step(
