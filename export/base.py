@@ -1,4 +1,4 @@
-"""What an export format is made of: files, their bounds, how they are written."""
+"""The parts of an export format: its files, their bounds, and how to write them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """What a file must reach against the Keras model.
+    """How far a file may differ from the Keras model. None disables a bound.
 
     Attributes:
-        max_abs_error: of any probability, or of y.
-        same_top1: every example gets the same class, but for ties within that error.
-        accuracy_drop: in points of test accuracy; or one example, where the test
-            split is too small to tell so few points.
+        max_abs_error: largest difference of any probability, or of y.
+        same_top1: every example must get the same class, except for ties within
+            ``max_abs_error``.
+        accuracy_drop: percentage points of test accuracy that may be lost. If the test
+            split is too small to resolve that, one example may be lost.
     """
 
     max_abs_error: float | None = None
@@ -34,13 +35,13 @@ class ExportedFile:
     """A file that a format writes.
 
     Attributes:
-        name: in export.json.
-        path: in the export directory; a SavedModel is a directory itself.
-        purpose: what it is for, in the model card.
-        bound: what it must reach for a classifier.
-        regression: likewise for a regression; None for a file that it cannot have.
-        integer: it takes and gives uint8, and no tensor in it is a float.
-        threads: it is proved on several threads too, besides on one.
+        name: its name in export.json.
+        path: its path in the export directory; a SavedModel is a directory itself.
+        purpose: what it is for, as the model card says.
+        bound: its bounds for a classifier.
+        regression: its bounds for a regression; None if a regression has no such file.
+        integer: input and output are uint8, and no tensor in it is a float.
+        threads: it is verified with several threads as well as with one.
         parallel: its kernels use these threads.
     """
 
@@ -56,15 +57,15 @@ class ExportedFile:
 
 @dataclasses.dataclass
 class Draft:
-    """An export while it is written: what goes into it, and what is in it already.
+    """An export that is being written.
 
     Attributes:
-        trained: the run. Its outputs are what every file is compared with.
-        directory: where it is written, beside its place.
-        train_batch: examples of a step of ``tflite_trainable``.
-        device_optimizer: of ``tflite_trainable``.
-        records: of the files, as in export.json.
-        left_out: files that such a run cannot have, and why.
+        trained: the run. Every file is compared with its outputs.
+        directory: temporary directory that the files are written to.
+        train_batch: batch size of a training step of ``tflite_trainable``.
+        device_optimizer: optimizer of ``tflite_trainable``.
+        records: the files' records for export.json.
+        left_out: files that this run cannot have, with the reasons.
         page: the record of the web page.
     """
 
@@ -78,12 +79,12 @@ class Draft:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The run's data, as config.json describes them."""
+        """The description of the run's data in config.json."""
         return self.trained.config["data"]
 
     @property
     def seed(self) -> int:
-        """The run's, by which training examples are chosen."""
+        """The run's seed, which also chooses training examples for the export."""
         return self.trained.config["identity"]["seed"]
 
     @property
@@ -93,21 +94,21 @@ class Draft:
 
     @property
     def tensor_names(self) -> tuple[str, str]:
-        """What the input and the output of a file are called."""
+        """The names of a file's input and output."""
         return ("image", "probabilities") if self.is_classifier else ("x", "y")
 
     def bound(self, file: ExportedFile) -> Bound | None:
-        """Returns what a file must reach; None if such a run cannot have it."""
+        """Returns the bounds of a file; None if this run cannot have it."""
         return file.bound if self.is_classifier else file.regression
 
 
 class Format:
-    """An export format. Each has a module of its name with such an object, ``FORMAT``.
+    """An export format: the object ``FORMAT`` in the module of the format's name.
 
     Attributes:
-        name: as in --formats.
-        files: what it writes, in the order of the model card.
-        needs: formats that must be in the export before it.
+        name: its name in --formats.
+        files: the files that it writes, in the order of the model card.
+        needs: formats that must be exported before it.
     """
 
     name: str
@@ -115,12 +116,12 @@ class Format:
     needs: tuple[str, ...] = ()
 
     def check(self, trained: TrainedRun) -> None:
-        """Raises UserError if the format is not for such a run."""
+        """Raises UserError if the run cannot be exported to this format."""
 
     def write(self, draft: Draft) -> None:
-        """Writes all files that the run can have."""
+        """Writes the files that the run can have."""
         raise NotImplementedError
 
     def details(self, draft: Draft, file: ExportedFile) -> tuple[dict, list[str]]:
-        """Returns what else export.json says of a file, and what is wrong with it."""
+        """Returns further fields of a file's record, and a list of problems."""
         return {}, []

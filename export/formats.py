@@ -1,4 +1,4 @@
-"""Which formats a run can be exported to: each is a module of this package."""
+"""The export formats; each is a module of this package."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from export.base import Format
 from zoo.errors import UserError, unknown
 
 #: Modules of this package with an object ``FORMAT``, in the order in which they are
-#: written. They are imported when they are needed, since they need TensorFlow.
+#: written. They are imported late, because they import TensorFlow.
 FORMATS = ("saved_model", "tflite", "tflite_trainable", "web")
-#: Without tflite_trainable, whose proof takes as long as all others, and without web,
-#: which needs Node.
+#: Without tflite_trainable, whose verification takes as long as all others together,
+#: and without web, which needs Node.
 DEFAULT_FORMATS = ("saved_model", "tflite")
 
-#: Of ``tflite_trainable``, with the momentum of each.
+#: The optimizers of ``tflite_trainable`` and their momentum.
 DEVICE_OPTIMIZERS = {"sgd": 0.0, "momentum": 0.9}
 
 
 def get_format(name: str) -> Format:
-    """Returns the format of a name in ``FORMATS``."""
+    """Returns the format with a name in ``FORMATS``."""
     return importlib.import_module(f"export.{name}").FORMAT
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
-    """Reads ``saved_model,tflite``, or ``none``, in the order of ``FORMATS``.
+    """Parses names such as ``saved_model,tflite``, or ``none``.
+
+    Returns:
+        The names in the order of ``FORMATS``.
 
     Raises:
-        UserError: a name that is not a format.
+        UserError: a name is not a format.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
@@ -39,7 +42,7 @@ def parse_formats(text: str) -> tuple[str, ...]:
 
 
 def check_node(formats: Sequence[str]) -> None:
-    """Raises UserError if ``web`` is among the formats and Node or npm is not there."""
+    """Raises UserError if ``web`` is asked for and Node or npm is not installed."""
     missing = [name for name in ("node", "npm") if shutil.which(name) is None]
     if missing and "web" in formats:
         raise UserError(
@@ -54,24 +57,24 @@ def check_request(
     train_batch: int | None = None,
     device_optimizer: str | None = None,
 ) -> tuple[tuple[str, ...], int, str]:
-    """Checks what is asked of an export before anything is done for it.
+    """Checks the arguments of an export before any work is done.
 
     Args:
         formats: names in ``FORMATS``.
-        train_batch: examples of a step of ``tflite_trainable``, 1 to 1024; None for 16.
-        device_optimizer: of ``tflite_trainable``: ``sgd``, or ``momentum``; None for
-            ``sgd``.
+        train_batch: batch size of ``tflite_trainable``, 1 to 1024; None for 16.
+        device_optimizer: optimizer of ``tflite_trainable``, ``sgd`` or ``momentum``;
+            None for ``sgd``.
 
     Returns:
-        The formats in their order, and the two options.
+        The formats in the order of ``FORMATS``, and the two options.
 
     Raises:
-        UserError: a value that cannot be, options for a format that is not asked for,
-            or no Node for ``web``.
+        UserError: a value is invalid, an option is for a format that is not asked for,
+            or Node is missing for ``web``.
     """
     formats = parse_formats(",".join(formats))
     if not formats:
-        raise UserError(f"--formats names nothing. Known: {', '.join(FORMATS)}.")
+        raise UserError(f"--formats names no format. Known: {', '.join(FORMATS)}.")
     check_node(formats)
     given = {"train_batch": train_batch, "device_optimizer": device_optimizer}
     for name, value in given.items():

@@ -1,9 +1,9 @@
-"""What a step of learning costs in a process that has LiteRT and nothing else.
+"""Measures the cost of a training step in a process that has only LiteRT.
 
 python -m export.measure_training model_trainable.tflite
 
-Reads a pickled dict from stdin: weights, by name; images to answer; x and y to learn
-from. Writes one to stdout: the answers with those weights, and the costs.
+Reads a pickled dict from stdin: ``weights`` by name, ``images`` to classify, and ``x``
+and ``y`` to learn from. Writes a pickled dict to stdout: see ``measure``.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ SECONDS = 3.0
 
 
 def measure(path: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Restores, answers, and learns at one thread for at most about 3 seconds.
+    """Restores weights, classifies, and learns on one thread for about 3 s at most.
 
     Returns:
-        ``answers``; ``step_ms``, the median of a step; ``step_threads``; and
-        ``memory_bytes``, by how much the process has grown since before the file was
-        loaded.
+        ``answers``, the probabilities of the images; ``step_ms``, the median time of a
+        step; ``step_threads``; and ``memory_bytes``, the growth of the process since
+        before the file was loaded.
     """
     process = psutil.Process()
     memory, milliseconds = [process.memory_info().rss], []
     learner = Learner(path)
-    # First, since the weights are its own no longer after a step.
+    # Before learning, which changes the weights.
     learner.restore(given["weights"])
     answers = learner.infer(given["images"])
     began = time.perf_counter()

@@ -1,8 +1,9 @@
-"""SavedModel in TF Serving's layout: a numbered version in a directory.
+"""SavedModel in TF Serving's layout, a directory of numbered versions.
 
-tf.saved_model.save of a Keras 3 model gives functions that the TFLite converter finds
-no weights in; ExportArchive tracks what its endpoints use. The model itself is not
-tracked besides: Keras 3.15 would then write every weight twice.
+It is written by Keras's ExportArchive, which tracks the weights that its endpoints use.
+The TFLite converter finds no weights in what tf.saved_model.save writes of a Keras 3
+model. The model itself is not tracked as well, because Keras 3.15 would then write
+every weight twice.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from zoo.data import decode
 
 
 class SavedModel(Format):
-    """A directory for TF Serving, with the signatures of a server."""
+    """A directory for TF Serving, with signatures for pixels and for encoded images."""
 
     name = "saved_model"
     files = (ExportedFile("saved_model", "saved_model/1", "servers", EXACT, EXACT),)
 
     def write(self, draft: Draft) -> None:
-        """Writes it."""
+        """Writes the directory."""
         model, shape = draft.trained.model, tuple(draft.data["input_shape"])
 
         def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -1,8 +1,8 @@
-"""TFLite files: batch 1, named input and output, built-in operations alone.
+"""TFLite files with batch 1, named inputs and outputs, and only built-in operations.
 
-Quantized files are calibrated on float32 pixels, so that a uint8 input gets the scale 1
-and the zero point 0: the quantized input is the raw pixel, and the converter folds the
-model's own 1/255 into the first layer.
+Quantized files are calibrated on float32 pixels, which gives a uint8 input the scale 1
+and the zero point 0: the quantized input is the raw pixel. The converter folds the
+model's own rescaling into the first layer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zoo.errors import RunError
 from zoo.models.base import TapeModel
 
 CALIBRATION_EXAMPLES = 500
-#: Files whose activations are quantized too, for which they are measured on examples.
+#: Files with quantized activations, whose ranges are measured on examples.
 CALIBRATED = ("int8", "int16x8")
 
 FLOAT16 = Bound(max_abs_error=1e-2)
@@ -36,10 +36,10 @@ def _file(name: str, *about: str | Bound, **options: bool) -> ExportedFile:
 
 
 class TFLite(Format):
-    """The files of phones and browsers, one for each kind of quantization."""
+    """The files for phones and browsers, one per kind of quantization."""
 
     name = "tflite"
-    # Name, purpose, bound, and the bound for a regression if it can have the file.
+    # Name, purpose, bound, and the bound for a regression if it has such a file.
     files = (
         _file("float32", "reference", EXACT, EXACT),
         _file("float16", "GPUs, half the size", FLOAT16, FLOAT16),
@@ -49,7 +49,11 @@ class TFLite(Format):
     )
 
     def write(self, draft: Draft) -> None:
-        """Writes the files; raises RunError for an operation that is not built in."""
+        """Writes the files.
+
+        Raises:
+            RunError: the model has an operation that is not built into TFLite.
+        """
         calibration = calibration_inputs(draft.trained.dataset.train, draft.seed)
         with tempfile.TemporaryDirectory() as source:
             write_source(draft, source)
@@ -63,7 +67,7 @@ class TFLite(Format):
                 path.write_bytes(convert(source, file.name, calibration))
 
     def details(self, draft: Draft, file: ExportedFile) -> tuple[dict, list[str]]:
-        """Tells what a file was calibrated on."""
+        """Returns what a file was calibrated on."""
         if file.name not in CALIBRATED:
             return {}, []
         examples = min(CALIBRATION_EXAMPLES, len(draft.trained.dataset.train.y))
@@ -75,20 +79,20 @@ FORMAT = TFLite()
 
 
 def calibration_inputs(train: Split, seed: int) -> np.ndarray:
-    """Chooses at most 500 training inputs by the run's seed, float32."""
+    """Returns up to 500 training images as float32, chosen by the run's seed."""
     size = min(CALIBRATION_EXAMPLES, len(train.y))
     chosen = np.random.default_rng(seed).choice(len(train.y), size, replace=False)
     return train.x[np.sort(chosen)].astype(np.float32)
 
 
 def answer(model: TapeModel, x: tf.Tensor) -> tf.Tensor:
-    """Returns what a file gives: probabilities, or y."""
+    """Returns the output of a file: probabilities, or y for a regression."""
     y = tf.cast(model(x, training=False), tf.float32)
     return y if model.num_classes is None else tf.nn.softmax(y)
 
 
 def write_source(draft: Draft, directory: str) -> None:
-    """Writes the SavedModel of batch 1 that all files are converted from."""
+    """Writes a SavedModel with batch 1, which all files are converted from."""
     name, output = draft.tensor_names
     spec = tf.TensorSpec((1, *draft.data["input_shape"]), tf.float32, name=name)
     archive = keras.export.ExportArchive()
@@ -101,13 +105,13 @@ def write_source(draft: Draft, directory: str) -> None:
 
 
 def convert(source: str, name: str, calibration: np.ndarray) -> bytes:
-    """Converts a SavedModel of batch 1 to the content of a file such as ``int8``.
+    """Converts a SavedModel with batch 1 to the bytes of a TFLite file.
 
     Args:
-        source: its directory.
-        name: that of the file.
-        calibration: images, float32 (n, ...), for ``int8`` and ``int16x8``. One with
-            a pixel at 0 and one at 255 is added to them.
+        source: directory of the SavedModel.
+        name: name of the file, such as ``int8``.
+        calibration: float32 images (n, height, width, channels) for ``int8`` and
+            ``int16x8``. An image with a pixel of 0 and one of 255 is added.
     """
     converter = open_converter(source, [SIGNATURE])
     if name != "float32":
@@ -119,7 +123,7 @@ def convert(source: str, name: str, calibration: np.ndarray) -> bytes:
         def representative_dataset() -> Iterator[dict[str, np.ndarray]]:
             for example in calibration:
                 yield {"image": example[np.newaxis]}
-            # Images that never reach black and white would stretch the input's scale.
+            # Without black and white pixels, the scale of the input would not be 1.
             extremes = calibration[:1].copy()
             extremes.flat[:2] = 0.0, 255.0
             yield {"image": extremes}
@@ -137,30 +141,34 @@ def convert(source: str, name: str, calibration: np.ndarray) -> bytes:
 
 
 def open_converter(source: str, signatures: list[str]) -> tf.lite.TFLiteConverter:
-    """Opens a SavedModel for conversion with built-in operations alone."""
+    """Opens a SavedModel for a conversion to built-in operations."""
     converter = tf.lite.TFLiteConverter.from_saved_model(
         source, signature_keys=signatures
     )
-    # Said outright: other ways to convert let operations in that need the Flex
-    # delegate, which neither a browser nor Python's runtime has.
+    # Explicit, because other ways to convert admit operations that need the Flex
+    # delegate, which neither browsers nor LiteRT's Python package have.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter
 
 
 def run_converter(converter: tf.lite.TFLiteConverter, file: str) -> bytes:
-    """Converts, or raises a RunError that names the operation in the way."""
+    """Runs a converter.
+
+    Raises:
+        RunError: the conversion failed; the message names the unsupported operations.
+    """
     try:
         with warnings.catch_warnings():
-            # The converter calibrates with the interpreter that it deprecates.
+            # The converter itself calibrates with the deprecated interpreter.
             warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
             return converter.convert()
     except Exception as error:
-        # ConverterError is not public; its text lists the operations.
+        # ConverterError is not public, but its text lists the operations.
         said = str(error)
         found = re.findall(r"'tf\.(\w+)' op is neither", said)
         found += re.findall(r"tf\.(\w+) ?[({]", said)
         found += re.findall(r"(?:Flex|Custom) ops?: ([\w, ]+)", said)
         culprits = ", ".join(sorted(set(found))) or " ".join(said.split())[:300]
         raise RunError(
-            f"{file} cannot be converted with built-in operations: {culprits}."
+            f"{file} cannot be converted to built-in operations: {culprits}."
         ) from error

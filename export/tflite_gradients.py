@@ -1,9 +1,9 @@
-"""Gradients written with operations that TFLite has.
+"""Gradients made of operations that TFLite has.
 
-TensorFlow's own gradients of convolution, max-pooling and relu are operations that no
-TFLite runtime has: Conv2DBackpropFilter, MaxPoolGrad, ReluGrad. Inside
-``builtin_gradients`` these three are differentiated by what is written here, whichever
-layer or function they come from. What they compute forwards is left as it is.
+TensorFlow's gradients of convolution, max-pooling and relu are operations that no
+TFLite runtime has: Conv2DBackpropFilter, MaxPoolGrad and ReluGrad. Within
+``builtin_gradients`` the gradients of this module replace them, whichever layer or
+function the operations come from. The forward pass stays the same.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from zoo.errors import RunError
 
 @contextlib.contextmanager
 def builtin_gradients() -> Iterator[None]:
-    """Operations of the current graph that are made in this block get our gradients.
+    """Gives operations that are created in this block our gradients.
 
-    For ``tf.gradients`` inside a ``tf.function``: a GradientTape would ask the type of
-    the operation, and not the graph. Shapes must be known, the batch included.
+    Use ``tf.gradients`` inside a ``tf.function``: a GradientTape looks gradients up by
+    the type of an operation and ignores the graph's map. All shapes must be static,
+    including the batch.
 
     Raises:
-        RunError: from ``tf.gradients``: a convolution or pooling that is not one of
-            those that the zoo's models have.
+        RunError: raised by ``tf.gradients`` for a convolution or pooling of a kind
+            that the zoo's models do not use.
     """
     ours = {kind: f"Builtin{kind}" for kind in ("Conv2D", "MaxPool", "Relu")}
     with tf.compat.v1.get_default_graph().gradient_override_map(ours):
@@ -34,7 +35,7 @@ def builtin_gradients() -> Iterator[None]:
 
 @tf.RegisterGradient("BuiltinRelu")
 def _relu(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
-    # Of what is never negative, the sign is 0 or 1.
+    # The outputs are never negative, so their sign is 0 or 1.
     return gradient * tf.sign(operation.outputs[0])
 
 
@@ -42,10 +43,12 @@ def _relu(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
 def _conv2d(
     operation: tf.Operation, gradient: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Of the input: a transposed convolution. Of the kernel: a product per position.
+    """Differentiates a convolution with respect to its image and its kernel.
 
-    One product of all patches, or a convolution of the image with the gradient for a
-    kernel, are 2 to 3 times as slow in LiteRT, and hold all patches at once.
+    The gradient of the image is a transposed convolution. That of the kernel is one
+    matrix product per position of the kernel. A single product of all patches, or a
+    convolution with the gradient as the kernel, takes 2 to 3 times as long in LiteRT
+    and holds all patches in memory.
     """
     image, kernel = operation.inputs
     strides, padding = operation.get_attr("strides"), operation.get_attr("padding")
@@ -65,8 +68,8 @@ def _conv2d(
         strides=strides,
         padding=padding,
     )
-    # In windows as large as the stride, side by side: what a position of the kernel
-    # sees is then a slice without gaps.
+    # Split the image into windows of the size of the stride. The pixels that a position
+    # of the kernel sees then form a contiguous slice.
     high, wide = rows + (height - 1) // stride, columns + (width - 1) // stride
     corner = _padding(operation, (height, width), stride)
     canvas = _place(image, corner, (high * stride, wide * stride))
@@ -87,7 +90,7 @@ def _conv2d(
 
 @tf.RegisterGradient("BuiltinMaxPool")
 def _max_pool(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
-    """Goes to the first of the largest pixels of each window, as in TensorFlow."""
+    """Passes the gradient to a window's first largest pixel, as TensorFlow does."""
     (image,), (largest,) = operation.inputs, operation.outputs
     size, square = operation.get_attr("ksize")[1], operation.get_attr("ksize")
     plain = square == operation.get_attr("strides") == [1, size, size, 1]
@@ -102,7 +105,7 @@ def _max_pool(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
     for i in range(size):
         for j in range(size):
             pixels = tf.slice(windows, [0, i, 0, j * channels], rest.shape)
-            # 0 where this pixel is the largest: nothing is left for the next ones.
+            # 0 where this pixel is the largest, so the next ones get nothing.
             passed = rest * tf.sign(largest - pixels)
             parts.append(rest - passed)
             rest = passed
@@ -114,7 +117,7 @@ def _max_pool(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
 def _padding(
     operation: tf.Operation, size: tuple[int, int], stride: int
 ) -> tuple[int, int]:
-    """Returns the rows above and the columns left of the image that are padding."""
+    """Returns the rows of padding above the image and the columns left of it."""
     padding = operation.get_attr("padding")
     _require(operation, padding in (b"SAME", b"VALID"), "SAME or VALID padding")
     _require(operation, operation.get_attr("data_format") == b"NHWC", "channels last")
@@ -134,9 +137,13 @@ def _place(
     size: tuple[int, int],
     background: float = 0.0,
 ) -> tf.Tensor:
-    """Puts images with their upper left corner at a row and column of a canvas.
+    """Places images on a canvas and cuts off what extends beyond it.
 
-    What is beyond the canvas is cut off.
+    Args:
+        image: a batch of images (batch, height, width, channels).
+        corner: row and column of the images' upper left corner on the canvas.
+        size: height and width of the canvas.
+        background: value of the other pixels.
     """
     batch, *lengths, channels = image.shape
     around = [

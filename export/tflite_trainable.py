@@ -1,19 +1,19 @@
-"""A TFLite file that keeps learning: the training step, of built-in operations alone.
+"""A TFLite file that keeps learning, with a training step of built-in operations.
 
-Signatures, B being the batch that was asked for:
+Its signatures, where B is the batch size of a training step:
 
     infer    image float32 (1, height, width, channels) -> probabilities (1, classes)
     train    image float32 (B, height, width, channels), label int32 (B,),
              learning_rate float32 () -> loss float32 ()
     weights  -> every trainable parameter by name, float32
     restore  the same names -> restored bool ()
-    reset    -> restored bool (): the weights that it was shipped with
+    reset    -> restored bool (); returns to the weights that it was shipped with
     weights_java, reset_java
-             ignored float32 () -> the same: Java's runSignature, which is Kotlin's
+             ignored float32 () -> the same; Java's runSignature, which Kotlin uses
              too, refuses to run a signature without inputs
 
-Weights live as long as an interpreter; ``weights`` and ``restore`` keep them for longer
-without the operations Save and Restore, which need the Flex delegate.
+Weights live as long as an interpreter. With ``weights`` and ``restore`` an app stores
+them without the operations Save and Restore, which need the Flex delegate.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class TFLiteTrainable(Format):
             path="tflite/model_trainable.tflite",
             purpose="learning on the device",
             bound=EXACT,
-            # It packs its weights for every example: minutes more.
+            # It packs its weights again for every example, which would take minutes.
             threads=False,
         ),
     )
 
     def check(self, trained: TrainedRun) -> None:
-        """Raises UserError unless the run is a classifier in float32."""
+        """Raises UserError unless the run is a classifier that computes in float32."""
         model = trained.model
         kind = "a regression" if model.num_classes is None else model.compute_dtype
         if kind != "float32":
@@ -72,7 +72,7 @@ class TFLiteTrainable(Format):
         )
 
     def details(self, draft: Draft, file: ExportedFile) -> tuple[dict, list[str]]:
-        """Proves that it learns as Keras does."""
+        """Verifies that the file learns as Keras does."""
         training, problems = verify_training.verify(draft, draft.directory / file.path)
         return {"training": training}, problems
 
@@ -90,24 +90,25 @@ def write(
 ) -> None:
     """Writes the file.
 
-    Dropout is off and batch normalization keeps its moving statistics, in training
-    too: a few examples on a device are no measure of either. The loss is the mean
-    cross-entropy, whatever the recipe's is.
+    Training on the device has no dropout, and batch normalization keeps its moving
+    statistics, because a few examples are too small a sample for either. The loss is
+    the mean cross-entropy, whatever the recipe's loss is.
 
     Args:
-        model: the trained model, a classifier in float32.
+        model: the trained model, a classifier that computes in float32.
         input_shape: (height, width, channels).
-        path: of the file, in a directory that is there.
-        train_batch: examples of a training step, B.
-        device_optimizer: one of ``formats.DEVICE_OPTIMIZERS``.
+        path: where to write the file; its directory must exist.
+        train_batch: batch size of a training step, B.
+        device_optimizer: a name in ``formats.DEVICE_OPTIMIZERS``.
 
     Raises:
-        RunError: an operation that is not built in, or has no gradient that is.
+        RunError: an operation or its gradient cannot be written with built-in
+            operations.
     """
     device = _Device(model, train_batch, DEVICE_OPTIMIZERS[device_optimizer])
     functions = device.functions(input_shape)
     with tempfile.TemporaryDirectory() as source:
-        # Our gradients are in the graph already; how they were made is not saved.
+        # The graph already contains our gradients, so their functions are not saved.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(device, source, functions, options)
         converter = tflite.open_converter(source, list(functions))
@@ -116,25 +117,25 @@ def write(
 
 
 class _Device(tf.Module):
-    """The functions of the file over the model's own variables."""
+    """The functions of the file, which use the model's own variables."""
 
     def __init__(self, model: TapeModel, train_batch: int, momentum: float):
         super().__init__()
         self._model = model
         self._batch = train_batch
         self._momentum = momentum
-        # tf.saved_model.save finds the moving statistics here.
+        # tf.saved_model.save finds the moving statistics through this attribute.
         self._all = [variable.value for variable in model.variables]
         self._names = model.parameter_names
         self._weights = [variable.value for variable in model.trainable_variables]
-        # Momentum as the weights of one step ago: what it starts from is in the file
-        # already, where zeros would be as large as the weights once more.
+        # Momentum is computed from the weights of the previous step. Their initial
+        # values are in the file already; zeros would double its size.
         slots = self._weights if momentum else []
         self._before = [tf.Variable(weight, name="before") for weight in slots]
         self._shipped = [tf.constant(w.numpy()) for w in self._weights]
 
     def functions(self, input_shape: Sequence[int]) -> dict[str, Any]:
-        """Returns the signatures for images of a shape, traced."""
+        """Returns the traced signatures for images of a shape."""
 
         def trace(function: Callable, **shapes: Sequence[int]) -> Any:
             specs = {
@@ -165,11 +166,11 @@ class _Device(tf.Module):
             logits = self._model(image, training=False)
             chosen = tf.one_hot(label, self._model.num_classes)
             likelihood = tf.reduce_sum(tf.nn.log_softmax(logits) * chosen)
-            # The batch, or 0 where a label is no class and has chosen nothing: then
-            # neither the loss nor the updates are finite.
+            # The batch size, or 0 if a label is invalid and its one-hot row is zero.
+            # Neither the loss nor the updates are finite in that case.
             known = tf.reduce_sum(chosen) // self._batch * self._batch
             loss = -likelihood / known
-            # The whole step but for momentum: one pass over the weights less.
+            # Scaled by the learning rate here, which saves a pass over the weights.
             updates = tf.gradients(loss, self._weights, grad_ys=-learning_rate)
         for i, before in enumerate(self._before):
             updates[i] += self._momentum * (self._weights[i] - before)
@@ -200,7 +201,7 @@ class _Device(tf.Module):
 
 
 def _finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Returns whether all numbers are finite: their sum is."""
-    # Not by add_n: LiteRT's addition turns infinity into the largest number.
+    """Returns whether all numbers are finite, by their sum."""
+    # add_n will not do: LiteRT's addition turns infinity into the largest number.
     total = tf.reduce_sum(tf.stack([tf.reduce_sum(tensor) for tensor in tensors]))
     return tf.abs(total) <= tf.float32.max

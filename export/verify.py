@@ -1,4 +1,4 @@
-"""Proof: every file is run over the whole test split before it gets its name."""
+"""Verification: every file is run over the whole test split before it is published."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LATENCY_WARM_UP = 20
 
 
 def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]:
-    """Runs a file over the test split, on single threads and on all at once.
+    """Runs a file over the test split, with one thread and with all of them.
 
     Returns:
-        The record for export.json, and what is wrong with the file, if anything.
+        The file's record for export.json, and a list of problems.
     """
     path = draft.directory / file.path
     loaded = artifact.load(path)
@@ -41,7 +41,7 @@ def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]
     problems = _signature_problems(loaded, file, draft)
     cores, takers = startup.cpus(), [loaded]
     if loaded.format == "tflite" and cores > 1:
-        # First an interpreter of one thread for each core, then all threads in one.
+        # First one interpreter per core, each with one thread; then all threads in one.
         takers = [artifact.load(path, workers=cores)]
         if file.threads:
             workers = 1 if file.parallel else cores
@@ -61,12 +61,16 @@ def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]
 def compare(
     outputs: np.ndarray, reference: np.ndarray, labels: np.ndarray | None
 ) -> dict[str, float]:
-    """Compares outputs with the Keras model's: accuracy, drop, agreement, error.
+    """Compares a file's outputs with those of the Keras model.
 
     Args:
-        outputs: of a file (n, classes), or y (n, 1).
-        reference: likewise of the Keras model.
-        labels: true classes (n,); None for a regression, which has only an error.
+        outputs: probabilities (n, classes) or y (n, 1) of the file.
+        reference: the same of the Keras model.
+        labels: true classes (n,); None for a regression.
+
+    Returns:
+        ``max_abs_error``; for classes also ``accuracy``, 0 to 1, ``accuracy_drop`` in
+        percentage points, and ``agreement``, the share of examples with the same class.
     """
     error = float(np.abs(outputs - reference).max())
     if not np.isfinite(outputs).all():
@@ -90,7 +94,14 @@ def bound_problems(
     reference: np.ndarray,
     measured: Mapping[str, float],
 ) -> list[str]:
-    """Lists the bounds that outputs, ``measured`` by ``compare``, do not keep."""
+    """Lists the bounds that a file's outputs exceed.
+
+    Args:
+        bound: the bounds.
+        outputs: probabilities (n, classes) or y (n, 1) of the file.
+        reference: the same of the Keras model.
+        measured: what ``compare`` returned for them.
+    """
     problems = []
     if not np.isfinite(outputs).all():
         problems.append("outputs that are not finite")
@@ -112,7 +123,7 @@ def bound_problems(
 def _signature_problems(
     loaded: artifact.Artifact, file: ExportedFile, draft: Draft
 ) -> list[str]:
-    """Checks names, dtypes, shapes, quantization and operations in the file."""
+    """Checks the file's names, dtypes, shapes, quantization and operations."""
     input_name, output_name = draft.tensor_names
     input_dtype = output_dtype = "uint8" if file.integer else "float32"
     batch, width = 1, draft.data["num_classes"] or 1
@@ -143,7 +154,7 @@ def _signature_problems(
 
 
 def _time_examples(loaded: artifact.Artifact, example: np.ndarray) -> dict[str, Any]:
-    """Times one example after the other on one thread."""
+    """Measures the latency of single examples on one thread."""
     milliseconds = []
     for _ in range(LATENCY_WARM_UP + LATENCY_RUNS):
         start = time.perf_counter()
