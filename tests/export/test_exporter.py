@@ -143,7 +143,7 @@ def test_an_operation_that_is_not_built_in_is_named(check_caught, monkeypatch):
         return tf.math.igamma(tf.ones((1, 10)), answer(model, x))
 
     monkeypatch.setattr(tflite, "answer", with_flex)
-    check_caught(r"cannot be converted with built-in operations: .*Igamma")
+    check_caught(r"cannot be converted to built-in operations: .*Igamma")
 
 
 def test_images_that_never_reach_white_are_still_raw_pixels(tmp_path):
@@ -229,7 +229,7 @@ def test_an_export_without_drawing_keeps_the_pictures_that_are_there(copy):
         ({"run_dir": "empty"}, "is not a run: it has no config.json"),
         ({"run_dir": "half"}, "is not finished"),
         ({"run_dir": "run", "formats": "tflit"}, "format 'tflit'.*mean 'tflite'"),
-        ({"run_dir": "run", "formats": ""}, "--formats names nothing. Known: saved"),
+        ({"run_dir": "run", "formats": ""}, "--formats names no format. Known: saved"),
         ({}, "--run_dir is missing"),
         (
             {"run_dir": "run", "formats": "tflite_trainable", "train_batch": "0"},
