@@ -1,10 +1,10 @@
-"""The zoo beside its peers: `make bench`, or some of its comparisons.
+"""Compares the zoo with its peers: `make bench`.
 
     python -m benchmarks
     python -m benchmarks fit startup --rounds=1
 
-Needs MNIST in $MNIST_DIR. Prints the tables, and writes benchmarks/results.json, where
-what was not asked for stays as it was, and from that the tables of the documents.
+Needs MNIST in $MNIST_DIR. Prints the tables and writes them into the documents. The
+results are stored in benchmarks/results.json, where those of other comparisons stay.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ COMPARISONS: dict[str, ModuleType] = {
 }
 FLAGS = console.Flags()
 FLAGS.integer(
-    "rounds", None, "Turns of everyone. Unset: each comparison's own.", lower_bound=1
+    "rounds", None, "Rounds to measure. Unset: each comparison's own.", lower_bound=1
 )
 
 
 def run(name: str, rounds: int | None) -> dict[str, Any]:
-    """Runs a comparison in a process of its own, which leaves nothing to the next."""
+    """Runs a comparison in its own process, so that it cannot affect the next one."""
     before = comparison.machine()
     options = [] if rounds is None else [f"--rounds={rounds}"]
     done = comparison.run_python(
@@ -51,13 +51,13 @@ def run(name: str, rounds: int | None) -> dict[str, Any]:
 
 
 def section(name: str, result: dict[str, Any]) -> str:
-    """Returns what a document says of a result, in Markdown."""
+    """Returns the section of a document about a result, in Markdown."""
     machine = comparison.machine_line(result["machine"])
     return COMPARISONS[name].table(result) + machine
 
 
 def main(argv: list[str]) -> None:
-    """Runs the comparisons that are named, and writes what they found."""
+    """Runs the named comparisons and writes their results."""
     names = console.parse_flags(argv, __doc__, FLAGS) or list(COMPARISONS)
     for name in names:
         if name not in COMPARISONS:

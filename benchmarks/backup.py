@@ -1,9 +1,9 @@
-"""What a run does beside its steps: guard, backups, TensorBoard, --deterministic.
+"""Measures the cost of the guard, backups, TensorBoard and --deterministic.
 
     python -m benchmarks.backup --model=mlp --rounds=9
 
-Epochs of MNIST with and without, in turns, a process each; medians, and medians of the
-ratios within a round.
+Variants train epochs of MNIST in turns, each in its own process. Reports medians, and
+medians of the ratios within a round.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ VARIANTS = (
 )
 FLAGS = console.Flags()
 FLAGS.string("model", "mlp", "Architecture to train.")
-FLAGS.integer("rounds", 9, "Turns of everyone.", lower_bound=1)
+FLAGS.integer("rounds", 9, "Rounds to measure.", lower_bound=1)
 
 
 def measure(model_name: str, rounds: int) -> dict[str, Any]:
-    """Returns seconds of an epoch, and times of what a plain one takes."""
+    """Returns the seconds of an epoch, and their ratio to a plain epoch's."""
     with contextlib.ExitStack() as stack:
         works = {
             name: stack.enter_context(
@@ -54,7 +54,7 @@ def measure(model_name: str, rounds: int) -> dict[str, Any]:
 
 
 def main(argv: list[str]) -> None:
-    """Prints what was measured, as JSON."""
+    """Prints the results as JSON."""
     comparison.parse_flags(argv, __doc__, FLAGS)
     print(json.dumps(measure(FLAGS.model, FLAGS.rounds), indent=2))
 

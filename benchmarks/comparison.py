@@ -1,4 +1,4 @@
-"""What all comparisons need: a command line, their peers, what they ran on."""
+"""What comparisons share: command line, check of the peers, the machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from zoo.errors import RunError, UserError
 
 
 def parse_flags(argv: Sequence[str], doc: str, flags: console.Flags) -> None:
-    """Parses the flags of a command that takes nothing else.
+    """Parses the flags of a command that takes only flags.
 
     Raises:
-        UserError: an unknown flag, a value that it does not take, or other arguments.
+        UserError: an unknown flag, an invalid value, or other arguments.
     """
     if rest := console.parse_flags(argv, doc, flags):
         raise UserError(f"Only flags are taken. Received: {' '.join(rest)}.")
@@ -31,7 +31,7 @@ def require(packages: Iterable[str]) -> None:
     """Checks that the peers are installed.
 
     Raises:
-        UserError: some are not.
+        UserError: some are missing.
     """
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
@@ -42,14 +42,14 @@ def require(packages: Iterable[str]) -> None:
 
 
 def run_python(*command: str, **options: Any) -> subprocess.CompletedProcess:
-    """Runs Python in the project.
+    """Runs Python in the project's directory.
 
     Args:
-        *command: what follows the interpreter.
-        **options: of ``subprocess.run``.
+        *command: arguments of the interpreter.
+        **options: options of ``subprocess.run``.
 
     Raises:
-        RunError: it failed.
+        RunError: the process failed.
     """
     done = subprocess.run([sys.executable, *command], cwd=ROOT, **options)
     if done.returncode:
@@ -58,7 +58,7 @@ def run_python(*command: str, **options: Any) -> subprocess.CompletedProcess:
 
 
 def machine() -> dict[str, Any]:
-    """Returns what the numbers depend on."""
+    """Returns the properties of the machine that results depend on."""
     import psutil
 
     return {
@@ -69,7 +69,7 @@ def machine() -> dict[str, Any]:
 
 
 def machine_line(found: dict[str, Any]) -> str:
-    """Returns the line below a table that says where it was measured, in Markdown."""
+    """Returns the Markdown line below a table that describes the machine."""
     return (
         f"\n{found['cores']} cores, {found['memory_gb']} GB; load average before: "
         f"{found['load_before']}.\n"
@@ -77,7 +77,7 @@ def machine_line(found: dict[str, Any]) -> str:
 
 
 def end_with_children() -> None:
-    """Makes SIGTERM end this process as an exception does: contestants first."""
+    """Makes SIGTERM raise SystemExit, so that contestants are ended first."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
@@ -88,18 +88,18 @@ def main(
     rounds: int,
     needs: Iterable[str] = (),
 ) -> None:
-    """Prints what ``measure`` returns as JSON: what a comparison does by itself.
+    """Runs a comparison as a command that prints its result as JSON.
 
     Args:
-        measure: takes the number of turns.
-        doc: what --help says.
-        rounds: unless --rounds says otherwise.
+        measure: function of the number of rounds that returns the result.
+        doc: text of --help.
+        rounds: default of --rounds.
         needs: packages of the peers.
     """
 
     def command(argv: list[str]) -> None:
         flags = console.Flags()
-        flags.integer("rounds", rounds, "Turns of everyone.", lower_bound=1)
+        flags.integer("rounds", rounds, "Rounds to measure.", lower_bound=1)
         parse_flags(argv, doc, flags)
         require(needs)
         print(json.dumps(measure(flags.rounds), indent=2))

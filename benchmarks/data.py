@@ -1,4 +1,4 @@
-"""MNIST as everyone gets it: the IDX files of $MNIST_DIR."""
+"""MNIST for all contestants, from the IDX files in $MNIST_DIR."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def directory() -> pathlib.Path:
     """Returns $MNIST_DIR.
 
     Raises:
-        UserError: it is not set, or there are no four IDX files.
+        UserError: it is not set or does not hold the four IDX files.
     """
     given = os.environ.get("MNIST_DIR", "")
     path = pathlib.Path(given)
@@ -30,10 +30,10 @@ def directory() -> pathlib.Path:
 
 
 def mnist() -> Contents:
-    """Reads the files. Images uint8 (n, 28, 28, 1), labels int32 (n,)."""
+    """Returns MNIST: images uint8 (n, 28, 28, 1), labels int32 (n,)."""
     return idx.find(directory()).read()
 
 
 def scaled(images: np.ndarray) -> np.ndarray:
-    """Returns float32 pixels, 0..1, as tutorials keep them in memory."""
+    """Returns float32 pixels, 0 to 1, as tutorials keep them in memory."""
     return images.astype(np.float32) / 255.0

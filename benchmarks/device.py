@@ -1,10 +1,11 @@
-"""One image at a time on one thread: every TFLite file against ONNX Runtime.
+"""Compares the latency of the TFLite files with ONNX Runtime, on one thread.
 
     python -m benchmarks.device
 
-Trains each model for an epoch and exports it. The same network with the same weights
-goes to ONNX Runtime in float32; that both answer alike is checked first. In turns;
-medians, and medians of the ratios within a round.
+Trains each model for an epoch, exports it, and converts the same network with the same
+weights to ONNX in float32. Checks first that both give the same probabilities, then
+measures single images in turns. Reports medians, and medians of the ratios within a
+round.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _ONNX = "ONNX Runtime, float32"
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Returns ``measure_run`` of a short training of every model."""
+    """Returns the result of ``measure_run`` for each model after one epoch."""
     startup.start()
     import zoo
 
@@ -45,12 +46,12 @@ def measure(rounds: int) -> dict[str, Any]:
 
 
 def measure_run(run_dir: pathlib.Path, images: np.ndarray, rounds: int) -> dict:
-    """Returns ms and bytes of each file, and its time over ONNX Runtime's.
+    """Returns the latency and bytes of each file, and its ratio to ONNX Runtime's time.
 
     Args:
-        run_dir: of a finished and exported run.
+        run_dir: directory of a finished and exported run.
         images: uint8 (n, height, width, channels).
-        rounds: turns of everyone.
+        rounds: number of rounds.
     """
     import zoo
 
@@ -78,16 +79,16 @@ def measure_run(run_dir: pathlib.Path, images: np.ndarray, rounds: int) -> dict:
 
 
 def onnx_file(model: Any) -> bytes:
-    """Returns the ONNX file of a model."""
+    """Returns the model as an ONNX file's bytes."""
     from benchmarks import onnx_twin
 
     return onnx_twin.convert(model).SerializeToString()
 
 
 def onnx_runtime(content: bytes, images: np.ndarray) -> Callable[[int], np.ndarray]:
-    """Returns ONNX Runtime's answer, at one thread, to the raw pixels of an image.
+    """Returns a function that runs ONNX Runtime on the i-th image, on one thread.
 
-    The images are in its form before the clock runs, as they are for LiteRT.
+    The images are converted beforehand, as they are for LiteRT.
     """
     import onnxruntime
 
@@ -108,7 +109,7 @@ def onnx_runtime(content: bytes, images: np.ndarray) -> Callable[[int], np.ndarr
 
 
 def lite_rt(path: pathlib.Path, images: np.ndarray) -> Callable[[int], np.ndarray]:
-    """Returns LiteRT's answer, at one thread, to the raw pixels of an image."""
+    """Returns a function that runs LiteRT on the i-th image, on one thread."""
     from ai_edge_litert.interpreter import Interpreter
 
     with startup.quiet_stderr():

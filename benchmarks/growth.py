@@ -1,11 +1,11 @@
-"""How time grows with the number of examples and with the size of a batch.
+"""Measures time against the number of examples and against the batch size.
 
     python -m benchmarks.growth --rounds=3
 
-Seconds of an epoch of the mlp on MNIST 1, 10 and 100 times over, in memory; and
-examples/s of training with batches of 16 to 1,024, in turns, medians; the two long
-epochs are trained once. `python -m benchmarks growth` draws both too, into
-benchmarks/results/growth.png.
+Measures the seconds of an epoch of mlp on MNIST repeated 1, 10 and 100 times in
+memory, and the examples/s of training with batches of 16 to 1,024. Contestants take
+turns; medians are reported, except for the two long epochs, which are trained once.
+`python -m benchmarks growth` also draws both into benchmarks/results/growth.png.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from zoo import files, startup
 
 PICTURE = ROOT / "benchmarks" / "results" / "growth.png"
 REPETITIONS = (1, 10, 100)
-MODEL = "mlp"  # of the repetitions
-# Of the batches; enough of them for what fit costs before its first step.
+MODEL = "mlp"  # the model trained on repeated data
+# The models trained with several batch sizes, with enough steps to outweigh the cost
+# of starting fit.
 STEPS = {"mlp": 400, "convnet": 30}
 BATCHES = (16, 32, 64, 128, 256, 512, 1024)
 
@@ -36,7 +37,8 @@ def measure(rounds: int) -> dict[str, Any]:
     startup.start()
     import tensorflow as tf
 
-    tf.get_logger().setLevel("ERROR")  # many models look like one traced many times
+    # TensorFlow takes many models for one that is retraced, and warns.
+    tf.get_logger().setLevel("ERROR")
     return {
         "rounds": rounds,
         "model": MODEL,
@@ -46,7 +48,7 @@ def measure(rounds: int) -> dict[str, Any]:
 
 
 def by_examples(rounds: int) -> dict[str, float]:
-    """Returns the seconds of an epoch; the longer ones are trained once."""
+    """Returns the seconds of an epoch by the number of examples."""
     train, seconds = data.mnist().train, {}
     for times in REPETITIONS:
         epoch = _epoch(MODEL, _repeated(train, times))
@@ -62,7 +64,7 @@ def _repeated(split: Any, times: int) -> Any:
 
 
 def by_batch(model_name: str, rounds: int) -> dict[str, int]:
-    """Returns examples/s by the size of a batch."""
+    """Returns the examples/s of a model by the batch size."""
     train, steps = data.mnist().train, STEPS[model_name]
     works = {
         str(size): _epoch(model_name, train, batch_size=size, steps_per_epoch=steps)
@@ -75,7 +77,7 @@ def by_batch(model_name: str, rounds: int) -> dict[str, int]:
 
 
 def _epoch(model_name: str, split: Any, **overrides: Any) -> Callable[[], float]:
-    """Returns a function that trains an epoch and answers with its seconds."""
+    """Returns a function that trains an epoch and returns its seconds."""
     import zoo
     from zoo.data import pipeline
 
@@ -102,7 +104,7 @@ def _epoch(model_name: str, split: Any, **overrides: Any) -> Callable[[], float]
 
 
 def draw(result: dict[str, Any], path: pathlib.Path = PICTURE) -> None:
-    """Draws both into a PNG file."""
+    """Draws both measurements into a PNG file."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -111,12 +113,16 @@ def draw(result: dict[str, Any], path: pathlib.Path = PICTURE) -> None:
     examples = [int(count) for count in result["seconds_of_an_epoch"]]
     left.loglog(examples, seconds, "o-", label="measured")
     straight = [seconds[0] * count / examples[0] for count in examples]
-    left.loglog(examples, straight, "k:", label="in proportion to the first")
-    left.set(xlabel="examples", ylabel="seconds of an epoch", title=result["model"])
+    left.loglog(examples, straight, "k:", label="proportional to the first")
+    left.set(
+        xlabel="training examples",
+        ylabel="time of an epoch (s)",
+        title=f"Time of an epoch of {result['model']}",
+    )
     left.legend(frameon=False)
     for name, rates in result["examples_per_second"].items():
         right.loglog([int(size) for size in rates], rates.values(), "o-", label=name)
-    right.set(xlabel="batch size", ylabel="examples/s", title="batches")
+    right.set(xlabel="batch size", ylabel="examples/s", title="Training speed")
     right.set_xticks(BATCHES, [str(size) for size in BATCHES])
     right.minorticks_off()
     right.legend(frameon=False)

@@ -1,12 +1,12 @@
-"""Training on data that are larger than memory: speed, waiting, and memory.
+"""Measures training on data larger than memory: speed, waiting and memory.
 
     python -m benchmarks.large_data --directory=/tmp/large
 
-Makes a dataset of 27,000 RGB images of 256x256 pixels, 5.3 GB decoded, once, and keeps
-it in the directory. Compares batches from disk with batches from memory (of as many
-images as fit), in turns; then trains on the disk's, and on one batch again and again:
-the difference is the time that training waits for data. "Evicted" is a file of which
-the system has cached nothing. Linux only.
+Generates a dataset of 27,000 RGB training images of 256x256 pixels (5.3 GB decoded)
+once and keeps it in the directory. Compares batches from disk with batches of 4,000
+images in memory. Then trains in turns on batches from disk and on one repeated batch;
+the difference is the time that training waits for data. "Evicted" means that the system
+has cached nothing of the file. Linux only.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from zoo.errors import UserError
 
 SIDE, TRAIN, TEST, BATCH = 256, 27_000, 500, 128
 FLAGS = console.Flags()
-FLAGS.string("directory", None, "Where the dataset is kept.")
-FLAGS.integer("rounds", 5, "Turns of everyone.", lower_bound=1)
-FLAGS.integer("steps", 40, "Steps of a turn.", lower_bound=1)
-FLAGS.float("gigabytes", 2.0, "The --memory_limit.")
+FLAGS.string("directory", None, "Directory to keep the dataset in: 6 GB.")
+FLAGS.integer("rounds", 5, "Rounds to measure.", lower_bound=1)
+FLAGS.integer("steps", 40, "Training steps per round.", lower_bound=1)
+FLAGS.float("gigabytes", 2.0, "Memory limit for the examples, in GB.")
 
 
 def made(directory: pathlib.Path):
-    """Returns the prepared builder of the dataset, made if it is not there."""
+    """Returns the builder of the dataset, which it prepares if necessary."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
     class LargeImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-        """Images of smooth noise, whose class is their brightest corner."""
+        """Images of smooth noise; the class is the brightest corner."""
 
         VERSION = tfds.core.Version("1.0.0")
 
@@ -76,13 +76,13 @@ def made(directory: pathlib.Path):
 
 
 def make(directory: pathlib.Path) -> None:
-    """Makes the dataset."""
+    """Prepares the dataset."""
     startup.start()
     made(directory)
 
 
 class Peak:
-    """The most memory that this process had of its own, TensorFlow's included."""
+    """Records the peak of this process's own memory, including TensorFlow's."""
 
     def __init__(self):
         self.rss = 0
@@ -103,7 +103,7 @@ class Peak:
 
 
 def _own_memory() -> int:
-    """Returns the resident bytes that are not pages of files, such as mapped images."""
+    """Returns the resident bytes without pages of files, such as mapped images."""
     info = psutil.Process().memory_info()
     return info.rss - info.shared
 
@@ -137,14 +137,14 @@ def _step_seconds(model, data, steps: int) -> float:
 
 
 def _evict(path: pathlib.Path) -> None:
-    """Makes the system forget what it has cached of a file."""
+    """Drops the system's cached pages of a file."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def measure(directory: pathlib.Path, limit: int, rounds: int, steps: int) -> None:
-    """Prints what was measured, medians over the rounds."""
+    """Measures, and prints medians over the rounds."""
     import zoo
     from zoo.data import cache, tfds
 
@@ -162,7 +162,7 @@ def measure(directory: pathlib.Path, limit: int, rounds: int, steps: int) -> Non
         path = data.train.x.path
         one = _batches(data.train, 1).cache().repeat(steps)
         seconds = {"disk, evicted": [], "disk, cached": [], "one batch": []}
-        for round_ in range(rounds + 1):  # the first one traces
+        for round_ in range(rounds + 1):  # the first round only traces
             for name, batches in (
                 ("disk, evicted", _batches(data.train, steps)),
                 ("disk, cached", _batches(data.train, steps)),
@@ -190,7 +190,7 @@ def measure(directory: pathlib.Path, limit: int, rounds: int, steps: int) -> Non
 
 
 def _measure_batches(train, rounds: int, steps: int) -> None:
-    """Prints the examples/s of batches from disk and from memory."""
+    """Prints the examples/s of batches from disk and from memory, without training."""
     from zoo.data.dataset import Split
 
     few = 4000
@@ -217,12 +217,12 @@ def _plain():
 
 
 def main(argv: list[str]) -> None:
-    """Makes the dataset, in a process of its own, and measures."""
+    """Prepares the dataset in a new process, and measures."""
     comparison.parse_flags(argv, __doc__, FLAGS)
     if not FLAGS.directory:
-        raise UserError("--directory must be where the dataset is kept: 6 GB.")
+        raise UserError("--directory must be where to keep the dataset: 6 GB.")
     directory = pathlib.Path(FLAGS.directory)
-    # TFDS keeps up to a gigabyte of what it writes.
+    # In a new process, because TFDS keeps up to a gigabyte of it in memory.
     making = multiprocessing.get_context("spawn").Process(target=make, args=[directory])
     making.start()
     making.join()

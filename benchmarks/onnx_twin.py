@@ -1,4 +1,4 @@
-"""A trained model of the zoo as an ONNX graph, for ONNX Runtime."""
+"""Converts a trained model of the zoo to an ONNX graph for ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _PADDING = {"same": "SAME_UPPER", "valid": "VALID"}
 
 
 class _Graph:
-    """The nodes so far, and what the last of them gives.
+    """A graph under construction.
 
-    Images are (n, channels, height, width) here, as ONNX has them.
+    Images are (n, channels, height, width), as in ONNX.
 
     Args:
-        channels: of the images.
+        channels: channels of the input images.
 
     Attributes:
-        x: the name of the last result.
-        channels: of it.
-        flattened: it has just become a vector.
+        x: name of the last node's output.
+        channels: channels of that output.
+        flattened: whether it has just been flattened to a vector.
     """
 
     def __init__(self, channels: int):
@@ -68,7 +68,7 @@ def _conv(graph: _Graph, layer: keras.layers.Conv2D) -> None:
 
 def _dense(graph: _Graph, layer: keras.layers.Dense) -> None:
     kernel, bias = layer.get_weights()
-    if graph.flattened:  # the channels are the last axis in Keras, the first here
+    if graph.flattened:  # channels are the last axis in Keras and the first in ONNX
         pixels = kernel.reshape(-1, graph.channels, layer.units)
         kernel = pixels.transpose(1, 0, 2).reshape(kernel.shape)
         graph.flattened = False
@@ -84,13 +84,13 @@ def _leaves(layers: list[keras.layers.Layer]) -> list[keras.layers.Layer]:
 
 
 def convert(model: keras.Model) -> onnx.ModelProto:
-    """Returns a model: raw pixels (n, channels, height, width) to probabilities.
+    """Returns the ONNX model from raw pixels (n, channels, height, width) to classes.
 
     Args:
-        model: whose layers follow each other as they were made.
+        model: a model whose layers are applied in the order of their creation.
 
     Raises:
-        TypeError: a layer that has no counterpart here.
+        TypeError: a layer has no counterpart here.
     """
     height, width, channels = model.get_build_config()["input_shape"][1:]
     graph = _Graph(channels)

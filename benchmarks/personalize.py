@@ -1,14 +1,13 @@
-"""What learning on the device is for: a model of MNIST meets another hand, digits.
-
+"""Measures learning on the device: models of MNIST adapt to the digits dataset.
     python -m export --run_dir=runs/mlp-mnist --formats=tflite_trainable
     python -m benchmarks.personalize runs/mlp-mnist runs/allconv-mnist
 
-Each file learns 10, 50, 200 and 1,000 examples of digits in LiteRT at one thread; then
-its weights are read back and measured on the test parts of digits and of the data it
-was trained on: what was gained and what forgotten. Keras is fine-tuned on the same
-batches beside it. Then an untrained mlp learns the first run's data from zero, in
-LiteRT alone. Writes benchmarks/results/personalize.json and .png, and the tables in
-BUILD.md.
+Each file learns 10, 50, 200 and 1,000 examples of digits in LiteRT on one thread. Then
+its weights are read back into Keras and measured on the test splits of digits and of
+the data it was trained on, which shows what it gained and what it forgot. Keras is
+fine-tuned on the same batches for comparison. Finally an untrained mlp learns the first
+run's data in LiteRT alone. Writes benchmarks/results/personalize.json and .png, and the
+tables of the documents.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ FROM_ZERO_STEPS = 15_000
 
 
 def personalize(run_dir: str, digits: Any) -> dict[str, Any]:
-    """Teaches the file of one run the digits, and Keras beside it.
+    """Trains the file of one run on the digits, and Keras on the same batches.
 
     Returns:
-        ``model``, ``data``, and ``rows``: for each number of examples, 0 first, the
-        accuracies and seconds, a value per seed.
+        ``model``, ``data`` and ``rows``. There is a row for each number of examples,
+        starting with 0, with the accuracies and seconds of each seed.
     """
     from zoo.learner import Learner
     from zoo.training import outcome
@@ -91,7 +90,7 @@ def personalize(run_dir: str, digits: Any) -> dict[str, Any]:
 
 
 def _learn_on_device(learner: Any, train: Any, batches: np.ndarray) -> float:
-    """Teaches the exported file the batches; returns the seconds."""
+    """Trains the exported file on batches of indices; returns the seconds."""
     learner.reset()
     began = time.perf_counter()
     for batch in batches:
@@ -100,7 +99,7 @@ def _learn_on_device(learner: Any, train: Any, batches: np.ndarray) -> float:
 
 
 def _learn_in_keras(model: Any, train: Any, batches: np.ndarray) -> float:
-    """Teaches the model the batches; returns the seconds, but for compiling."""
+    """Trains the model on batches of indices; returns the seconds without compiling."""
     from export import verify_training
 
     twin = verify_training.Frozen(model, train.x[:1], LEARNING_RATE)
@@ -115,7 +114,7 @@ def _learn_in_keras(model: Any, train: Any, batches: np.ndarray) -> float:
 
 
 def from_zero(run_dir: str) -> dict[str, Any]:
-    """Teaches an untrained mlp the run's data in LiteRT: accuracy against seconds."""
+    """Trains a new mlp on the run's data in LiteRT; returns accuracy over seconds."""
     import keras
 
     import zoo
@@ -192,7 +191,7 @@ def zero_table(results: dict[str, Any]) -> str:
 
 
 def plot(results: dict[str, Any], path: pathlib.Path) -> None:
-    """Draws both: accuracy against examples, and against seconds."""
+    """Draws accuracy against examples, and against seconds."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
@@ -225,8 +224,8 @@ def plot(results: dict[str, Any], path: pathlib.Path) -> None:
     left.set_xticks(ticks, ["none", *(f"{n:,}" for n in EXAMPLES)])
     left.minorticks_off()
     left.set_xlabel("examples of digits learned on the device")
-    left.set_ylabel("test accuracy, %")
-    left.set_title("Another hand: mean of three draws, and their range")
+    left.set_ylabel("test accuracy (%)")
+    left.set_title("Adapting to digits: mean and range of three draws")
     left.grid(alpha=0.3)
     left.legend(fontsize=8)
     points = results["from_zero"]["points"][1:]
@@ -236,19 +235,19 @@ def plot(results: dict[str, Any], path: pathlib.Path) -> None:
         "o-",
     )
     right.set_xscale("log")
-    right.set_xlabel("seconds of training in LiteRT, one thread")
-    right.set_ylabel("test accuracy, %")
+    right.set_xlabel("training time in LiteRT, one thread (s)")
+    right.set_ylabel("test accuracy (%)")
     zero = results["from_zero"]
-    right.set_title(f"From zero: {zero['model']} on {zero['data']}, 16 at a time")
+    right.set_title(f"From scratch: {zero['model']} on {zero['data']}, batch 16")
     right.grid(alpha=0.3)
     figure.savefig(path, dpi=100)
 
 
 def main(argv: list[str]) -> None:
-    """Measures the runs that are named and rewrites results, plot and BUILD.md."""
+    """Measures the named runs and rewrites the results, the plot and the tables."""
     runs = console.parse_flags(argv, __doc__, console.Flags())
     if not runs:
-        raise UserError("Name finished runs on MNIST, as runs/mlp-mnist.")
+        raise UserError("Name finished runs on MNIST, such as runs/mlp-mnist.")
     for run in runs:
         finished_run(run)
     startup.start()

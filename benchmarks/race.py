@@ -1,11 +1,11 @@
-"""Seconds from starting a process to 99.0% on MNIST's test split and its exit.
+"""Measures the time of a process that trains to 99.0% on MNIST's test split.
 
     python -m benchmarks.race --rounds=3
 
-train.py with the fast recipe, another seed each round, without what the examples do not
-write either (pictures, exports, TensorBoard's files), against the examples of Keras and
-PyTorch as they publish them, which end after the first epoch that reaches it. The
-dataset is prepared before.
+Compares train.py and its fast recipe, with another seed in each round, with the
+published examples of Keras and PyTorch, which end after the first epoch that reaches
+99.0%. train.py draws, exports and logs nothing, like the examples. The dataset is
+prepared beforehand.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EXAMPLES = {"Keras's example": "keras_example", "PyTorch's example": "torch_exa
 
 
 def train(seed: int) -> tuple[float, float]:
-    """Returns the seconds of train.py, and its test accuracy."""
+    """Returns the seconds of train.py and its test accuracy."""
     with tempfile.TemporaryDirectory() as directory:
         run_dir = pathlib.Path(directory) / "run"
         command = ["train.py", f"--model={MODEL}", "--recipe=fast"]
@@ -47,7 +47,7 @@ def train(seed: int) -> tuple[float, float]:
 
 
 def example(module: str) -> tuple[float, float]:
-    """Returns the seconds of an example, and the test accuracy it reached."""
+    """Returns the seconds of an example and its test accuracy."""
     command = ("-m", f"benchmarks.contestants.{module}")
     began = time.perf_counter()
     done = comparison.run_python(*command, stdout=subprocess.PIPE, text=True)
@@ -58,7 +58,7 @@ def example(module: str) -> tuple[float, float]:
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Returns seconds and accuracies, and the time over the best example's."""
+    """Returns seconds, accuracies, and the ratio to the best example's time."""
     startup.start()
     zoo.load_dataset(str(data.directory()))
     runners = {_OURS: train}

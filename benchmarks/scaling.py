@@ -1,11 +1,11 @@
-"""What several workers are expected to bring: the arithmetic, written into BUILD.md.
+"""Estimates the speed-up of several workers from the cost of communication.
 
     python -m benchmarks.scaling --write
 
-The time of a step on one worker is measured here, for two batches, which gives what a
-step and what an example costs. All else is arithmetic: a ring all-reduce of N workers
-moves 2 (N - 1) / N times the gradients' bytes through each worker's link, in
-2 (N - 1) hops, and begins when the step is done.
+Measures the time of a step on one worker for two batch sizes, which gives the fixed
+cost of a step and the cost of an example. The rest is arithmetic: a ring all-reduce of
+N workers moves 2 (N - 1) / N times the gradients' bytes through each worker's link, in
+2 (N - 1) hops, and starts when the step is done.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ FLAGS = console.Flags()
 FLAGS.float("gigabits", 10.0, "Bandwidth between workers, in Gbit/s.")
 FLAGS.float("microseconds", 50.0, "Latency of a hop between workers.")
 FLAGS.integer("rounds", 5, "Measurements of each batch.", lower_bound=1)
-FLAGS.boolean("write", False, "Write the table into BUILD.md.")
+FLAGS.boolean("write", False, "Write the table into the documents.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Link:
-    """What connects the workers: bytes per second, and seconds of a hop."""
+    """The network between workers: bytes per second, and seconds per hop."""
 
     bandwidth: float
     latency: float
@@ -40,7 +40,7 @@ class Link:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Seconds of a step on one worker: ``fixed + example * batch``; bytes reduced."""
+    """The cost of a step: ``fixed + example * batch`` seconds, and bytes to reduce."""
 
     fixed: float
     example: float
@@ -56,10 +56,10 @@ class Cost:
         return moved / link.bandwidth + 2 * (workers - 1) * link.latency
 
     def batch_for(self, speedup: float, workers: int, link: Link) -> int:
-        """Returns the batch of all workers from which they reach a speedup.
+        """Returns the smallest global batch with which workers reach a speed-up.
 
-        The seconds of one worker for it, fixed + example * batch, are as many as
-        ``speedup`` times fixed + example * batch / workers + reduce.
+        It solves fixed + example * batch = speedup * (fixed + example * batch / workers
+        + reduce) for the batch.
         """
         lacking = speedup * (self.fixed + self.reduce(workers, link)) - self.fixed
         gained = self.example * (1 - speedup / workers)
@@ -67,7 +67,7 @@ class Cost:
 
 
 def measure(name: str, rounds: int) -> Cost:
-    """Measures one worker's step on MNIST's shapes; the least time of each batch."""
+    """Measures one worker's step on MNIST's shapes, the minimum over the rounds."""
     import tensorflow as tf
 
     import zoo
@@ -80,13 +80,13 @@ def measure(name: str, rounds: int) -> Cost:
         for size in BATCHES
     }
     seconds: dict[int, list[float]] = {size: [] for size in BATCHES}
-    for round_ in range(rounds + 1):  # the first one traces
+    for round_ in range(rounds + 1):  # the first round only traces
         for size, batches in data.items():
             began = time.perf_counter()
             model.fit(batches, verbose=0, shuffle=False)
             taken = (time.perf_counter() - began) / STEPS
             seconds[size] += [taken] if round_ else []
-    # The least, since what else the machine does only adds to it.
+    # The minimum, because other work on the machine only adds to the time.
     small, large = (min(seconds[size]) for size in BATCHES)
     example = (large - small) / (BATCHES[1] - BATCHES[0])
     fixed = max(small - example * BATCHES[0], 0.0)
@@ -95,19 +95,19 @@ def measure(name: str, rounds: int) -> Cost:
 
 
 def table(costs: dict[str, Cost], gigabits: float, microseconds: float) -> str:
-    """Returns the lines of the table."""
+    """Returns the table in Markdown, with a paragraph on how it was made."""
     link = Link(gigabits * 1e9 / 8, microseconds * 1e-6)
     lines = [
-        f"Measured: one worker's step on {os.cpu_count()} CPU cores, the least of "
-        f"several, for batches of {BATCHES[0]} and",
-        f"{BATCHES[1]:,}, which gives what a step costs whatever its batch, and each "
-        "example. Assumed: a ring,",
-        f"{gigabits:g} Gbit/s and {microseconds:g} microseconds per hop between "
-        "workers, and an all-reduce that begins",
-        "when the gradients are there.",
+        f"Measured: one worker's step on {os.cpu_count()} CPU cores for batches of "
+        f"{BATCHES[0]} and {BATCHES[1]:,}, the",
+        "minimum of several, which gives the fixed cost of a step and the cost of an "
+        "example. Assumed:",
+        f"a ring of {gigabits:g} Gbit/s and {microseconds:g} microseconds per hop, and "
+        "an all-reduce that starts when",
+        "the gradients are ready.",
         "",
         "| model | gradients | a step | an example | workers | all-reduce "
-        f"| {BATCH} each: as many workers' speed | faster than one from --batch_size "
+        f"| speed-up, {BATCH} per worker | faster than one from --batch_size "
         "| half of ideal from |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
@@ -130,7 +130,7 @@ def table(costs: dict[str, Cost], gigabits: float, microseconds: float) -> str:
 
 
 def main(argv: list[str]) -> None:
-    """Measures, prints and writes."""
+    """Measures, prints the table, and writes it."""
     comparison.parse_flags(argv, __doc__, FLAGS)
     startup.start()
     import zoo

@@ -1,10 +1,10 @@
-"""Seconds of starting, and memory at the peak.
+"""Measures start-up times and peak memory.
 
     python -m benchmarks.startup --rounds=5
 
-From the command to the end of the first call of training steps with prepared data, to
-the end of --help, and of `import zoo`; medians. The largest resident set of a training
-of an epoch, and of its export.
+Reports the medians of the time from a command to the end of its first training steps
+with prepared data, and of --help and `import zoo`; and the largest resident set while
+training an epoch and while exporting it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from benchmarks.document import ROOT
 from zoo.errors import RunError
 
 MODELS = ("mlp", "convnet")
-# Runs train.py with these arguments; ends the process after its first steps.
-_STEPS_DONE = 77  # no other end of train.py has this exit code
+# A program that runs train.py and exits after the first steps, with a code of its own.
+_STEPS_DONE = 77
 _FIRST_STEPS = f"""
 import os, runpy, sys, wrapt
 @wrapt.when_imported("zoo.training.callbacks")
@@ -36,10 +36,10 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def run(*arguments: str, cwd: str, code: int = 0) -> tuple[float, float]:
-    """Runs Python; returns its seconds and the peak of its memory in MB.
+    """Runs Python; returns its seconds and its peak memory in MB.
 
     Raises:
-        RunError: it did not end with the exit code ``code``.
+        RunError: the exit code is not ``code``.
     """
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -57,7 +57,7 @@ def run(*arguments: str, cwd: str, code: int = 0) -> tuple[float, float]:
 
 
 def starting(rounds: int, place: str) -> dict[str, float]:
-    """Returns the median of the seconds of each command, in turns."""
+    """Returns the median seconds of each command, which are run in turns."""
     train, dataset = str(ROOT / "train.py"), f"--dataset={data.directory()}"
     commands = {
         "`import zoo`": (("-c", "import zoo"), 0),
@@ -77,7 +77,7 @@ def starting(rounds: int, place: str) -> dict[str, float]:
 
 
 def memory(place: str) -> dict[str, int]:
-    """Returns the peaks, in MB, of training each model and of exporting it."""
+    """Returns the peak memory, in MB, of training and of exporting each model."""
     peaks = {}
     for model in MODELS:
         flags = (f"--model={model}", f"--dataset={data.directory()}", "--epochs=1")
@@ -90,9 +90,9 @@ def memory(place: str) -> dict[str, int]:
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Returns medians of seconds, and megabytes."""
+    """Returns the median seconds and the peak megabytes."""
     with tempfile.TemporaryDirectory() as place:
-        peaks = memory(place)  # first: it prepares the data
+        peaks = memory(place)  # first, because it prepares the data
         return {
             "rounds": rounds,
             "seconds": starting(rounds, place),

@@ -1,9 +1,9 @@
-"""Contestants in processes of their own that work in turns, never at once.
+"""Runs contestants in turns, each in its own process, never two at a time.
 
     python -m benchmarks.turns benchmarks.contestants.torch_fit mlp 468
 
-is one of them: it prepares, then does its work once for each line of standard input
-and answers with one line of JSON.
+is one contestant: it prepares, then does its work once for each line of standard input
+and prints the result as one line of JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Work = Callable[[], float]
 
 @contextlib.contextmanager
 def contestant(module: str, *arguments: object) -> Iterator[Work]:
-    """Starts ``module.prepare(*arguments)`` in a process; yields its work."""
+    """Starts ``module.prepare(*arguments)`` in a process; yields its work function."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.turns", module, *map(str, arguments)],
         stdin=subprocess.PIPE,
@@ -32,7 +32,7 @@ def contestant(module: str, *arguments: object) -> Iterator[Work]:
     )
 
     def work() -> float:
-        with contextlib.suppress(BrokenPipeError):  # it is gone, and answers nothing
+        with contextlib.suppress(BrokenPipeError):  # it has ended: no answer below
             process.stdin.write("\n")
             process.stdin.flush()
         if not (answer := process.stdout.readline()):
@@ -49,9 +49,9 @@ def contestant(module: str, *arguments: object) -> Iterator[Work]:
 
 
 def interleaved(contestants: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
-    """Lets everyone work ``rounds`` times, in turns, every other round backwards.
+    """Lets contestants work ``rounds`` times, in turns, every other round reversed.
 
-    A first round is not counted: compilers and caches work in it.
+    The first round warms up compilers and caches and is not counted.
     """
     found: dict[str, list[float]] = {name: [] for name in contestants}
     for round_ in range(rounds + 1):
@@ -71,7 +71,7 @@ def main() -> None:
     module, *arguments = sys.argv[1:]
     work = importlib.import_module(module).prepare(*arguments)
     for _ in sys.stdin:
-        # Libraries may print; the answer is a line of its own.
+        # Keep what libraries print out of the answer.
         with contextlib.redirect_stdout(sys.stderr):
             answer = work()
         print(json.dumps(answer), flush=True)

@@ -1,1 +1,1 @@
-"""Who is compared: each module prepares one way to do the same work."""
+"""The contestants: each module prepares one way to do the same work."""

@@ -1,4 +1,4 @@
-"""The compiled train_step alone, called from Python on one batch that stays there."""
+"""The compiled train_step alone, called from Python on one batch in memory."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 
 
 def prepare(model_name: str, steps: str, batch_size: str):
-    """Returns a function that trains ``steps`` steps and answers with the seconds."""
+    """Returns a function that trains ``steps`` steps and returns the seconds."""
     from benchmarks.contestants.zoo_fit import Training
 
     training = Training(
         model_name, steps=int(steps), batch_size=int(batch_size), plain=True
     )
-    import tensorflow as tf  # after what Training does to its messages
+    import tensorflow as tf  # after Training, which filters its log messages
 
     model = training.model
     batch = next(iter(training.batches.dataset))

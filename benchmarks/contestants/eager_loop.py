@@ -1,4 +1,4 @@
-"""The first tutorial's loop, step by step in Python: tensors, tape, assign_sub."""
+"""The first tutorial's eager loop: tensors, GradientTape and assign_sub."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo import startup
 
 
 def prepare(steps: str, batch_size: str):
-    """Returns a function that trains ``steps`` steps and answers with the seconds."""
+    """Returns a function that trains ``steps`` steps and returns the seconds."""
     startup.start()
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""JAX and Flax: the same layers, optax's AdamW, one jitted step, data in memory."""
+"""JAX with Flax: the same layers, optax's AdamW, a jitted step, data in memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ConvNet(nn.Module):
 
 
 def prepare(model_name: str, steps: str, batch_size: str):
-    """Returns a function that trains ``steps`` steps and answers with the seconds."""
+    """Returns a function that trains ``steps`` steps and returns the seconds."""
     train = data.mnist().train
     images, labels = data.scaled(train.x), train.y
     model = {"mlp": MLP, "convnet": ConvNet}[model_name]()

@@ -1,4 +1,4 @@
-"""Stock Keras: the same layers, compile and fit on its usual pipeline."""
+"""Stock Keras: the same layers, compile and fit on the usual pipeline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo import startup
 
 
 def prepare(model_name: str, steps: str, batch_size: str):
-    """Returns a function that trains ``steps`` steps and answers with the seconds."""
+    """Returns a function that trains ``steps`` steps and returns the seconds."""
     startup.start()
     import keras
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The rate at which TensorFlow multiplies two matrices here: the roof, or a layer's."""
+"""The rate at which TensorFlow multiplies two matrices on this machine."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _WORK = 1e11
 
 
 def prepare(rows: str, inner: str, columns: str):
-    """Returns a function that multiplies and answers with GFLOP/s.
+    """Returns a function that multiplies matrices and returns the GFLOP/s.
 
-    A matrix (rows, inner) goes through a layer's weights (inner, columns) and, as its
-    gradient does, back through their transpose; again and again.
+    It repeatedly multiplies a matrix (rows, inner) by a layer's weights (inner,
+    columns) and the product by their transpose, as the gradient of the layer does.
     """
     startup.start()
     import tensorflow as tf
 
     shape = (int(rows), int(inner), int(columns))
     x = tf.random.normal(shape[:2])
-    # Orthogonal: what is multiplied neither grows nor vanishes.
+    # Orthogonal, so that the products neither grow nor vanish.
     weights, _ = tf.linalg.qr(tf.random.normal(shape[1:]))
     flops = 4 * shape[0] * shape[1] * shape[2]
     times = max(1, round(_WORK / flops))

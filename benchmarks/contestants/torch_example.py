@@ -1,10 +1,11 @@
-"""PyTorch's own MNIST example, as pytorch/examples publishes it, until 99.0%.
+"""The MNIST example of pytorch/examples, stopped at 99.0%.
 
     python -m benchmarks.contestants.torch_example
 
-Two convolutions, dropout, Adadelta with a rate of 1.0 that falls by 0.7 each epoch,
-batches of 64, at most 14 epochs. Its images are decoded before: so it waits for no
-Pillow. Ends after the first epoch with 99.0% on the test split.
+It has two convolutions, dropout, Adadelta with a learning rate of 1.0 that is
+multiplied by 0.7 each epoch, batches of 64, and at most 14 epochs. Its images are
+decoded beforehand, so it does not wait for Pillow. It ends after the first epoch with
+99.0% on the test split.
 Source: https://github.com/pytorch/examples/tree/main/mnist
 """
 
@@ -39,7 +40,7 @@ class Net(nn.Module):
 
 
 def tensors(split) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns images as the example's ToTensor and Normalize leave them, and labels."""
+    """Returns images as after the example's ToTensor and Normalize, and labels."""
     images = torch.from_numpy(data.scaled(split.x)).permute(0, 3, 1, 2)
     return ((images - 0.1307) / 0.3081).contiguous(), torch.from_numpy(split.y).long()
 

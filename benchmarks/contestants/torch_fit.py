@@ -34,8 +34,8 @@ def network(model_name: str) -> nn.Module:
 
 
 def prepare(model_name: str, steps: str, batch_size: str):
-    """Returns a function that trains ``steps`` steps and answers with the seconds."""
-    torch.set_num_threads(os.cpu_count())  # as many as the others take
+    """Returns a function that trains ``steps`` steps and returns the seconds."""
+    torch.set_num_threads(os.cpu_count())  # as many as the others use
     train = data.mnist().train
     images = torch.from_numpy(data.scaled(train.x)).permute(0, 3, 1, 2).contiguous()
     labels = torch.from_numpy(train.y).long()
@@ -55,7 +55,7 @@ def prepare(model_name: str, steps: str, batch_size: str):
             loss = loss_of(output, y)
             loss.backward()
             optimizer.step()
-            # What every epoch reports: the mean loss and the accuracy.
+            # Every epoch reports the mean loss and the accuracy.
             total += loss.item()
             correct += (output.argmax(1) == y).sum().item()
         return time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""model.fit as train.py runs it: pipeline, guard, callbacks, fused steps."""
+"""model.fit as train.py runs it: pipeline, guard, callbacks, several steps a call."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _NEVER = 10**9  # steps between backups
 
 
 class Training:
-    """A training of a recipe, an epoch at a time.
+    """A training with a recipe, one epoch at a time.
 
     Args:
-        model_name: of the architecture.
-        recipe_name: of its recipe.
-        steps: of an epoch; None for a pass over the data.
-        deterministic: with op determinism, for this whole process.
-        plain: without augmentation and dropout, which the peers do not do.
-        **overrides: of the recipe.
+        model_name: name of the architecture.
+        recipe_name: name of its recipe.
+        steps: steps per epoch; None for one pass over the data.
+        deterministic: enable op determinism, for this whole process.
+        plain: leave out augmentation and dropout, which the peers do not have.
+        **overrides: fields of the recipe to replace.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Training:
         )
 
     def job(self, directory: pathlib.Path, **fields: Any) -> Any:
-        """Returns the training as train.py decides it, with fields of its Config."""
+        """Returns the job that train.py would run, with some fields of its Config."""
         from zoo.training.config import Config
         from zoo.training.distribute import Placement
         from zoo.training.job import Job
@@ -88,7 +88,7 @@ class Training:
     def keepers(
         self, directory: pathlib.Path, backup_steps: int | None = None
     ) -> tuple[Any, list[Any]]:
-        """Returns where the training stands, and the callbacks that train.py adds."""
+        """Returns the progress of the training, and the callbacks of train.py."""
         from zoo.training.callbacks import Checkpoints, MetricsLog, StepCounter
         from zoo.training.checkpoint import Progress
         from zoo.training.signals import Stop
@@ -103,7 +103,7 @@ class Training:
         ]
 
     def take_adamw_of_keras(self) -> None:
-        """Replaces the optimizer by the one of Keras that it is derived from."""
+        """Replaces the optimizer with Keras's AdamW, from which it is derived."""
         import keras
 
         config = self.model.optimizer.get_config()
@@ -112,7 +112,7 @@ class Training:
         self.model.optimizer = optimizer
 
     def tensorboard(self, directory: pathlib.Path, *, histograms: bool) -> Any:
-        """Returns the callback that train.py adds for TensorBoard."""
+        """Returns the callback of train.py for TensorBoard."""
         from zoo.training.checkpoint import Progress
         from zoo.training.tensorboard import TensorBoard
 
@@ -132,15 +132,15 @@ class Training:
 def prepare(
     model_name: str, steps: str, batch_size: str, recipe_name: str, variant: str
 ):
-    """Returns a function that trains ``steps`` steps and answers with the seconds.
+    """Returns a function that trains ``steps`` steps and returns the seconds.
 
     Args:
-        model_name: of the architecture.
-        steps: of an epoch.
-        batch_size: of its batches.
-        recipe_name: of its recipe.
-        variant: ``augmented``, as the recipe has it; ``plain``, without augmentation
-            and dropout; or ``keras_optimizer``: plain, with AdamW as Keras has it.
+        model_name: name of the architecture.
+        steps: steps per epoch.
+        batch_size: examples in a batch.
+        recipe_name: name of the recipe.
+        variant: ``augmented``, the recipe as it is; ``plain``, without augmentation
+            and dropout; or ``keras_optimizer``, plain with Keras's AdamW.
     """
     training = Training(
         model_name,
@@ -157,7 +157,7 @@ def prepare(
     )
 
     def work() -> float:
-        assert directory  # removed with the process
+        assert directory  # keeps the directory until the process ends
         progress.step = 0
         progress.rows.clear()
         return training.epoch(*keepers)

@@ -1,4 +1,4 @@
-"""An epoch of the zoo with and without what keeps a run from being lost or unseen."""
+"""An epoch of the zoo with and without its guard, backups and TensorBoard logs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from benchmarks.contestants.zoo_fit import Training
 
 
 def prepare(model_name: str, variant: str):
-    """Returns a function that trains an epoch and answers with the seconds.
+    """Returns a function that trains an epoch and returns the seconds.
 
     Args:
-        model_name: of the architecture; its default recipe.
-        variant: ``plain``; ``guarded``, against losses and gradients that are not
-            finite; ``backups``: guarded, and with a row of metrics.csv and a backup at
-            the end; ``tensorboard`` and ``histograms``: plain, and with what
-            TensorBoard shows, the latter of each variable too; ``deterministic``: with
-            op determinism.
+        model_name: name of the architecture; its default recipe is used.
+        variant: ``plain``; ``guarded``, with the check for non-finite losses and
+            gradients; ``backups``, guarded with a row of metrics.csv and a backup at
+            the end; ``tensorboard``, plain with logs; ``histograms``, the same with
+            histograms of the variables; or ``deterministic``, with op determinism.
     """
     training = Training(model_name, deterministic=variant == "deterministic")
     if variant == "guarded":
@@ -39,7 +38,7 @@ def prepare(model_name: str, variant: str):
         written = "tensorboard/train/*"
 
     def work() -> float:
-        assert directory  # removed with the process
+        assert directory  # keeps the directory until the process ends
         progress.step = 0
         progress.rows.clear()
         seconds = training.epoch(*callbacks)

@@ -1,4 +1,4 @@
-"""The arithmetic of BUILD.md's table, by hand."""
+"""The arithmetic of the table in docs/distributed.md, by hand."""
 
 import pytest
 
