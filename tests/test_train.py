@@ -112,9 +112,10 @@ def test_the_default_dataset_gives_way_loudly_and_only_it(
         run(*flags, "--dataset=mnist")
     assert list(tmp_path.iterdir()) == []
     run(*flags)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("WARNING: ")
-    assert "training on digits instead" in line
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("WARNING: ")
+    assert "training on digits instead" in first
+    assert "--epochs=1 makes 11 steps" in second
     for name in ("config.json", "result.json"):
         content = json.loads((tmp_path / "runs/mlp-digits" / name).read_text())
         assert content["dataset_requested"] == "mnist"
@@ -124,11 +125,16 @@ def test_the_default_dataset_gives_way_loudly_and_only_it(
 def test_a_run_ends_with_its_summary(run, tmp_path, capsys):
     run("--model=mlp", "--dataset=digits", "--epochs=3", "--export=none", "--noplots")
     said = capsys.readouterr()
-    assert said.err == ""
+    assert said.err == (
+        "WARNING: --epochs=3 makes 33 steps of training; the recipe default of mlp takes "
+        "at least 1,000, and may learn little in fewer. Leave --epochs out, or pass "
+        "--epochs=91.\n"
+    )
     result = json.loads((tmp_path / "runs/mlp-digits/result.json").read_text())
     accuracy = f"{100 * result['test']['accuracy']:.2f}%"
     rate = f"{result['examples_per_second']:,}"
-    for text in (accuracy, "235,146", "runs/mlp-digits", rate):
+    images = "28x28x1, 10 classes"
+    for text in (accuracy, "235,146", "runs/mlp-digits", rate, images):
         assert text in said.out
 
 
@@ -169,7 +175,8 @@ def test_progress_bars_are_for_terminals(tmp_path, data_dir):
             shown += chunk
     os.close(terminal)
     _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, b"")
+    (line,) = err.splitlines()
+    assert (process.returncode, line[:19]) == (0, b"WARNING: --epochs=2")
     text = shown.decode()
     assert "Epoch 1/2" in text
     assert "accuracy:" in text

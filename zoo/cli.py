@@ -15,23 +15,29 @@ import pathlib
 from zoo import console, registry, startup
 from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe, parse_augment
+from zoo.training.config import parse_image_size
 from zoo.training.rundir import finished_run
 
 NONE, RUN, AUGMENT = console.Flags(), console.Flags(), console.Flags()
+PREDICT = console.Flags()
 
-RUN.string("run_dir", None, "The finished run to use.")
-RUN.string(
-    "artifact",
-    None,
-    "The exported file to use instead: a SavedModel's directory or a .tflite file, "
-    "such as R/export/tflite/model_int8.tflite.",
-)
+for _flags in (RUN, PREDICT):
+    _flags.string("run_dir", None, "The finished run to use.")
+    _flags.string(
+        "artifact",
+        None,
+        "The exported file to use instead: a SavedModel's directory or a .tflite file, "
+        "such as R/export/tflite/model_int8.tflite.",
+    )
+PREDICT.boolean("invert", False, "Make black white, and white black, in the images.")
 
 AUGMENT.string("model", None, "Whose recipe to draw; `python -m zoo` lists the models.")
 AUGMENT.string("recipe", "default", "One of the architecture's recipes.")
 AUGMENT.string("augment", None, "Draw these instead of the recipe's, such as flip=0.5.")
 AUGMENT.string("dataset", "digits", "Whose images to draw, as for train.py.")
 AUGMENT.string("data_dir", None, "Where TFDS keeps prepared datasets.")
+AUGMENT.string("image_size", None, "Stretch images to SIZE or HEIGHTxWIDTH pixels.")
+AUGMENT.boolean("skip_damaged", False, "Leave out images that do not decode.")
 AUGMENT.string("output", None, "The PNG file to write.")
 AUGMENT.integer("seed", 0, "Seed of the run, 0 or more.", lower_bound=0)
 
@@ -42,7 +48,7 @@ def main(argv: list[str]) -> None:
     if name in console.HELP:
         docs = {n: command.__doc__ for n, (command, _) in COMMANDS.items()}
         docs |= {n: importlib.import_module(m).__doc__ for n, m in MODULES.items()}
-        rows = [(n, doc.splitlines()[0]) for n, doc in docs.items()]
+        rows = [(n, str(doc).splitlines()[0]) for n, doc in docs.items()]
         lines = [f"  {line}" for line in console.align(rows)]
         print(__doc__.strip(), "\nCommands:\n", *lines, sep="\n")
     elif name in MODULES:
@@ -68,7 +74,7 @@ def list_command(extra: list[str]) -> None:
 
 
 def describe(names: list[str]) -> None:
-    """Prints the layers, shapes and recipes of one architecture.
+    """Prints the layers, output shapes and recipes of an architecture.
 
     python -m zoo describe convnet
     """
@@ -85,28 +91,29 @@ def describe(names: list[str]) -> None:
 
 
 def predict(paths: list[str]) -> None:
-    """Prints the class and its probability for image files.
+    """Prints the most probable class of each image file, and its probability.
 
     python -m zoo predict --run_dir=R a.png b.png
     """
-    if not (RUN.run_dir or RUN.artifact) or not paths:
+    run_dir, artifact = PREDICT.run_dir, PREDICT.artifact
+    if not (run_dir or artifact) or not paths:
         raise UserError(
             "predict takes a run or an artifact, and image files: "
             "python -m zoo predict --run_dir=R a.png b.png"
         )
-    if RUN.run_dir:
-        finished_run(RUN.run_dir)  # is explained before TensorFlow is imported
+    if run_dir:
+        finished_run(run_dir)  # is explained before TensorFlow is imported
     startup.start()
     from zoo import evaluation
 
     for path, name, probability in evaluation.predict_images(
-        RUN.run_dir, RUN.artifact, paths
+        run_dir, artifact, paths, invert=PREDICT.invert
     ):
         print(f"{path}  {name}  {probability:.4f}")
 
 
 def evaluate(extra: list[str]) -> None:
-    """Prints the accuracy of a run or of an artifact on the whole test split.
+    """Evaluates a run or an exported file on the whole test split.
 
     python -m zoo evaluate --run_dir=R
     """
@@ -126,7 +133,7 @@ def evaluate(extra: list[str]) -> None:
 
 
 def augment(extra: list[str]) -> None:
-    """Draws what the augmentation of a recipe does to a dataset.
+    """Draws images of a dataset as the augmentation of a recipe changes them.
 
     python -m zoo augment --model=mlp --output=a.png
     """
@@ -139,7 +146,8 @@ def augment(extra: list[str]) -> None:
         )
     registry.check_model(model)
     strengths = parse_augment(AUGMENT.augment)
-    Recipe(augment=strengths or {})  # checks them
+    image_size = parse_image_size(AUGMENT.image_size)
+    Recipe(augment=strengths or {})  # checks the strengths
     if path.suffix != ".png" or not path.parent.is_dir():
         raise UserError(
             f"--output must end in .png, in a directory that exists. Received: {path}."
@@ -157,7 +165,12 @@ def augment(extra: list[str]) -> None:
             f"The recipe {AUGMENT.recipe} of {model} has no augmentation. Recipes that "
             f"have one: {', '.join(others) or 'none'}. Or pass --augment."
         )
-    data = load.load(AUGMENT.dataset, data_dir=AUGMENT.data_dir)
+    data = load.load(
+        AUGMENT.dataset,
+        data_dir=AUGMENT.data_dir,
+        image_size=image_size,
+        skip_damaged=AUGMENT.skip_damaged,
+    )
     if data.spec.task != "classification":
         raise UserError(
             f"Only images are augmented. Received: --dataset={AUGMENT.dataset}."
@@ -179,7 +192,7 @@ COMMANDS = {
     "describe": (describe, NONE),
     "augment": (augment, AUGMENT),
     "evaluate": (evaluate, RUN),
-    "predict": (predict, RUN),
+    "predict": (predict, PREDICT),
 }
 
 #: The commands that are modules with a ``main``. They may import the export, and are

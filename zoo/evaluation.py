@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
-from zoo import files, startup
+from zoo import console, files, startup
 from zoo.data import decode
 from zoo.errors import UserError
 from zoo.training.outcome import TrainedRun, open_run, run_dataset
@@ -20,6 +20,9 @@ from zoo.training.scoring import probabilities as to_probabilities
 
 if TYPE_CHECKING:
     from zoo.artifact import Artifact
+
+#: By how much an image's mean may leave those of the training images, 0 to 255.
+FAR = 25
 
 
 def read_image(path: str | os.PathLike[str], input_shape: Sequence[int]) -> np.ndarray:
@@ -78,14 +81,21 @@ def evaluate(run_dir: str | None, artifact_path: str | None) -> dict[str, float]
 
 
 def predict_images(
-    run_dir: str | None, artifact_path: str | None, paths: Sequence[str]
+    run_dir: str | None,
+    artifact_path: str | None,
+    paths: Sequence[str],
+    *,
+    invert: bool = False,
 ) -> list[tuple[str, str, float]]:
     """Classifies image files with a run's model, or with an artifact.
+
+    Warns of images that are much darker or lighter than those the model learned from.
 
     Args:
         run_dir: as for ``evaluate``.
         artifact_path: as for ``evaluate``; it may lie in no run.
         paths: PNG, JPEG, BMP, GIF or WebP files of any size.
+        invert: make black white, and white black.
 
     Returns:
         (path, class name, probability) for each file.
@@ -107,7 +117,11 @@ def predict_images(
             class_names = labels.read_text(encoding="utf-8").splitlines()
     if len(input_shape) != 3:
         raise UserError("A regression does not take images.")
-    batch = np.stack([read_image(path, input_shape) for path in paths])
+    batch = _read_all(paths, input_shape)
+    if invert:
+        batch = 255 - batch
+    if trained is not None:
+        _check_brightness(paths, batch, trained.config.get("brightness"), invert)
     try:
         if loaded is None:
             said = trained.model.predict(batch, verbose=0)
@@ -125,6 +139,51 @@ def predict_images(
         (path, class_names[row.argmax()], float(row.max()))
         for path, row in zip(paths, probabilities, strict=True)
     ]
+
+
+def _read_all(paths: Sequence[str], input_shape: Sequence[int]) -> np.ndarray:
+    """Reads images, or raises the UserError that names all that do not decode."""
+    images, problems = [], []
+    for path in paths:
+        try:
+            images.append(read_image(path, input_shape))
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError(" ".join(problems))
+    return np.stack(images)
+
+
+def _check_brightness(
+    paths: Sequence[str],
+    images: np.ndarray,
+    trained: Mapping[str, float] | None,
+    inverted: bool,
+) -> None:
+    """Warns of images whose brightness is far from what the model was trained on.
+
+    Args:
+        paths: of the images, for the message.
+        images: uint8 (n, height, width, channels).
+        trained: ``brightness`` of config.json; None in an older version's.
+        inverted: the images were inverted.
+    """
+    if not trained:
+        return
+    low, high = trained["lowest"] - FAR, trained["highest"] + FAR
+    for path, value in zip(paths, images.mean(axis=(1, 2, 3)), strict=True):
+        if low <= value <= high:
+            continue
+        hint = ""
+        if low <= 255 - value <= high:
+            flag = "leave out --invert" if inverted else "pass --invert"
+            hint = f" If black and white are swapped in it, {flag}."
+        console.warn(
+            f"{path} is much {'darker' if value < low else 'lighter'} than the images "
+            f"that the model was trained on (mean {value:.0f} of 255; theirs are "
+            f"{trained['lowest']:.0f} to {trained['highest']:.0f}): the answer may be "
+            f"wrong, however sure it is.{hint}"
+        )
 
 
 def _open_artifact(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import export
 from zoo import console, startup
+from zoo.data import folder, load, local
 from zoo.errors import UserError
 from zoo.recipe import Recipe, parse_augment
 from zoo.training import cluster, config
@@ -44,7 +45,8 @@ FLAGS.string(
     "Unset: linear_regression for linear, mnist for the others.",
 )
 FLAGS.string("data_dir", None, "Where TFDS keeps prepared datasets.")
-FLAGS.string("image_size", None, "Resize images to SIZE or HEIGHTxWIDTH pixels.")
+FLAGS.string("image_size", None, "Stretch images to SIZE or HEIGHTxWIDTH pixels.")
+FLAGS.boolean("skip_damaged", False, "Leave out images that do not decode.")
 FLAGS.string("run_dir", None, "Run directory. Unset: runs/MODEL-DATASET.")
 FLAGS.boolean("overwrite", False, "Replace the run that is in --run_dir.")
 FLAGS.integer("seed", 0, "Seed of everything random: 0 to 2**31 - 1.")
@@ -68,6 +70,11 @@ FLAGS.string(
     "auto",
     "Bytes for the examples, such as 8G; what needs more is read from disk while "
     "training. auto: half of what is available.",
+)
+_choice(
+    "class_weights",
+    "What examples count in the loss. balanced: classes count the same, however many "
+    "images they have.",
 )
 _choice("precision", "What is computed with; weights and exports are float32.")
 _choice("jit_compile", "Compile with XLA. auto: on an accelerator only.")
@@ -117,7 +124,7 @@ PARSED_FLAGS = {
 def config_from_flags() -> config.Config:
     """Returns the configuration that the parsed flags ask for."""
     if FLAGS.model is None:
-        raise UserError("--model is missing. `python -m zoo` lists the models.")
+        raise UserError(f"--model is missing. {_suggestion(FLAGS.dataset)}")
     values = FLAGS.flag_values_dict()
     values |= {name: parse(values[name]) for name, parse in PARSED_FLAGS.items()}
     # The flag --model is another thing than a recipe's arguments for the model.
@@ -126,6 +133,16 @@ def config_from_flags() -> config.Config:
     of_config = {field.name for field in dataclasses.fields(config.Config)}
     fields = {k: v for k, v in values.items() if k in of_config}
     return config.Config(overrides=overrides, **fields)
+
+
+def _suggestion(dataset: str | None) -> str:
+    """Says which model to take, where the dataset tells."""
+    hint = "`python -m zoo` lists the models."
+    if dataset is None or not load.is_directory(dataset):
+        return hint
+    if isinstance(local.open_directory(dataset).contents, folder.ImageTree):
+        return f"For photographs begin with --model={config.PHOTOGRAPHS}; {hint}"
+    return hint
 
 
 def main(argv: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import hashlib
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -102,6 +103,34 @@ class Split:
         """Yields x in parts, in order: all of it may be larger than memory."""
         for first in range(0, len(self.y), size):
             yield self.x[first : first + size]
+
+    def balanced_weights(self, num_classes: int) -> np.ndarray:
+        """Returns float32 weights (num_classes,) that let all classes count the same.
+
+        The mean over the examples is 1. A class without examples gets 0.
+        """
+        counts = np.bincount(self.y, minlength=num_classes)
+        weights = len(self.y) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        return np.where(counts > 0, weights, 0).astype(np.float32)
+
+    def brightness(self) -> dict[str, float]:
+        """Returns how bright the images are, 0 (black) to 255, by up to 1,000 of them.
+
+        ``lowest`` and ``highest`` are percentiles 1 and 99 of the images' means, and
+        ``mean`` is the mean of these.
+        """
+        rows = np.linspace(0, len(self.y) - 1, min(len(self.y), 1000)).astype(int)
+        means = [self.x[row].mean() for row in rows]
+        lowest, highest = np.percentile(means, [1, 99])
+        numbers = {"lowest": lowest, "mean": np.mean(means), "highest": highest}
+        return {name: round(float(number), 2) for name, number in numbers.items()}
+
+    def sha256(self) -> str:
+        """Returns a checksum of all examples, the same wherever they came from."""
+        digest = hashlib.sha256(np.asarray(self.y, "<i4").tobytes())
+        for block in self.blocks():
+            digest.update(np.ascontiguousarray(block))
+        return digest.hexdigest()
 
     def take(self, rows: np.ndarray) -> Split:
         """Returns the examples of these rows; mapped images stay on disk."""

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.data import local
+from zoo.data import folder, local
 from zoo.data.builders import DIGITS, OWN
 from zoo.data.cache import FOLDER, Cache
 from zoo.data.dataset import Dataset, DataSpec
@@ -49,6 +49,12 @@ class Source:
     def directory(self) -> Path | None:
         """The absolute path of a local directory; None for a dataset with a name."""
         return self.opened.path if isinstance(self.opened, local.Directory) else None
+
+    @property
+    def tree(self) -> folder.ImageTree | None:
+        """The tree of images that was found; None for other datasets."""
+        contents = getattr(self.opened, "contents", None)
+        return contents if isinstance(contents, folder.ImageTree) else None
 
     def read(
         self,
@@ -128,6 +134,11 @@ def check_name(dataset: str, data_dir: str | None) -> None:
         known = {*OWN, *WELL_KNOWN, *tfds.names()}
         close = difflib.get_close_matches(dataset, sorted(known), n=1, cutoff=0.7)
         hint = f" Did you mean {close[0]!r}?" if close else ""
+        if "/" in dataset and tfds.parse(dataset)[0] not in tfds.names():
+            raise UserError(
+                f"The directory {dataset} does not exist, and there is no dataset of "
+                f"that name.{hint}"
+            )
         raise UserError(
             f"Unknown dataset {dataset!r}. Known: {', '.join((*OWN, *WELL_KNOWN))}, "
             f"any other image-classification name of TFDS, or a local directory.{hint}"

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Collection
 
+import numpy as np
 import tensorflow as tf
 
 from zoo.data import augment
@@ -20,6 +22,9 @@ from zoo.errors import UserError
 from zoo.recipe import Recipe
 
 EVAL_BATCH_SIZE = 500
+# What a batch of a recipe is halved for, and what it is not halved below.
+_STEPS_PER_PASS = 40
+_SMALLEST_BATCH = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +53,40 @@ class Plan:
         passes, rest = divmod(step, self.steps_per_pass)
         per_pass = min(self.num_examples, self.steps_per_pass * self.batch_size)
         return passes * per_pass + rest * self.batch_size
+
+
+def fit_to(recipe: Recipe, num_examples: int, asked: Collection[str] = ()) -> Recipe:
+    """Returns the recipe with a batch that suits few examples.
+
+    The batch is halved until a pass over the examples has 40 steps, or until half of it
+    would be less than 16 examples; it is never larger than the training split. The
+    learning rate follows in proportion with sgd, and otherwise, as with Adam, with the
+    square root of the batch. Recipes that repeat a tutorial step for step, or count
+    their steps themselves, stay as they are.
+
+    Args:
+        recipe: the recipe.
+        num_examples: size of the training split.
+        asked: names of fields that the user has set, which stay as they are.
+    """
+    exact = recipe.order == "file" or recipe.remainder == "keep"
+    if (
+        exact
+        or recipe.steps_per_epoch
+        or not recipe.batch_size
+        or "batch_size" in asked
+    ):
+        return recipe
+    size = recipe.batch_size
+    while size >= 2 * _SMALLEST_BATCH and num_examples // size < _STEPS_PER_PASS:
+        size //= 2
+    size = min(size, num_examples)
+    rate = recipe.learning_rate
+    if "learning_rate" not in asked:
+        ratio = size / recipe.batch_size
+        rate *= ratio if recipe.optimizer == "sgd" else math.sqrt(ratio)
+        rate = float(f"{rate:.4g}")
+    return dataclasses.replace(recipe, batch_size=size, learning_rate=rate)
 
 
 def make_plan(recipe: Recipe, num_examples: int, replicas: int = 1) -> Plan:
@@ -109,9 +148,12 @@ class TrainingBatches:
         op_determinism: TensorFlow's op determinism is on.
         replicas: (first, number, all): the first replica that is served, how many are,
             each with an element of its own, and how many a batch is divided among.
+        class_weights: how much an example of each class counts in the loss; None for
+            all the same.
 
     Attributes:
-        dataset: (x, y) batches, as many as an epoch has steps for each replica.
+        dataset: batches (x, y), or (x, y, sample weights) with ``class_weights``; as
+            many as an epoch has steps for each replica.
     """
 
     def __init__(
@@ -123,11 +165,13 @@ class TrainingBatches:
         seed: int,
         op_determinism: bool = False,
         replicas: tuple[int, int, int] = (0, 1, 1),
+        class_weights: np.ndarray | None = None,
     ):
         self._plan, self._recipe, self._seed = plan, recipe, seed
         self._first_replica, self._served, self._replicas = replicas
         self._first_step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._read, self._y = reader(split.x), tf.constant(split.y)
+        self._class_weights = class_weights
         # One parallel call: more of them take the cores of the training step. With op
         # determinism TensorFlow ignores the option, and complains about it.
         elements = tf.data.Dataset.range(plan.steps_per_epoch * self._served).map(
@@ -137,7 +181,7 @@ class TrainingBatches:
         )
         self.dataset = elements.prefetch(2)
 
-    def _element(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _element(self, index: tf.Tensor) -> tuple[tf.Tensor, ...]:
         step = self._first_step + index // self._served
         replica = self._first_replica + index % self._served
         indices = self._indices(step, replica)
@@ -151,7 +195,10 @@ class TrainingBatches:
                 size=size,
             )
             images = augment.augment(images, self._recipe.augment, draws)
-        return images, tf.gather(self._y, indices)
+        labels = tf.gather(self._y, indices)
+        if self._class_weights is None:
+            return images, labels
+        return images, labels, tf.gather(tf.constant(self._class_weights), labels)
 
     def _indices(self, step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
         """Returns the int64 indices of the examples of a replica in a step."""

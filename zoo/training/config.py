@@ -13,6 +13,8 @@ from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe
 from zoo.training import cluster
 
+#: The architecture that suits photographs, of any size.
+PHOTOGRAPHS = "resnet"
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 #: The words that a flag may be.
 CHOICES = {
@@ -20,6 +22,7 @@ CHOICES = {
     "precision": PRECISIONS,
     "jit_compile": ("auto", "true", "false"),
     "progress": ("auto", "bar", "epoch", "none"),
+    "class_weights": ("none", "balanced"),
 }
 
 
@@ -44,6 +47,8 @@ class Config:
     dataset: str | None = None
     data_dir: str | None = None
     image_size: tuple[int, int] | None = None
+    skip_damaged: bool = False
+    class_weights: str = "none"
     run_dir: str | None = None
     overwrite: bool = False
     seed: int = 0

@@ -31,10 +31,12 @@ from zoo.training.rundir import RunDir
 class Job:
     """A training that is about to begin: all that is decided before the model is made.
 
-    The recipe is the one that was asked for, with the fields that ``config`` overrides.
+    ``asked`` is the recipe that was asked for, with the fields that ``config``
+    overrides; ``recipe`` is what it became for the number of examples.
     """
 
     config: Config
+    asked: Recipe
     recipe: Recipe
     source: Source
     dataset: Dataset
@@ -46,6 +48,9 @@ class Job:
         """Returns what makes a run this run and no other."""
         spec, settings = self.dataset.spec, self.recipe.to_json()
         del settings["steps_per_execution"]  # changes nothing except the speed
+        later = {}  # what older versions did not have, where it is used
+        if self.config.class_weights != "none":
+            later["class_weights"] = self.config.class_weights
         return {
             **self._asked("model", "recipe", "seed", "precision", "jit_compile"),
             **self._asked("validation", "eval_every", "gradient_norm", "deterministic"),
@@ -54,20 +59,34 @@ class Job:
             "dataset_fingerprint": spec.fingerprint,
             "input_shape": list(spec.input_shape),
             "num_classes": spec.num_classes,
+            **later,
         }
+
+    def fitted(self) -> dict[str, tuple[Any, Any]]:
+        """Returns what the recipe had to change for few examples: before and now."""
+        names = ("batch_size", "learning_rate")
+        both = {
+            name: (getattr(self.asked, name), getattr(self.recipe, name))
+            for name in names
+        }
+        return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
 
     def description(self) -> dict[str, Any]:
         """Returns the content of config.json."""
         source, spec = self.source, self.dataset.spec
         now = datetime.datetime.now(datetime.UTC)
+        images = spec.task == "classification"
         return {
             "identity": self.identity(),
+            "fitted_to_few_examples": self.fitted(),
             "strategy": self.placement.to_json(),
             "steps_per_execution": self.recipe.steps_per_execution,
             "dataset_requested": source.requested,
             "dataset_used": spec.source if source.directory else source.used,
             "dataset_reason": source.reason,
             "data": dataclasses.asdict(spec),
+            "brightness": self.dataset.train.brightness() if images else None,
+            "skip_damaged": self.config.skip_damaged,
             "data_dir": self.config.data_dir and str(source.root),
             "image_size": self.config.image_size,
             "started": now.isoformat(timespec="seconds"),

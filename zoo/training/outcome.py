@@ -145,6 +145,7 @@ def run_dataset(run: RunDir) -> Dataset:
         memory_limit=memory.available() // 2,
         # A directory that only the run names is not written.
         read_only=data_dir is not None,
+        skip_damaged=config.get("skip_damaged", False),
     )
     if not load.same_data(source, dataset.spec, identity["dataset_fingerprint"]):
         raise UserError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -38,6 +41,32 @@ class Evaluator:
         scores.pop("gradient_norm", None)  # there are no gradients here
         scores = {name: float(value) for name, value in scores.items()}
         return scores, probabilities(self._model, tf.concat(said, axis=0))
+
+
+def per_class(
+    names: Sequence[str], labels: np.ndarray, outputs: np.ndarray
+) -> dict[str, Any]:
+    """Returns the recall of each class, as result.json has it.
+
+    Args:
+        names: of the classes.
+        labels: true classes (n,).
+        outputs: probabilities (n, classes).
+
+    Returns:
+        ``test_per_class``, with name, recall (None without examples) and number of
+        examples, and ``test_macro_recall``, the mean over the classes with examples.
+    """
+    counts = np.bincount(labels, minlength=len(names))
+    right = np.bincount(labels[outputs.argmax(axis=1) == labels], minlength=len(names))
+    rows = [
+        {"name": name, "recall": hits / count if count else None, "count": count}
+        for name, hits, count in zip(
+            names, right.tolist(), counts.tolist(), strict=True
+        )
+    ]
+    recalls = [row["recall"] for row in rows if row["count"]]
+    return {"test_per_class": rows, "test_macro_recall": sum(recalls) / len(recalls)}
 
 
 def outputs(model: TapeModel, split: Split) -> np.ndarray:

@@ -18,7 +18,7 @@ from zoo.data.dataset import Dataset
 from zoo.errors import UserError
 from zoo.models.base import TapeModel
 from zoo.recipe import Recipe
-from zoo.training import distribute, signals
+from zoo.training import advice, distribute, scoring, signals
 from zoo.training.callbacks import Checkpoints, Evaluation, MetricsLog, StepCounter
 from zoo.training.checkpoint import Progress
 from zoo.training.config import Config
@@ -51,6 +51,7 @@ def train(config: Config) -> TrainedRun | None:
         job = _prepare(config, recipe, placement)
         identity = json.dumps(job.identity(), sort_keys=True)
         placement.check_same("what they train", identity)
+        advice.give(job)
         model, copy = _make_models(job)
         if placement.is_chief:
             with job.run.locked():
@@ -85,17 +86,26 @@ def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) ->
         seed=config.seed,
         progress=config.shown == "bar",
         memory_limit=config.memory_limit or memory.available() // 2,
+        skip_damaged=config.skip_damaged,
     )
+    if config.class_weights != "none" and dataset.spec.task != "classification":
+        raise UserError(
+            "--class_weights is for datasets with classes. Received: "
+            f"--class_weights={config.class_weights} for {source.used}. Leave it out."
+        )
     if config.validation is not None:
         dataset = dataset.hold_out(config.validation, config.seed)
-    plan = pipeline.make_plan(recipe, dataset.spec.num_train, placement.replicas)
+    num_train, asked = dataset.spec.num_train, recipe
+    if source.tree:
+        recipe = pipeline.fit_to(recipe, num_train, config.overrides)
+    plan = pipeline.make_plan(recipe, num_train, placement.replicas)
     if config.profile_steps and config.profile_steps[0] > plan.steps:
         first, last = config.profile_steps
         raise UserError(
             f"--profile_steps must begin at a step of the training, 1 to {plan.steps}. "
             f"Received: {first},{last}."
         )
-    return Job(config, recipe, source, dataset, plan, placement, run)
+    return Job(config, asked, recipe, source, dataset, plan, placement, run)
 
 
 def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> TrainedRun:
@@ -179,6 +189,11 @@ def _fit(
         seed=job.config.seed,
         op_determinism=job.config.deterministic,
         replicas=placement.rows,
+        class_weights=(
+            None
+            if job.config.class_weights == "none"
+            else dataset.train.balanced_weights(dataset.spec.num_classes)
+        ),
     )
     evaluation = Evaluation(job, model, copy)
     with signals.noticed() as stop:
@@ -205,7 +220,11 @@ def _fit(
         tested, outputs = evaluation.test()
         log.check_finite(tested)
         checkpoints.stop_if_asked()
-    return _results(job, progress, tested, copy), outputs
+    results = _results(job, progress, tested, copy)
+    if dataset.spec.task == "classification":
+        names = dataset.spec.class_names
+        results |= scoring.per_class(names, dataset.test.y, outputs)
+    return results, outputs
 
 
 def _results(

@@ -1,0 +1,105 @@
+"""What is said before a training starts, and what is refused then."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from zoo import console, registry
+from zoo.data import folder
+from zoo.errors import UserError
+from zoo.training.config import PHOTOGRAPHS
+from zoo.training.job import Job
+
+_MANY = 20_000_000  # weights from which there is a better choice
+_TOO_MANY = 200_000_000
+# Models of smaller inputs are not counted: it would take time, and they are small.
+_COUNTED_FROM = 2048
+
+
+def give(job: Job) -> None:
+    """Says what the user may want to know; nothing about a run that is finished.
+
+    Raises:
+        UserError: the model would have far too many weights for such images.
+    """
+    if job.run.finished:
+        return
+    weights = count_weights(job)
+    if weights > _TOO_MANY:
+        raise UserError(
+            f"{_weights(job, weights)}: too many. Pass --model={PHOTOGRAPHS}, which "
+            "takes images of any size, or a smaller --image_size."
+        )
+    if not job.placement.is_chief:
+        return
+    if weights > _MANY:
+        console.warn(
+            f"{_weights(job, weights)}. --model={PHOTOGRAPHS} needs far fewer, and "
+            "suits photographs better."
+        )
+    for caution in filter(None, [_ignored(job), _damaged(job), _few_steps(job)]):
+        console.warn(caution)
+    if changes := job.fitted():
+        size, rate = changes["batch_size"], changes.get("learning_rate")
+        rate = (
+            f" and the learning rate {rate[1]:g} instead of {rate[0]:g}" if rate else ""
+        )
+        print(
+            f"For {job.plan.num_examples:,} training images the batch is {size[1]} "
+            f"instead of {size[0]}{rate}: {job.plan.steps_per_pass} steps a pass.",
+            flush=True,
+        )
+
+
+def count_weights(job: Job) -> int:
+    """Returns the number of the model's weights without making them; 0 if it is small.
+
+    A graph that never runs has variables without memory.
+    """
+    shape = job.dataset.spec.input_shape
+    if job.config.model == PHOTOGRAPHS or math.prod(shape) < _COUNTED_FROM:
+        return 0
+    model_class = registry.get_architecture(job.config.model).model_class
+    with tf.Graph().as_default():
+        model = model_class(job.dataset.spec.num_classes, **job.recipe.model)
+        model(tf.zeros((1, *shape)))
+        return model.count_params()
+
+
+def _weights(job: Job, count: int) -> str:
+    height, width = job.dataset.spec.input_shape[:2]
+    images = f"images of {height}x{width} pixels"
+    return f"{job.config.model} has {count:,} weights for {images}"
+
+
+def _ignored(job: Job) -> str | None:
+    ignored = job.source.tree.ignored if job.source.tree else ()
+    if not ignored:
+        return None
+    return (
+        f"Ignored in {job.source.directory}: {folder.kinds(ignored)}, such as "
+        f"{ignored[0]}. Images are {', '.join(folder.EXTENSIONS)} files in the folder "
+        "of their class."
+    )
+
+
+def _damaged(job: Job) -> str | None:
+    damaged = job.dataset.damaged
+    if not damaged:
+        return None
+    return f"Left out as damaged: {folder.listed(damaged)}."
+
+
+def _few_steps(job: Job) -> str | None:
+    wanted = registry.get_recipe(job.config.model, job.config.recipe).min_steps
+    plan = job.plan
+    if plan.steps >= wanted:
+        return None
+    epochs = math.ceil(wanted / plan.steps_per_epoch)
+    return (
+        f"--epochs={plan.epochs} makes {plan.steps:,} steps of training; the recipe "
+        f"{job.config.recipe} of {job.config.model} takes at least {wanted:,}, and may "
+        f"learn little in fewer. Leave --epochs out, or pass --epochs={epochs}."
+    )
