@@ -26,7 +26,9 @@ from zoo.commands import train
 from zoo.errors import UserError
 from zoo.training import cluster
 
-DOCUMENTS = {path: path.read_text() for path in document.DOCUMENTS}
+DOCUMENTS = {
+    path: path.read_text() for path in (*document.DOCUMENTS, ROOT / "CONTRIBUTING.md")
+}
 TEXT = "\n".join(DOCUMENTS.values())
 README = DOCUMENTS[ROOT / "README.md"]
 #: Language and content of each code block.
@@ -69,8 +71,9 @@ def commands():
     """Returns the command lines of the documents, in blocks and within sentences."""
     shell = "\n".join(text for language, text in BLOCKS if language == "sh")
     lines = re.sub(r"\\\n", "", shell).splitlines()
-    lines += re.findall(r"`((?:python|make) [^`]+)`", TEXT)
-    ours = re.compile(r"(MNIST_DIR=\S+ )?(python|make) ")
+    names = "|".join([*cli.COMMANDS, *cli.MODULES])
+    lines += re.findall(rf"`((?:python|make|zoo (?:{names})) [^`]+)`", TEXT)
+    ours = re.compile(r"(MNIST_DIR=\S+ )?(python|make|zoo) ")
     found = [shlex.split(line, comments=True) for line in lines if ours.match(line)]
     return {" ".join(words): words for words in found}
 
@@ -97,6 +100,8 @@ def test_a_command_is_accepted(words, my_data):
         variables = dict(word.split("=", 1) for word in arguments if "=" in word)
         if "ARGS" in variables:
             check("train.py", shlex.split(variables["ARGS"]))
+    elif program == "zoo":
+        check("zoo", arguments)
     elif arguments[0] == "-m":
         check(arguments[1], arguments[2:])
     elif arguments[0] != "-c":
@@ -105,26 +110,27 @@ def test_a_command_is_accepted(words, my_data):
 
 def check(command, arguments):
     """Parses a command's arguments as the command does, and checks what it can."""
-    if "--help" in arguments:
-        arguments.remove("--help")
-        assert not arguments
+    if command == "zoo":
+        name = arguments.pop(0) if arguments else "list"
+        if name in cli.MODULES:
+            name = {"train": "train.py", "serve": "export.serve"}.get(name, name)
+            return check(name, arguments)
+        console.parse_flags([name, *arguments], "", cli.COMMANDS[name][1])
+    elif "--help" in arguments:
+        assert arguments == ["--help"]
     elif command == "train.py":
         names = {argument.partition("=")[0] for argument in arguments}
         if "--model" not in names:  # the sentence is about another flag
             arguments = ["--model=mlp", *arguments]
         if "--model=tiny" in arguments:  # tests/zoo/test_registry.py trains it
-            return
+            return None
         assert console.parse_flags([command, *arguments], "", train.FLAGS) == []
         train.config_from_flags().check()
         parse_formats(train.FLAGS.export)
-    elif command == "zoo":
-        name, *rest = arguments or ["list"]
-        console.parse_flags([name, *rest], "", cli.COMMANDS[name][1])
     elif command == "export":
-        assert (
-            console.parse_flags([command, *arguments], "", export_command.FLAGS) == []
-        )
-        parse_formats(export_command.FLAGS.formats)
+        flags = export_command.FLAGS
+        assert console.parse_flags([command, *arguments], "", flags) == []
+        parse_formats(flags.formats)
     elif command == "export.serve":
         assert console.parse_flags([command, *arguments], "", serve.FLAGS) == []
     else:
@@ -132,12 +138,13 @@ def check(command, arguments):
         name = "benchmarks.__main__" if command == "benchmarks" else command
         flags = getattr(importlib.import_module(name), "FLAGS", console.Flags())
         console.parse_flags([command, *arguments], "", flags)
+    return None
 
 
 def test_every_flag_that_is_named_exists():
     flags = set()
-    known = (train.FLAGS, export_command.FLAGS, serve.FLAGS, cli.AUGMENT, cli.RUN)
-    for values in known:
+    of_zoo = (values for _, values in cli.COMMANDS.values())
+    for values in (train.FLAGS, export_command.FLAGS, serve.FLAGS, *of_zoo):
         for name in values:
             flags |= {name, f"no{name}"} if values[name].boolean else {name}
     others = (
@@ -162,6 +169,13 @@ def test_the_bodies_of_requests_are_json():
     pixels, encoded = (body["instances"] for body in bodies)
     assert np.shape(pixels) == (1, 3, 3, 1)
     assert list(encoded[0]) == ["b64"]
+
+
+def test_the_libraries_of_phones_are_those_of_the_card():
+    calls = ROOT / "export" / "templates" / "calls"
+    for language, pattern in (("kotlin", r"implementation\(.*"), ("swift", r"pod '.*")):
+        card = (calls / f"{language}.md.j2").read_text()
+        assert re.findall(pattern, TEXT) == re.findall(pattern, card)
 
 
 def test_the_tables_of_personalize_are_those_of_its_results():
