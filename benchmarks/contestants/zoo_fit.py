@@ -78,6 +78,7 @@ class Training:
         return Job(
             Config(self.model.name, **fields),
             self.recipe,
+            self.recipe,
             None,
             self.dataset,
             self.plan,

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import zoo
 from zoo import artifact, evaluation
@@ -36,6 +37,33 @@ def test_scores_are_those_of_keras_and_outputs_those_of_predict(num_classes):
     assert scores == pytest.approx(expected, rel=1e-6)
     np.testing.assert_allclose(outputs, scoring.outputs(model, Split(x, y)), atol=1e-6)
     assert outputs.dtype == np.float32
+
+
+def test_images_of_swapped_polarity_are_warned_of_and_can_be_inverted(
+    trained_run, tmp_path, capsys
+):
+    paths = [str(tmp_path / name) for name in ("right.png", "swapped.png")]
+    image = trained_run.dataset.test.x[0, ..., 0]
+    for path, pixels in zip(paths, (image, 255 - image), strict=True):
+        Image.fromarray(pixels).save(path)
+    run_dir = str(trained_run.run.path)
+    right, _ = evaluation.predict_images(run_dir, None, paths)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{paths[1]} is much lighter than the images" in line
+    assert line.endswith("If black and white are swapped in it, pass --invert.")
+    _, swapped = evaluation.predict_images(run_dir, None, paths, invert=True)
+    assert swapped[1:] == pytest.approx(right[1:])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{paths[0]} is much lighter" in line and "leave out --invert" in line
+
+
+def test_all_images_that_do_not_decode_are_named(trained_run, tmp_path):
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("x")
+    paths = [str(tmp_path / name) for name in ("empty.png", "text.jpg", "none.png")]
+    match = f"^{paths[0]} is empty. {paths[1]} is not a PNG.* {paths[2]} cannot be read"
+    with pytest.raises(UserError, match=match):
+        evaluation.predict_images(str(trained_run.run.path), None, paths)
 
 
 def test_artifacts_are_run_on_the_cpus_that_this_process_may_use(tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.zoo.training.test_rundir import CONFIG, IDENTITY
-from zoo import console
+from zoo import console, evaluation
 from zoo.data import folder, idx, load
 from zoo.data.cache import Cache
 from zoo.data.dataset import Dataset, DataSpec, Split
@@ -232,7 +232,11 @@ def test_flags(arguments):
             assert isinstance(config, Config)
 
 
-EXAMPLE = CONFIG | {"image_size": [3, 3], "identity": IDENTITY | {"validation": 0.25}}
+EXAMPLE = CONFIG | {
+    "image_size": [3, 3],
+    "identity": IDENTITY | {"validation": 0.25},
+    "brightness": {"lowest": 1.0, "mean": 2.0, "highest": 3.0},
+}
 
 
 @st.composite
@@ -259,7 +263,8 @@ class Opened:
     def __init__(self, name, *, default, data_dir):
         load.check_name(name, data_dir)
 
-    def read(self, *, image_size, num_examples, seed, memory_limit, read_only):
+    def read(self, *, image_size, num_examples, seed, memory_limit, **options):
+        assert options.keys() == {"read_only", "skip_damaged"}
         load._check_image_size(image_size)
         assert all(isinstance(n, int) for n in (num_examples, seed, memory_limit))
         x, y = np.zeros((12, 1, 1, 1), np.uint8), np.arange(12, dtype=np.int32) % 2
@@ -291,6 +296,9 @@ def test_configs_edited_by_hand(text):
             data = run.read_config()["data"]
             assert len(data["input_shape"]) in (1, 3)
             assert all(isinstance(name, str) for name in data["class_names"])
+            image = np.zeros((1, 2, 2, 1), np.uint8)
+            brightness = run.read_config().get("brightness")
+            evaluation._check_brightness(["a"], image, brightness, False)
         with (
             one_line_or_right(),
             mock.patch.object(load, "open_dataset", Opened),
@@ -327,6 +335,7 @@ def test_results_edited_by_hand(text):
     with place() as directory:
         run = RunDir(directory)
         run.result.write_text(text)
+        run.config.write_text(json.dumps(CONFIG))
         with one_line_or_right():
             summary.summary(TrainedRun(run, done_before=True)).encode()
 

@@ -48,7 +48,7 @@ def give(job: Job) -> None:
         )
         print(
             f"For {job.plan.num_examples:,} training images the batch is {size[1]} "
-            f"instead of {size[0]}{rate}: {job.plan.steps_per_pass} steps a pass.",
+            f"instead of {size[0]}{rate}.",
             flush=True,
         )
 

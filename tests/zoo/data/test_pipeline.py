@@ -32,6 +32,48 @@ def epoch(start=0, seed=0, replicas=(0, 1, 1), **fields):
     return list(batches.dataset.as_numpy_iterator())
 
 
+@pytest.mark.parametrize(
+    ("fields", "examples", "batch", "rate"),
+    [
+        ({"batch_size": 128}, 128 * 40, 128, 1.0),
+        ({"batch_size": 128}, 128 * 40 - 1, 64, 0.7071),
+        ({"batch_size": 256}, 1321, 32, 0.3536),
+        ({"batch_size": 256, "optimizer": "sgd"}, 1321, 32, 0.125),
+        ({"batch_size": 128}, 80, 16, 0.3536),
+        ({"batch_size": 128}, 10, 10, 0.2795),
+        ({"batch_size": 96}, 100, 24, 0.5),
+        # As they are: tutorials, recipes that count steps, and what was asked for.
+        ({"order": "file"}, 80, 128, 1.0),
+        ({"remainder": "keep"}, 80, 128, 1.0),
+        ({"steps_per_epoch": 1000}, 80, 128, 1.0),
+        ({"batch_size": None}, 80, None, 1.0),
+    ],
+)
+def test_a_batch_is_halved_for_few_examples(fields, examples, batch, rate):
+    before = Recipe(**{"learning_rate": 1.0, "batch_size": 128, **fields})
+    fitted = pipeline.fit_to(before, examples)
+    assert (fitted.batch_size, fitted.learning_rate) == (batch, rate)
+    assert pipeline.fit_to(before, examples, {"batch_size": 1}) == before
+    kept = pipeline.fit_to(before, examples, ["learning_rate"])
+    assert (kept.batch_size, kept.learning_rate) == (batch, 1.0)
+
+
+def test_class_weights_go_with_their_examples():
+    split = Split(SPLIT.x, np.minimum(SPLIT.y // 20, 1))  # 20 of class 0, 30 of 1
+    weights = split.balanced_weights(3)
+    np.testing.assert_allclose(weights, [1.25, 5 / 6, 0])
+    settings = recipe(remainder="keep")
+    plan = pipeline.make_plan(settings, SIZE)
+    batches = pipeline.TrainingBatches(
+        split, plan, settings, seed=0, class_weights=weights
+    )
+    total = np.zeros(2)
+    for _, y, sample_weight in batches.dataset.as_numpy_iterator():
+        np.testing.assert_array_equal(sample_weight, weights[y])
+        total += np.bincount(y, sample_weight, minlength=2)
+    np.testing.assert_allclose(total, [25, 25])
+
+
 def labels(**options):
     """The labels of an epoch, batch by batch."""
     return [y.tolist() for _, y in epoch(**options)]

@@ -95,7 +95,13 @@ def test_a_second_process_is_refused_at_once(run):
 
 
 def test_a_run_that_is_not_there_or_not_finished_is_refused(tmp_path):
-    with pytest.raises(UserError, match="There is no run directory"):
+    with pytest.raises(UserError, match=r"There is no run directory .*nothing\.$"):
+        finished_run(tmp_path / "nothing")
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    beside = f"Runs beside it: {tmp_path}/a, {tmp_path}/b."
+    with pytest.raises(UserError, match=f"nothing. {beside}$"):
         finished_run(tmp_path / "nothing")
     with pytest.raises(UserError, match="is not a run: it has no config.json"):
         finished_run(tmp_path)

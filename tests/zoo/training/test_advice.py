@@ -1,0 +1,133 @@
+"""What is said before a training, about data, batch, steps and size."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import zoo
+from tests.zoo.data.written import class_tree, pixels, save
+from zoo.errors import UserError
+from zoo.training import advice, trainer
+from zoo.training.outcome import open_run
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Classes of 30 and 10 images, with files that are ignored and one damaged."""
+    root = tmp_path / "tree"
+    class_tree(root, ["cat"], count=30)
+    class_tree(root, ["dog"], count=10)
+    (root / "cat/notes.txt").write_text("x")
+    (root / "dog/a.heic").write_text("x")
+    (root / "dog/3.png").write_bytes(b"")
+    return root
+
+
+def test_a_small_tree_is_trained_with_all_that_is_said_of_it(config, tree, capsys):
+    fields = {"dataset": str(tree), "skip_damaged": True, "class_weights": "balanced"}
+    overrides = {"epochs": 2, "steps_per_execution": 1}
+    asked = config("linear", **fields)
+    asked = type(asked)(**vars(asked) | {"overrides": overrides})
+    trained = trainer.train(asked)
+    said = capsys.readouterr()
+    assert said.out == (
+        "For 31 training images the batch is 16 instead of 128 and the learning rate "
+        "0.0125 instead of 0.1.\n"
+    )
+    ignored, damaged, steps = said.err.splitlines()
+    assert f"Ignored in {tree}: 1 .txt file, 1 .heic file, such as" in ignored
+    assert f"{tree}/dog/3.png is empty" in damaged
+    assert "--epochs=2 makes 2 steps" in steps
+    content = trained.config
+    assert content["fitted_to_few_examples"] == {
+        "batch_size": [128, 16],
+        "learning_rate": [0.1, 0.0125],
+    }
+    assert content["identity"]["settings"]["batch_size"] == 16
+    assert content["identity"]["class_weights"] == "balanced"
+    assert content["skip_damaged"]
+    rows = trained.result["test_per_class"]
+    assert [(row["name"], row["count"]) for row in rows] == [("cat", 6), ("dog", 2)]
+    mean = np.mean([row["recall"] for row in rows])
+    assert trained.result["test_macro_recall"] == pytest.approx(mean)
+    # Again: the same run, of which nothing has to be said; and its data.
+    assert trainer.train(asked).done_before
+    assert capsys.readouterr().err == ""
+    assert open_run(trained.run.path).dataset.spec.num_train == 31
+    fields["class_weights"] = "none"
+    with pytest.raises(UserError, match="class_weights: balanced -> None"):
+        trainer.train(type(asked)(**vars(asked) | fields))
+
+
+def test_class_weights_change_what_is_learned_but_not_the_identity_without(config):
+    plain = trainer.train(config("linear"))
+    assert "class_weights" not in plain.config["identity"]
+    assert plain.config["fitted_to_few_examples"] == {}
+    path = str(plain.run.path) + "-2"
+    weighted = trainer.train(config("linear", class_weights="balanced", run_dir=path))
+    assert weighted.result["train"]["loss"] != plain.result["train"]["loss"]
+    with pytest.raises(UserError, match="--class_weights is for datasets with classes"):
+        trainer.train(
+            config("linear", dataset="linear_regression", class_weights="balanced")
+        )
+
+
+def test_class_weights_are_the_same_on_several_devices(config, tmp_path):
+    losses = []
+    for strategy in ("one", "mirrored"):
+        fields = {"class_weights": "balanced", "strategy": strategy}
+        asked = config("linear", run_dir=str(tmp_path / strategy), **fields)
+        losses.append(trainer.train(asked).result["train"]["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_other_datasets_keep_their_batch(config, capsys):
+    asked = config("linear")
+    asked = type(asked)(**vars(asked) | {"overrides": {"epochs": 1}})
+    trained = trainer.train(asked)
+    assert trained.config["identity"]["settings"]["batch_size"] == 128
+    assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def large(tmp_path):
+    for i in range(4):
+        save(tmp_path / "large" / "ab"[i % 2] / f"{i}.png", pixels(i, 200, 200, 3))
+    return str(tmp_path / "large")
+
+
+def test_far_too_many_weights_are_refused(config, large, tmp_path):
+    match = "convnet has 327,683,970 weights for images of 200x200 pixels: too many"
+    with pytest.raises(UserError, match=match + ". Pass --model=resnet"):
+        trainer.train(config("convnet", dataset=large, overrides={"batch_size": 1}))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("model", ["mlp", "allconv"])
+def test_many_weights_are_advised_against(config, large, model, capsys):
+    fields = {"image_size": (170, 170), "overrides": {"epochs": 1, "batch_size": 2}}
+    trainer.train(config(model, dataset=large, **fields))
+    said = "mlp has 22,228,610 weights for images of 170x170 pixels. --model=resnet"
+    assert (said in capsys.readouterr().err) == (model == "mlp")
+
+
+@pytest.mark.parametrize("name", sorted({*zoo.list_models()} - {advice.PHOTOGRAPHS}))
+def test_weights_are_counted_without_making_them(config, name, large, monkeypatch):
+    asked = config(name, dataset=large, image_size=(28, 28))
+    recipe = zoo.get_recipe(name).override(**asked.overrides | {"batch_size": 1})
+    job = trainer._prepare(asked, recipe, trainer.distribute.place("one"))
+    model = zoo.create_model(
+        name, input_shape=(28, 28, 3), num_classes=2, recipe=recipe
+    )
+    monkeypatch.setattr(advice, "_COUNTED_FROM", 1)
+    assert advice.count_weights(job) == model.count_params()
+
+
+def test_the_brightness_of_the_training_images_is_recorded(config, digits):
+    trained = trainer.train(config("linear"))
+    brightness = json.loads(trained.run.config.read_text())["brightness"]
+    assert brightness["lowest"] < brightness["mean"] < brightness["highest"]
+    assert brightness["mean"] == pytest.approx(digits.train.x.mean(), abs=1)
