@@ -4,9 +4,9 @@
     python -m benchmarks.accuracy --only=mlp        one model
     python -m benchmarks.accuracy --collect         what is in runs/results already
 
-Three seeds each, on MNIST from $MNIST_DIR and on digits; the first one is exported,
-after all trainings. Writes zoo/results.csv, the tables of the README, and the comments
-beside the recipes in zoo/models.
+Three seeds each, on MNIST from $MNIST_DIR, on digits, and on CIFAR-10 from
+$CIFAR10_DIR; the first one is exported, after all trainings. Writes zoo/results.csv,
+the tables of results, and the comments beside the recipes in zoo/models.
 """
 
 from __future__ import annotations
@@ -31,8 +31,12 @@ from zoo.training.rundir import RunDir
 RUNS = document.ROOT / "runs" / "results"
 SEEDS = (0, 1, 2)
 # Recipes that repeat the tutorials are compared with them, not ranked.
-RECIPES = ("default", "best", "fast")
-DATASETS = ("mnist", "digits")
+RECIPES = ("default", "best", "fast", "tiny", "photos")
+#: Where the directories of datasets are, unless TFDS has them.
+DIRECTORIES = {"mnist": "MNIST_DIR", "cifar10": "CIFAR10_DIR"}
+SHAPES = {"mnist": (28, 28, 1), "digits": (28, 28, 1), "cifar10": (32, 32, 3)}
+#: How a dataset is trained on, besides what the recipe says.
+HOW = {"cifar10": {"precision": "mixed_bfloat16"}}
 MODELS = document.ROOT / "zoo" / "models"
 _COMMENT = re.compile(r"^    # .* on \d+ CPUs?:\n    #   python train\.py .*\n", re.M)
 
@@ -45,12 +49,18 @@ def combinations(only: str | None) -> list[tuple[str, str, str]]:
     """Returns what belongs into the table: (model, recipe, dataset)."""
     return [
         (model, recipe, dataset)
-        for model, dataset in itertools.product(zoo.list_models(), DATASETS)
+        for model in zoo.list_models()
         for recipe in zoo.list_recipes(model)
-        if recipe in RECIPES
-        and only in (None, model)
-        and (recipe == "default" or dataset == "mnist")
+        for dataset in datasets(model, recipe)
+        if recipe in RECIPES and only in (None, model)
     ]
+
+
+def datasets(model: str, recipe: str) -> tuple[str, ...]:
+    """Returns what a recipe is measured on: photographs may be mirrored, digits not."""
+    if "flip" in zoo.get_recipe(model, recipe).augment:
+        return ("cifar10",)
+    return ("mnist", "digits") if recipe == "default" else ("mnist",)
 
 
 def run_dir(model: str, recipe: str, dataset: str, seed: int) -> RunDir:
@@ -60,9 +70,10 @@ def run_dir(model: str, recipe: str, dataset: str, seed: int) -> RunDir:
 
 def train(model: str, recipe: str, dataset: str, seed: int) -> None:
     """Runs train.py, which does nothing where that was done before."""
-    source = os.environ.get("MNIST_DIR", "mnist") if dataset == "mnist" else dataset
+    source = os.environ.get(DIRECTORIES.get(dataset, ""), dataset)
     flags = {"model": model, "recipe": recipe, "dataset": source, "seed": seed}
     flags |= {"run_dir": run_dir(model, recipe, dataset, seed).path, "export": "none"}
+    flags |= HOW.get(dataset, {})
     run_python("train.py", *(f"--{name}={value}" for name, value in flags.items()))
 
 
@@ -84,11 +95,11 @@ def fingerprint(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def current(model: str, recipe: str) -> str:
+def current(model: str, recipe: str, dataset: str) -> str:
     """Returns the fingerprint of a recipe and its architecture as they are now."""
     settings = zoo.get_recipe(model, recipe)
     made = zoo.create_model(
-        model, input_shape=(28, 28, 1), num_classes=10, recipe=settings
+        model, input_shape=SHAPES[dataset], num_classes=10, recipe=settings
     )
     return fingerprint(settings.to_json(), made.get_config())
 
@@ -111,7 +122,7 @@ def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
     Trainings of another recipe or architecture than today's are left out. Time and
     exported files are those of the first seed that is there.
     """
-    settings = current(model, recipe)
+    settings = current(model, recipe, dataset)
     every = (run_dir(model, recipe, dataset, seed) for seed in SEEDS)
     runs = [run for run in every if run.finished and followed(run) == settings]
     if not runs:
@@ -177,17 +188,23 @@ def table(rows: Sequence[results.Result]) -> str:
 
 
 def files_table(rows: Sequence[results.Result]) -> str:
-    """Returns the README's table of what the default recipes export, in Markdown."""
+    """Returns the README's table of what is exported, in Markdown.
+
+    It has the default recipes on MNIST, and all that are for photographs.
+    """
     lines = [
-        "| model | file | bytes | test accuracy | ms, one thread |\n",
-        "| --- | --- | ---: | ---: | ---: |\n",
+        "| model | recipe | dataset | file | bytes | test accuracy "
+        "| ms, one thread |\n",
+        "| --- | --- | --- | --- | ---: | ---: | ---: |\n",
     ]
     for row in rows:
-        if (row.recipe, row.dataset) != ("default", "mnist"):
+        default = (row.recipe, row.dataset) == ("default", "mnist")
+        if not default and row.dataset != "cifar10":
             continue
         for name, file in row.artifacts.items():
             lines.append(
-                f"| `{row.model}` | `{name}` | {file.bytes:,} | "
+                f"| `{row.model}` | `{row.recipe}` | {row.dataset} | `{name}` | "
+                f"{file.bytes:,} | "
                 f"{file.accuracy:.2%} | {file.ms:.3f} |\n"
             )
     return "".join(lines)
@@ -200,6 +217,7 @@ def comment(row: results.Result) -> str:
         flags.append(f"--recipe={row.recipe}")
     if row.dataset != "mnist":
         flags.append(f"--dataset={row.dataset}")
+    flags += (f"--{name}={value}" for name, value in HOW.get(row.dataset, {}).items())
     return (
         f"    # {row.dataset} {row.accuracy:.2%} ({100 * row.lowest:.2f} to "
         f"{100 * row.highest:.2f}, {_count(row.seeds, 'seed')}) in {row.seconds:.0f} s "
@@ -237,7 +255,7 @@ def main(argv: list[str]) -> None:
     before = {
         (row.model, row.recipe, row.dataset): row
         for row in results.load()
-        if row.settings == current(row.model, row.recipe)
+        if row.settings == current(row.model, row.recipe, row.dataset)
     }
     rows = []
     for key in combinations(None):

@@ -15,6 +15,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from zoo import startup
+from zoo.pretrained import list_weights, weights_info
 from zoo.registry import (
     create_model,
     get_recipe,
@@ -33,9 +34,11 @@ __all__ = [
     "get_recipe",
     "list_models",
     "list_recipes",
+    "list_weights",
     "load_dataset",
     "load_run",
     "register",
+    "weights_info",
 ]
 
 

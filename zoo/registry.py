@@ -8,13 +8,15 @@ class and its recipes, is known once it has been imported.
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import importlib
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from zoo import startup
-from zoo.errors import unknown
+from zoo import pretrained, startup
+from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -64,10 +66,18 @@ def register(
     _ARCHITECTURES[name] = Architecture(name, model_class, dict(recipes))
 
 
-def list_models() -> list[str]:
-    """Returns the names of all architectures, sorted."""
+def list_models(pattern: str = "*", *, weights: bool = False) -> list[str]:
+    """Returns the names of all architectures, sorted.
+
+    Args:
+        pattern: which of them, such as ``res*``.
+        weights: only those that pretrained weights come with.
+    """
     files = {path.stem for path in _MODELS.glob("*.py")} - {"__init__", "base"}
-    return sorted(files | set(_ARCHITECTURES))
+    names = files | set(_ARCHITECTURES)
+    if weights:
+        names &= {name.partition("/")[0] for name in pretrained.list_weights()}
+    return sorted(fnmatch.filter(names, pattern))
 
 
 def list_recipes(model: str) -> list[str]:
@@ -126,9 +136,13 @@ def import_all() -> None:
 def create_model(
     name: str,
     *,
-    input_shape: tuple[int, ...],
-    num_classes: int | None,
+    input_shape: tuple[int, ...] | None = None,
+    num_classes: int | None = None,
     recipe: str | Recipe = "default",
+    weights: str | os.PathLike[str] | None = None,
+    new_head: bool = False,
+    features: bool = False,
+    freeze: str | None = None,
     steps: int | None = None,
     report_gradient_norm: bool = False,
     **compile_options: Any,
@@ -138,34 +152,60 @@ def create_model(
     Args:
         name: a name of ``list_models()``.
         input_shape: shape of one example: (height, width, channels) of raw pixels
-            0..255, or (1,) for linear regression.
-        num_classes: number of classes; None for regression.
+            0..255, or (1,) for linear regression. With ``weights`` None is for what
+            they were trained on.
+        num_classes: number of classes; None for regression, or with ``weights`` for
+            the classes that they were trained on.
         recipe: a name of ``list_recipes(name)``, or a Recipe.
+        weights: pretrained ones: DATASET or DATASET/RECIPE of ``list_weights()``, a run
+            directory or a .keras file. They bring the arguments of the architecture;
+            those of the recipe are for new networks.
+        new_head: with ``weights``, make a new head for as many classes too.
+        features: return the network without its head, not compiled: its output is
+            float32 features (batch, n).
+        freeze: name of a layer, such as ``head``: those before it are not trained.
         steps: steps of the whole training, for a learning-rate schedule; None
             keeps the learning rate constant.
         report_gradient_norm: report the global norm of the gradients as a metric.
         **compile_options: passed on to ``compile``, such as ``jit_compile=True``.
 
     Returns:
-        The model with its weights made, ready for ``fit``.
+        The model with its weights made, ready for ``predict`` and ``fit``.
 
     Raises:
-        UserError: unknown names, or a model that cannot take such examples.
+        UserError: unknown names, a model that cannot take such examples, or weights
+            that are damaged or do not fit.
     """
-    check_model(name)
-    startup.start_for_api()
-    model_class = get_architecture(name).model_class
+    architecture = get_architecture(name)
     if isinstance(recipe, str):
         recipe = get_recipe(name, recipe)
     from zoo.models.common import build
 
-    ranks = model_class.example_ranks
-    build.check_examples(name, ranks, recipe, input_shape, num_classes)
-    model = model_class(
-        num_classes,
-        report_gradient_norm=report_gradient_norm,
-        name=name,
-        **recipe.model,
-    )
-    build.compile_model(model, recipe, input_shape, steps, compile_options)
+    options = {"report_gradient_norm": report_gradient_norm, "freeze": freeze}
+    if weights is None:
+        if input_shape is None:
+            raise UserError(
+                "create_model needs input_shape, or weights. Received: none."
+            )
+        ranks = architecture.model_class.example_ranks
+        classes = num_classes or 1 if features else num_classes
+        build.check_examples(name, ranks, recipe, input_shape, classes)
+        model = architecture.model_class(
+            0 if features else num_classes, name=name, **options, **recipe.model
+        )
+    else:
+        model = pretrained.create(
+            architecture.model_class,
+            name,
+            weights,
+            input_shape=input_shape,
+            num_classes=0 if features else num_classes,
+            new_head=new_head,
+            **options,
+        )
+        input_shape = model.get_build_config()["input_shape"][1:]
+    if features:
+        model.build((None, *input_shape))
+    else:
+        build.compile_model(model, recipe, input_shape, steps, compile_options)
     return model

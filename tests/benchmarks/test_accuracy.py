@@ -43,7 +43,7 @@ def test_a_row_is_of_runs_that_followed_the_recipe_as_it_is(run, monkeypatch):
         == pytest.approx(result["test"]["accuracy"], abs=1e-6)
     )
     assert (row.parameters, row.artifacts) == (7850, {})
-    assert row.settings == accuracy.current("linear", "default")
+    assert row.settings == accuracy.current(*KEY)
 
     content = run.read_config()
     content["identity"]["settings"]["learning_rate"] *= 2

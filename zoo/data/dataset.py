@@ -234,10 +234,10 @@ def check_native_size(height: int, width: int, first: str) -> None:
     """
     if max(height, width) > MAX_NATIVE:
         raise UserError(
-            f"The images are too large to train on at their own size, the first one's: "
-            f"{height}x{width} pixels ({first}). Without --image_size at most "
-            f"{MAX_NATIVE} a side are taken. Add --image_size=64 (coarse shapes, fast) "
-            "to --image_size=224 (fine details, slow)."
+            f"The first image has {height}x{width} pixels ({first}): too large to train "
+            f"on at its own size, which is taken up to {MAX_NATIVE} pixels a side. Add "
+            "--image_size=64 (coarse shapes, fast) to --image_size=224 (fine details, "
+            "slow)."
         )
 
 

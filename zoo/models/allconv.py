@@ -56,11 +56,8 @@ class AllConv(TapeModel):
         self.block4 = self._block(d, 3, strides=2, name="block4")
         self.block5 = self._block(e, 3, name="block5")
         self.dropout = keras.layers.Dropout(dropout, name="dropout")
-        # The last two compute in float32 with mixed precision too.
-        classes = keras.layers.Conv2D(
-            num_classes, 1, name="classes", dtype=self.variable_dtype
-        )
-        self.classes = self.make_head(classes)
+        self.classes = self.make_head(keras.layers.Conv2D, num_classes, kernel_size=1)
+        # It computes in float32 with mixed precision too, as the head does.
         self.mean = keras.layers.GlobalAveragePooling2D(
             name="mean", dtype=self.variable_dtype
         )

@@ -68,15 +68,23 @@ class TapeModel(keras.Model):
             for weight in self.trainable_weights
         ]
 
-    def make_head(self, layer: keras.layers.Layer) -> keras.layers.Layer:
-        """Returns the layer, or for the network without a head one that does nothing.
+    def make_head(
+        self, layer_class: type[keras.layers.Layer], outputs: int, **options: Any
+    ) -> keras.layers.Layer:
+        """Returns the layer that turns features into the output.
+
+        It computes in float32 with mixed precision too. In a network without a head it
+        is a layer that does nothing.
 
         Args:
-            layer: the head, named ``head_name``.
+            layer_class: of Keras, such as ``keras.layers.Dense``.
+            outputs: its first argument.
+            **options: its other arguments.
         """
+        names = {"name": self.head_name, "dtype": self.variable_dtype}
         if self.num_classes == 0:
-            return keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy)
-        return layer
+            return keras.layers.Identity(**names)
+        return layer_class(outputs, **names, **options)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the weights for inputs of this shape, batch included."""

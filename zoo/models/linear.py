@@ -41,14 +41,12 @@ class LinearModel(TapeModel):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.flatten = keras.layers.Flatten(name="flatten")
-        dense = keras.layers.Dense(
+        self.dense = self.make_head(
+            keras.layers.Dense,
             1 if num_classes is None else num_classes,
             kernel_initializer=self.kernel_initializer,
             bias_initializer=self.bias_initializer,
-            name="dense",
-            dtype=self.variable_dtype,  # float32 with mixed precision too
         )
-        self.dense = self.make_head(dense)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns predictions or logits."""

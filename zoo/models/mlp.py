@@ -51,13 +51,9 @@ class ThreeLayerMLP(TapeModel):
             second, activation="relu", kernel_initializer=copy(), name="hidden2"
         )
         self.dropout2 = keras.layers.Dropout(dropout, name="dropout2")
-        logits = keras.layers.Dense(
-            num_classes,
-            kernel_initializer=copy(),
-            name="logits",
-            dtype=self.variable_dtype,  # float32 with mixed precision too
+        self.logits = self.make_head(
+            keras.layers.Dense, num_classes, kernel_initializer=copy()
         )
-        self.logits = self.make_head(logits)
 
     def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns logits (batch, num_classes)."""

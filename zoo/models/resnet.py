@@ -94,13 +94,12 @@ class ResNet(TapeModel):
                 zip(widths, blocks, strict=True), start=1
             )
         ]
-        # The last two compute in float32 with mixed precision too.
+        # It computes in float32 with mixed precision too, as the head does.
         self.mean = keras.layers.GlobalAveragePooling2D(
             name="mean", dtype=self.variable_dtype
         )
         self.dropout = keras.layers.Dropout(dropout, name="dropout")
-        head = keras.layers.Dense(num_classes, name="head", dtype=self.variable_dtype)
-        self.head = self.make_head(head)
+        self.head = self.make_head(keras.layers.Dense, num_classes)
 
     def _stage(self, number: int, width: int, count: int) -> keras.Sequential:
         blocks = []
@@ -151,7 +150,7 @@ class Stem(keras.layers.Layer):
         self.width, self.stride, self.shrunk = width, stride, shrunk
         self.momentum = momentum
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[Any, ...]) -> None:
         """Chooses the stride, if none is given, and makes the convolutions."""
         side = max(input_shape[1:3])
         if self.stride is None:
@@ -196,7 +195,7 @@ class BasicBlock(keras.layers.Layer):
         self, width: int, *, strides: int, project: bool, momentum: float, name: str
     ):
         super().__init__(name=name)
-        options = {"momentum": momentum}
+        options: dict[str, Any] = {"momentum": momentum}
         self.first = convolution(width, 3, strides=strides, name="conv1", **options)
         self.second = convolution(width, 3, relu=False, name="conv2", **options)
         self.shortcut = None

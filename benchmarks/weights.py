@@ -1,0 +1,167 @@
+"""Writes the weights that come with the zoo, from the finished runs of `make results`.
+
+    python -m benchmarks.weights                    those whose runs are there
+    python -m benchmarks.weights --only=resnet      one model
+
+Each gets zoo/weights/MODEL-DATASET[-RECIPE].weights.h5 and a .json beside it, from the
+first seed's run and its export, and each dataset 200 images of its test split.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import tempfile
+from typing import Any
+
+import numpy as np
+
+from benchmarks import accuracy, document
+from zoo import console, files, pretrained, startup
+from zoo.data.dataset import Split
+
+SHIPPED = (
+    ("linear", "default", "mnist"),
+    ("mlp", "default", "mnist"),
+    ("convnet", "default", "mnist"),
+    ("allconv", "default", "mnist"),
+    ("allconv", "photos", "cifar10"),
+    ("resnet", "tiny", "cifar10"),
+    ("resnet", "default", "cifar10"),
+    ("resnet", "best", "cifar10"),
+)
+# Where the datasets come from they are not described for programs.
+ABOUT = {
+    "mnist": {
+        "license": "CC BY-SA 3.0",
+        "citation": "LeCun, Cortes and Burges, The MNIST database of handwritten "
+        "digits, 1998",
+    },
+    "cifar10": {
+        "license": "none stated by its authors",
+        "citation": "Krizhevsky, Learning Multiple Layers of Features from Tiny "
+        "Images, 2009",
+    },
+}
+SAMPLE = 200
+
+FLAGS = console.Flags()
+FLAGS.string("only", None, "Model to write; default: all.")
+
+
+def main(argv: list[str]) -> None:
+    """Writes what there is, and says what there is not."""
+    console.parse_flags(argv, __doc__, FLAGS)
+    startup.start()
+    pretrained.DIRECTORY.mkdir(exist_ok=True)
+    for model, recipe, dataset in SHIPPED:
+        if FLAGS.only in (None, model):
+            run = accuracy.run_dir(model, recipe, dataset, accuracy.SEEDS[0])
+            if not run.finished or accuracy.followed(run) != accuracy.current(
+                model, recipe, dataset
+            ):
+                place = run.path.relative_to(document.ROOT)
+                print(f"left out: {place} is not a finished run of today's recipe")
+                continue
+            accuracy.export(model, recipe, dataset)
+            info = write(run.path, dataset)
+            print(
+                f"{info.model}/{info.name}  {info.accuracy:.2%}  int8 "
+                f"{info.int8_accuracy:.2%}  {info.dtype}  {info.bytes:,} bytes"
+            )
+
+
+def write(run_dir: pathlib.Path, dataset: str) -> pretrained.WeightsInfo:
+    """Writes the weights of a run, their description and the sample."""
+    from zoo.training import outcome
+
+    trained = outcome.open_run(run_dir)
+    identity, result = trained.config["identity"], trained.result
+    model, data, test = trained.model, trained.config["data"], trained.dataset.test
+    dtype, said = _precision(model, test)
+    rows = np.linspace(0, len(test.y) - 1, SAMPLE).round().astype(int)
+    names = identity["model"], dataset, identity["recipe"]
+    path = pretrained.DIRECTORY / f"{pretrained.stem(*names)}.weights.h5"
+    _save(model, path, dtype)
+    exported = trained.run.read_export()["artifacts"]
+    (int8,) = (record for record in exported if record["name"] == "int8")
+    info = pretrained.WeightsInfo(
+        *names,
+        seed=identity["seed"],
+        precision=identity["precision"],
+        command=_command(*names, identity["seed"], identity["precision"]),
+        accuracy=float((said == test.y).mean()),
+        int8_accuracy=int8["accuracy"],
+        parameters=model.count_params(),
+        dtype=dtype,
+        bytes=path.stat().st_size,
+        sha256=files.sha256(path),
+        input_shape=tuple(data["input_shape"]),
+        class_names=tuple(data["class_names"]),
+        num_train=data["num_train"],
+        num_test=data["num_test"],
+        test_sha256=test.sha256(),
+        sample_classes=tuple(said[rows].tolist()),
+        **ABOUT[dataset],
+        versions=result["versions"],
+        date=trained.config["started"][:10],
+        config=model.get_config(),
+    )
+    content = {"format": pretrained.FORMAT, **dataclasses.asdict(info)}
+    files.write_json(path.with_name(f"{pretrained.stem(*names)}.json"), content)
+    with files.replacing(pretrained.DIRECTORY / f"{dataset}.npz") as beside:
+        np.savez_compressed(beside, x=test.x[rows], y=test.y[rows].astype(np.uint8))
+    return info
+
+
+def _precision(model: Any, test: Split) -> tuple[str, np.ndarray]:
+    """Makes the weights float16 if they predict the same; returns predictions."""
+
+    def predict() -> np.ndarray:
+        blocks = (model.predict(block, verbose=0) for block in test.blocks())
+        return np.concatenate(list(blocks)).argmax(axis=1)
+
+    weights, said = model.get_weights(), predict()
+    model.set_weights([w.astype(np.float16).astype(np.float32) for w in weights])
+    if np.array_equal(said, predict()):
+        return "float16", said
+    model.set_weights(weights)
+    return "float32", said
+
+
+def _save(model: Any, path: pathlib.Path, dtype: str) -> None:
+    """Writes what ``save_weights`` writes, with arrays of a dtype."""
+    import h5py
+
+    # Without the optimizer's state, which a compiled model would add.
+    bare = type(model).from_config(model.get_config())
+    bare.build(model.get_build_config()["input_shape"])
+    bare.set_weights(model.get_weights())
+    with tempfile.TemporaryDirectory() as directory:
+        full = pathlib.Path(directory) / "full.weights.h5"
+        bare.save_weights(full)
+        with (
+            files.replacing(path) as beside,
+            h5py.File(full) as source,
+            h5py.File(beside, "w") as target,
+        ):
+
+            def copy(name: str, item: Any) -> None:
+                if isinstance(item, h5py.Dataset):
+                    target[name] = item[()].astype(dtype)
+                else:
+                    target.require_group(name)
+                target[name].attrs.update(item.attrs)
+
+            source.visititems(copy)
+
+
+def _command(model: str, dataset: str, recipe: str, seed: int, precision: str) -> str:
+    flags = {"recipe": recipe, "dataset": dataset, "seed": seed, "precision": precision}
+    usual = {"recipe": "default", "seed": 0, "precision": "float32"}
+    asked = [f"--{k}={v}" for k, v in flags.items() if usual.get(k) != v]
+    return " ".join(["python train.py", f"--model={model}", *asked])
+
+
+if __name__ == "__main__":
+    console.main(main)

@@ -1,0 +1,309 @@
+"""Pretrained weights: those that come with the zoo, those of a run or of a .keras file.
+
+What comes with the zoo lies in zoo/weights: NAME.weights.h5, NAME.json, which describes
+it, and DATASET.npz, which has 200 images of the test split. `make weights` writes them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from zoo import files
+from zoo.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from zoo.models.base import TapeModel
+
+DIRECTORY = pathlib.Path(__file__).with_name("weights")
+#: Of the JSON files; higher where an earlier zoo cannot read them.
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsInfo:
+    """What is known of weights that come with the zoo.
+
+    Attributes:
+        model: the architecture.
+        dataset: what it was trained on, by its short name.
+        recipe: how it was trained.
+        seed: of the training.
+        precision: of the training; weights are used in float32.
+        command: that trained it.
+        accuracy: on the whole test split, of these weights.
+        int8_accuracy: likewise, of the int8 TFLite file that was exported of them.
+        parameters: number of weights, those that are not trained included.
+        dtype: of the file, ``float16`` or ``float32``.
+        bytes: of the file.
+        sha256: of the file.
+        input_shape: (height, width, channels) of one image.
+        class_names: one name per class.
+        num_train: number of training examples.
+        num_test: number of test examples.
+        test_sha256: of the test split, see ``zoo.data.dataset.Split.sha256``.
+        sample_classes: the classes that it gives the images of DATASET.npz.
+        license: of the dataset.
+        citation: of the dataset.
+        versions: of what it was trained with.
+        date: of the end of the training, ISO 8601.
+        config: the constructor's arguments of the model.
+    """
+
+    model: str
+    dataset: str
+    recipe: str
+    seed: int
+    precision: str
+    command: str
+    accuracy: float
+    int8_accuracy: float
+    parameters: int
+    dtype: str
+    bytes: int
+    sha256: str
+    input_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    num_train: int
+    num_test: int
+    test_sha256: str
+    sample_classes: tuple[int, ...]
+    license: str
+    citation: str
+    versions: Mapping[str, str]
+    date: str
+    config: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name, such as ``cifar10``, or ``cifar10/tiny`` for another recipe."""
+        return join(self.dataset, self.recipe)
+
+    @property
+    def path(self) -> pathlib.Path:
+        """The file of the weights."""
+        return DIRECTORY / f"{stem(self.model, self.dataset, self.recipe)}.weights.h5"
+
+    def sample(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns uint8 images (200, height, width, channels) and classes int (200,).
+
+        They are of the test split.
+        """
+        import numpy as np
+
+        path = DIRECTORY / f"{self.dataset}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return file["x"], file["y"]
+        except Exception as error:  # whatever NumPy's zip and header readers raise
+            raise _damaged(path, str(error)) from None
+
+
+def join(dataset: str, recipe: str) -> str:
+    """Returns the name of weights: DATASET, or DATASET/RECIPE."""
+    return dataset if recipe == "default" else f"{dataset}/{recipe}"
+
+
+def stem(model: str, dataset: str, recipe: str) -> str:
+    """Returns the name that the files of weights begin with."""
+    return "-".join([model, *join(dataset, recipe).split("/")])
+
+
+def list_weights(pattern: str = "*") -> list[str]:
+    """Returns the names MODEL/DATASET or MODEL/DATASET/RECIPE of all weights, sorted.
+
+    Args:
+        pattern: which of them, such as ``resnet/*``.
+    """
+    names = (path.stem.replace("-", "/") for path in DIRECTORY.glob("*.json"))
+    return sorted(fnmatch.filter(names, pattern))
+
+
+def weights_info(model: str, weights: str) -> WeightsInfo:
+    """Describes weights that come with the zoo.
+
+    Args:
+        model: the architecture.
+        weights: DATASET/RECIPE; DATASET for the default recipe, or the only one.
+
+    Raises:
+        UserError: there are no such weights, or their description is damaged or of a
+            newer version.
+    """
+    names = [name.partition("/")[2] for name in list_weights(f"{model}/*")]
+    found = [n for n in names if n == weights] or [
+        n for n in names if n.partition("/")[0] == weights
+    ]
+    if len(found) != 1:
+        raise unknown(f"weights of {model}", weights, names)
+    path = DIRECTORY / f"{'-'.join([model, *found[0].split('/')])}.json"
+
+    def check(content: dict[str, Any]) -> None:
+        if content["format"] > FORMAT:
+            raise UserError(
+                f"{path} is of a newer version of the zoo, format {content['format']}; "
+                f"this one reads up to {FORMAT}. Install the newer zoo."
+            )
+        fields = {field.name for field in dataclasses.fields(WeightsInfo)}
+        if content.keys() != fields | {"format"}:
+            raise ValueError("other fields than were written")
+
+    content = files.read_json(path, check)
+    del content["format"]
+    for name in ("input_shape", "class_names", "sample_classes"):
+        content[name] = tuple(content[name])
+    return WeightsInfo(**content)
+
+
+def create(
+    model_class: type[TapeModel],
+    name: str,
+    weights: str | os.PathLike[str],
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    num_classes: int | None = None,
+    new_head: bool = False,
+    **options: Any,
+) -> TapeModel:
+    """Returns a pretrained model for the images and classes that are asked for.
+
+    It is not compiled. Another number of classes gets a new head.
+
+    Args:
+        model_class: the architecture.
+        name: its name.
+        weights: DATASET or DATASET/RECIPE, a run directory, or a .keras file.
+        input_shape: (height, width, channels); None for that of the weights.
+        num_classes: None for that of the weights; 0 for a network without a head.
+        new_head: make a new head for the same number of classes too.
+        **options: of TapeModel, such as ``freeze``.
+
+    Raises:
+        UserError: there are no such weights, they are damaged, or they do not fit.
+    """
+    given = _load(model_class, name, weights)
+    trained_on = tuple(given.get_build_config()["input_shape"][1:])
+    num_classes = given.num_classes if num_classes is None else num_classes
+    config = given.get_config() | {"name": name, "num_classes": num_classes} | options
+    model = model_class.from_config(config)
+    model.build((None, *(input_shape or trained_on)))
+    new_head = new_head or num_classes != given.num_classes
+    _copy(given, model, but=f"{model.head_name}/" if new_head else None)
+    return model
+
+
+def _load(
+    model_class: type[TapeModel], name: str, weights: str | os.PathLike[str]
+) -> TapeModel:
+    """Returns the model as it was trained."""
+    if not is_path(weights):
+        return _load_shipped(model_class, weights_info(name, str(weights)))
+    model = load_file(_file_of(pathlib.Path(weights)))
+    if type(model) is not model_class:
+        raise UserError(
+            f"The weights are of another architecture. Received: {weights}, of "
+            f"{model.name}; the model is {name}."
+        )
+    return model
+
+
+def _copy(given: TapeModel, model: TapeModel, but: str | None) -> None:
+    """Copies all weights except those of the layer whose path begins with ``but``.
+
+    For another number of channels the kernel of the first convolution is summed over
+    them and spread evenly again, as in timm.
+    """
+    shapes = [tuple(m.get_build_config()["input_shape"][1:]) for m in (given, model)]
+    old, new = (shape[-1] for shape in shapes)
+    values = {_path(given, weight): weight.numpy() for weight in given.weights}
+    for weight in model.weights:
+        path = _path(model, weight)
+        if but and path.startswith(but):
+            continue
+        value = values[path]
+        if value.ndim == 4 and value.shape[2] == old != new == weight.shape[2]:
+            value = (value.sum(axis=2, keepdims=True) / new).repeat(new, axis=2)
+        if value.shape != tuple(weight.shape):
+            raise UserError(
+                f"{model.name} has other weights for images of another size: {path} is "
+                f"{value.shape} for {shapes[0]} and {tuple(weight.shape)} for "
+                f"{shapes[1]}. Use images like those that the weights were trained on, "
+                "or train without --weights."
+            )
+        weight.assign(value)
+
+
+def _path(model: TapeModel, weight: keras.Variable) -> str:
+    return weight.path.removeprefix(f"{model.name}/")
+
+
+def is_path(weights: str | os.PathLike[str]) -> bool:
+    """Whether weights are a run directory or a file, not a name.
+
+    A name of weights that come with the zoo goes before a directory of that name.
+    """
+    if not isinstance(weights, str):
+        return True
+    names = {name.partition("/")[2] for name in list_weights()}
+    return weights not in names and (
+        weights.endswith(".keras")
+        or weights.startswith((".", "/", "~"))
+        or pathlib.Path(weights).exists()
+    )
+
+
+def _file_of(path: pathlib.Path) -> pathlib.Path:
+    """Returns the .keras file: the path itself, or that of a finished run."""
+    if path.suffix == ".keras":
+        return path
+    from zoo.training.rundir import finished_run
+
+    return finished_run(path).model
+
+
+def _load_shipped(model_class: type[TapeModel], info: WeightsInfo) -> TapeModel:
+    if not info.path.exists():
+        raise _damaged(info.path, "it is missing")
+    if (found := files.sha256(info.path)) != info.sha256:
+        reason = f"its sha256 is {found}, and {info.sha256} was written"
+        raise _damaged(info.path, reason)
+    model = model_class.from_config({**info.config, "name": info.model})
+    model.build((None, *info.input_shape))
+    try:
+        model.load_weights(info.path)
+    except Exception as error:  # whatever Keras and HDF5 raise
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        raise _damaged(info.path, reason) from error
+    return model
+
+
+def _damaged(path: pathlib.Path, reason: str) -> UserError:
+    return UserError(f"{path} cannot be used: {reason}. Install the zoo again.")
+
+
+def load_file(path: pathlib.Path) -> TapeModel:
+    """Returns the model of a .keras file, compiled as it was saved.
+
+    Every architecture must have been imported.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    import keras
+
+    if not path.exists():
+        raise UserError(f"{path} is missing.")
+    try:
+        return keras.models.load_model(path, safe_mode=True)
+    except Exception as error:
+        # Keras raises whatever its zip, HDF5 and JSON readers raise.
+        raise UserError(
+            f"{path} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
