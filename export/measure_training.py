@@ -32,7 +32,8 @@ def measure(path: str, given: dict[str, Any]) -> dict[str, Any]:
         before the file was loaded.
     """
     process = psutil.Process()
-    memory, milliseconds = [process.memory_info().rss], []
+    memory = [process.memory_info().rss]
+    milliseconds: list[float] = []
     learner = Learner(path)
     # Before learning, which changes the weights.
     learner.restore(given["weights"])

@@ -11,6 +11,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,7 +32,7 @@ FLOAT16 = Bound(max_abs_error=1e-2)
 TENTH = Bound(accuracy_drop=0.1)
 
 
-def _file(name: str, *about: str | Bound, **options: bool) -> ExportedFile:
+def _file(name: str, *about: Any, **options: Any) -> ExportedFile:
     return ExportedFile(name, f"tflite/model_{name}.tflite", *about, **options)
 
 

@@ -39,6 +39,8 @@ def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]
     test, reference = draft.trained.dataset.test, draft.trained.outputs
     record["latency_ms"] = _time_examples(loaded, test.x[:1])
     problems = _signature_problems(loaded, file, draft)
+    bound = draft.bound(file)
+    assert bound, "files without bounds are not written"
     cores, takers = startup.cpus(), [loaded]
     if loaded.format == "tflite" and cores > 1:
         # First one interpreter per core, each with one thread; then all threads in one.
@@ -49,7 +51,7 @@ def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]
     for ask in takers:
         outputs = np.concatenate([ask(part) for part in test.blocks()])
         measured = compare(outputs, reference, test.y if draft.is_classifier else None)
-        problems += bound_problems(draft.bound(file), outputs, reference, measured)
+        problems += bound_problems(bound, outputs, reference, measured)
         # The record holds the worse of the two.
         for key, value in measured.items():
             worse = min if key in ("accuracy", "agreement") else max
@@ -126,7 +128,8 @@ def _signature_problems(
     """Checks the file's names, dtypes, shapes, quantization and operations."""
     input_name, output_name = draft.tensor_names
     input_dtype = output_dtype = "uint8" if file.integer else "float32"
-    batch, width = 1, draft.data["num_classes"] or 1
+    batch: int | None = 1
+    width = draft.data["num_classes"] or 1
     if loaded.format == "saved_model":
         batch, input_dtype = None, "uint8" if draft.is_classifier else "float32"
     expected = [

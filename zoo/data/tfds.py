@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -26,7 +27,7 @@ from zoo.data.cache import Cache, Stream, batch_size, lock
 from zoo.data.dataset import Contents, Dataset, Split, dimensions
 from zoo.errors import RunError, UserError, unknown
 
-Builder = tfds.core.DatasetBuilder
+Builder: TypeAlias = tfds.core.DatasetBuilder
 
 _DEFAULT_SITE = "https://storage.googleapis.com/"
 _GATEWAY_ERRORS = {407, 502, 503, 504}  # said by a proxy, not by the host

@@ -76,7 +76,7 @@ def save(
     content = {str(number): array for number, array in enumerate(arrays)}
     content["progress"] = np.frombuffer(text.encode(), np.uint8)
     with files.replacing(directory / f"step-{progress.step:09d}.npz") as beside:
-        np.savez(beside, **content)
+        np.savez(beside, allow_pickle=False, **content)
     kept = sorted(directory.glob("step-*.npz"))[-GENERATIONS:]
     for path in {*directory.glob("step-*"), *directory.glob(".step-*")} - {*kept}:
         path.unlink()

@@ -62,7 +62,9 @@ def find() -> Cluster:
         UserError: TF_CONFIG or Slurm's variables are invalid.
     """
     text = os.environ.get("TF_CONFIG")
-    return _from_tf_config(text) if text else _from_slurm()
+    cluster = _from_tf_config(text) if text else _from_slurm()
+    assert cluster, "several() tells whether there is one"
+    return cluster
 
 
 def _from_tf_config(text: str) -> Cluster | None:

@@ -34,7 +34,7 @@ class Placement:
     """The devices of a training."""
 
     name: str  # as --strategy takes it
-    strategy: tf.distribute.Strategy | None = None  # None for one device
+    strategy: Any = None  # a tf.distribute.Strategy; None for one device
     workers: int = 1
     index: int = 0  # of this process among them; the chief is 0
 
@@ -272,7 +272,7 @@ def repair_train_function(model: keras.Model) -> None:
     """
     strategy = model.distribute_strategy
     # The remaining steps of each epoch's iterator.
-    left = weakref.WeakKeyDictionary()
+    left: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
     @tf.function(reduce_retracing=True)
     def step(data: Any) -> dict[str, Any]:
