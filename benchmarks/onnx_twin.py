@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+from zoo.models.resnet import BasicBlock, Stem
 
 _OPSET = 18
 _PADDING = {"same": "SAME_UPPER", "valid": "VALID"}
@@ -34,14 +37,22 @@ class _Graph:
         self.constants: list[onnx.TensorProto] = []
         self.x = "image"
 
-    def add(self, kind: str, *constants: np.ndarray, **attributes: Any) -> None:
+    def add(
+        self,
+        kind: str,
+        *constants: np.ndarray,
+        other: str | None = None,
+        **attributes: Any,
+    ) -> None:
+        """Adds a node on the last output, and on the output ``other`` if given."""
         names = [f"{kind}_{len(self.nodes)}_{i}" for i in range(len(constants))]
         self.constants += [
             numpy_helper.from_array(np.ascontiguousarray(value), name)
             for name, value in zip(names, constants, strict=True)
         ]
         output = f"{kind}_{len(self.nodes)}"
-        node = helper.make_node(kind, [self.x, *names], [output], **attributes)
+        inputs = [self.x, *([other] if other else []), *names]
+        node = helper.make_node(kind, inputs, [output], **attributes)
         self.nodes.append(node)
         self.x = output
 
@@ -76,26 +87,25 @@ def _dense(graph: _Graph, layer: keras.layers.Dense) -> None:
     _activation(graph, layer)
 
 
-def _leaves(layers: list[keras.layers.Layer]) -> list[keras.layers.Layer]:
-    inner = [
-        _leaves(x.layers) if isinstance(x, keras.Sequential) else [x] for x in layers
-    ]
-    return [leaf for part in inner for leaf in part]
+def _block(graph: _Graph, block: BasicBlock) -> None:
+    start, channels = graph.x, graph.channels
+    _add_layers(graph, [block.first, block.second])
+    branch, graph.x, graph.channels = graph.x, start, channels
+    if block.shortcut is not None:
+        _add_layers(graph, [block.shortcut])
+    graph.add("Add", other=branch)
+    graph.add("Relu")
 
 
-def convert(model: keras.Model) -> onnx.ModelProto:
-    """Returns the ONNX model from raw pixels (n, channels, height, width) to classes.
-
-    Args:
-        model: a model whose layers are applied in the order of their creation.
-
-    Raises:
-        TypeError: a layer has no counterpart here.
-    """
-    height, width, channels = model.get_build_config()["input_shape"][1:]
-    graph = _Graph(channels)
-    for layer in _leaves(model.layers):
+def _add_layers(graph: _Graph, layers: Sequence[keras.layers.Layer]) -> None:
+    for layer in layers:
         match layer:
+            case keras.Sequential():
+                _add_layers(graph, layer.layers)
+            case Stem():
+                _add_layers(graph, layer.convolutions)
+            case BasicBlock():
+                _block(graph, layer)
             case keras.layers.Rescaling():
                 graph.add("Mul", np.float32(layer.scale))
                 graph.add("Add", np.float32(layer.offset))
@@ -126,6 +136,20 @@ def convert(model: keras.Model) -> onnx.ModelProto:
                 pass
             case _:
                 raise TypeError(f"{type(layer).__name__} has no counterpart in ONNX.")
+
+
+def convert(model: keras.Model) -> onnx.ModelProto:
+    """Returns the ONNX model from raw pixels (n, channels, height, width) to classes.
+
+    Args:
+        model: a model whose layers are applied in the order of their creation.
+
+    Raises:
+        TypeError: a layer has no counterpart here.
+    """
+    height, width, channels = model.get_build_config()["input_shape"][1:]
+    graph = _Graph(channels)
+    _add_layers(graph, model.layers)
     graph.add("Softmax")
     shape = ["n", channels, height, width]
     content = helper.make_graph(
