@@ -145,9 +145,9 @@ def augment(extra: list[str]) -> None:
             f"Received: {' '.join(extra) or 'not both'}."
         )
     registry.check_model(model)
-    strengths = parse_augment(AUGMENT.augment)
+    asked = parse_augment(AUGMENT.augment)
     image_size = parse_image_size(AUGMENT.image_size)
-    Recipe(augment=strengths or {})  # checks the strengths
+    Recipe(augment=asked or {})  # checks the strengths
     if path.suffix != ".png" or not path.parent.is_dir():
         raise UserError(
             f"--output must end in .png, in a directory that exists. Received: {path}."
@@ -157,7 +157,7 @@ def augment(extra: list[str]) -> None:
     from zoo.plots import augmentations, canvas
 
     recipe = registry.get_recipe(model, AUGMENT.recipe)
-    strengths = recipe.augment if strengths is None else strengths
+    strengths = recipe.augment if asked is None else asked
     if not strengths:
         recipes = registry.get_architecture(model).recipes.items()
         others = [name for name, other in recipes if other.augment]

@@ -63,7 +63,7 @@ def evaluate(run_dir: str | None, artifact_path: str | None) -> dict[str, float]
             that was changed since it was exported.
     """
     if artifact_path is None:
-        trained = open_run(run_dir)
+        trained = _open_run(run_dir)
         test, said = trained.dataset.test, trained.outputs
     else:
         loaded, run = _open_artifact(run_dir, artifact_path)
@@ -103,16 +103,19 @@ def predict_images(
     Raises:
         UserError: the run or a file cannot be read, or the run is a regression.
     """
-    loaded, run = None, None
-    if artifact_path is not None:
+    loaded = None
+    if artifact_path is None:
+        trained: TrainedRun | None = _open_run(run_dir)
+    else:
         loaded, run = _open_artifact(run_dir, artifact_path)
-    trained = open_run(run_dir) if loaded is None else run and TrainedRun(run)
+        trained = TrainedRun(run) if run else None
     if trained is not None:
         data = trained.config["data"]
         input_shape, class_names = data["input_shape"], data["class_names"]
-    else:
-        input_shape, labels = loaded.input.shape[1:], loaded.path.parent / "labels.txt"
-        class_names = [str(i) for i in range(loaded.output.shape[-1])]
+    elif loaded is not None:
+        input_shape = loaded.input.example_shape
+        labels = loaded.path.parent / "labels.txt"
+        class_names = [str(i) for i in range(loaded.output.example_shape[-1])]
         if labels.exists():
             class_names = labels.read_text(encoding="utf-8").splitlines()
     if len(input_shape) != 3:
@@ -123,11 +126,11 @@ def predict_images(
     if trained is not None:
         _check_brightness(paths, batch, trained.config.get("brightness"), invert)
     try:
-        if loaded is None:
+        if loaded is not None:
+            probabilities = loaded(batch)
+        elif trained is not None:
             said = trained.model.predict(batch, verbose=0)
             probabilities = to_probabilities(trained.model, said)
-        else:
-            probabilities = loaded(batch)
     except (ValueError, tf.errors.OpError):
         probabilities = np.empty((0, 0))
     if probabilities.shape != (len(paths), len(class_names)):
@@ -184,6 +187,12 @@ def _check_brightness(
             f"{trained['lowest']:.0f} to {trained['highest']:.0f}): the answer may be "
             f"wrong, however sure it is.{hint}"
         )
+
+
+def _open_run(run_dir: str | None) -> TrainedRun:
+    if run_dir is None:
+        raise UserError("Pass a run directory or an artifact. Received: neither.")
+    return open_run(run_dir)
 
 
 def _open_artifact(

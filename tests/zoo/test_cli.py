@@ -52,7 +52,7 @@ def test_a_run_answers(trained_run, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says", "not_its_own"),
     [
-        ("--help", ("  evaluate  Prints the acc", "  train     Tr"), "run_dir"),
+        ("--help", ("  evaluate  Evaluates a run", "  train     Tr"), "run_dir"),
         ("predict --help", ("predict --run_dir=R", "--artifact:"), "--output"),
         ("augment -h", ("--output: The PNG", "--seed: "), "--run_dir"),
         ("list --help", ("as a table",), "Flags"),

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -129,7 +129,7 @@ class Split:
         """Returns a checksum of all examples, the same wherever they came from."""
         digest = hashlib.sha256(np.asarray(self.y, "<i4").tobytes())
         for block in self.blocks():
-            digest.update(np.ascontiguousarray(block))
+            digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
 
     def take(self, rows: np.ndarray) -> Split:
@@ -210,7 +210,7 @@ class Contents:
     class_names: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
 
-    def describe(self, **about: str | None) -> Dataset:
+    def describe(self, **about: Any) -> Dataset:
         """Returns the dataset; ``about`` are the other fields of its ``DataSpec``."""
         spec = DataSpec(
             task="classification" if self.class_names else "regression",

@@ -120,7 +120,7 @@ def make_plan(recipe: Recipe, num_examples: int, replicas: int = 1) -> Plan:
 def _uneven(plan: Plan, replicas: int) -> UserError:
     """Builds the answer to batches that cannot be divided, with sizes that can."""
     received = f"a batch of {plan.batch_size}"
-    fitting = range(replicas, plan.num_examples + 1, replicas)
+    fitting: Collection[int] = range(replicas, plan.num_examples + 1, replicas)
     if plan.last_batch < plan.batch_size:
         received += f", and of {plan.last_batch} at the end of each pass"
         fitting = [n for n in fitting if plan.num_examples % n % replicas == 0]

@@ -165,6 +165,7 @@ def _image_and_label(builder: Builder) -> tuple[str, str]:
         image, label = (features.get(key) for key in keys)
         if (
             isinstance(label, tfds.features.ClassLabel)
+            and image is not None
             and len(getattr(image, "shape", None) or ()) == 3
             and image.np_dtype in (np.uint8, np.uint16)
             and image.shape[-1] in (1, 3, None)

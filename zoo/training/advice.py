@@ -43,12 +43,12 @@ def give(job: Job) -> None:
         console.warn(caution)
     if changes := job.fitted():
         size, rate = changes["batch_size"], changes.get("learning_rate")
-        rate = (
+        more = (
             f" and the learning rate {rate[1]:g} instead of {rate[0]:g}" if rate else ""
         )
         print(
             f"For {job.plan.num_examples:,} training images the batch is {size[1]} "
-            f"instead of {size[0]}{rate}.",
+            f"instead of {size[0]}{more}.",
             flush=True,
         )
 
