@@ -22,7 +22,7 @@ from export.formats import (
     get_format,
     parse_formats,
 )
-from zoo import console, files, startup
+from zoo import files, startup
 from zoo.errors import RunError, UserError
 from zoo.plots.draw import draw_run, list_pictures
 from zoo.training.outcome import TrainedRun, open_run
@@ -143,16 +143,20 @@ def _prove(draft: Draft, format: Format, file: ExportedFile) -> None:
         )
     draft.records.append(record | details | {"format": format.name})
     draft.records.sort(key=lambda record: FORMATS.index(record["format"]))
-    if console.is_terminal():
-        print(f"verified {file.path}", flush=True)
+    print(f"verified {file.path}", flush=True)
 
 
 def _describe(draft: Draft) -> dict[str, Any]:
-    """Writes labels.txt and export.json; returns the content of the latter."""
-    trained, per_class = draft.trained, []
+    """Writes labels.txt, sample.png and export.json; returns the latter's content."""
+    trained, per_class, sample = draft.trained, [], None
     if draft.is_classifier:
         names, labels = draft.data["class_names"], trained.dataset.test.y
         right = trained.outputs.argmax(axis=1) == labels
+        # The first test image that the model gets right, for the calls in the card.
+        first = int(right.argmax())
+        image = tf.io.encode_png(trained.dataset.test.x[first])
+        files.write_bytes(draft.directory / "sample.png", image.numpy())
+        sample = names[trained.outputs[first].argmax()]
         # (class, right, all) for each class with test examples.
         per_class = [
             (name, int(right[labels == i].sum()), int((labels == i).sum()))
@@ -169,6 +173,8 @@ def _describe(draft: Draft) -> dict[str, Any]:
         "description": str(inspect.getdoc(type(trained.model))).splitlines()[0],
         "data": draft.data,
         "per_class": per_class,
+        "brightness": trained.config.get("brightness"),
+        "sample": sample,
         "left_out": draft.left_out,
         "artifacts": draft.records,
         "page": draft.page,

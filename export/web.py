@@ -15,10 +15,9 @@ import subprocess
 import numpy as np
 
 from export.base import Draft, Format
-from export.tflite import calibration_inputs
 from zoo import files
-from zoo.data.dataset import Split
 from zoo.errors import RunError, UserError
+from zoo.evaluation import FAR
 from zoo.training.outcome import TrainedRun
 
 PAGE = pathlib.Path(__file__).parent / "page"
@@ -82,7 +81,7 @@ class Web(Format):
             "input_shape": shape,
             # Only digits in MNIST's form can be drawn.
             "draw": classes == DIGITS and shape == [28, 28, 1],
-            "brightness": brightness(draft.trained.dataset.train, draft.seed),
+            "brightness": _brightness(draft.trained),
             "files": listed,
             "examples": {"path": "examples.bin", "labels": test.y[indices].tolist()},
             "litert": litert,
@@ -157,15 +156,11 @@ def _version(lock: pathlib.Path) -> str | None:
     return locked["node_modules/@litertjs/core"]["version"]
 
 
-def brightness(train: Split, seed: int) -> list[float]:
-    """Returns which mean brightness an image may have before the page warns, 0 to 255.
-
-    It is the range of some training images, widened by half on either side.
-    """
-    means = calibration_inputs(train, seed).mean(axis=(1, 2, 3))
-    low, high = float(means.min()), float(means.max())
-    margin = (high - low) / 2
-    return [round(low - margin, 1), round(high + margin, 1)]
+def _brightness(trained: TrainedRun) -> list[float]:
+    """Returns the range of mean brightness in which the page does not warn."""
+    # A run of an older version has not recorded it.
+    found = trained.config.get("brightness") or trained.dataset.train.brightness()
+    return [found["lowest"] - FAR, found["highest"] + FAR]
 
 
 def examples(labels: np.ndarray, reference: np.ndarray, size: int) -> np.ndarray:

@@ -190,7 +190,7 @@ function warn(pixels) {
   const unlike = picture !== null && gray && (value < low || value > high);
   const than = value > high ? "lighter" : "darker";
   element("warning").textContent =
-    `This image is ${than} than the images of the training. If its ink and ground are swapped, try "Invert colors".`;
+    `This image is ${than} than the training images. If its ink and ground are swapped, try "Invert colors".`;
   element("warning").hidden = !unlike;
 }
 

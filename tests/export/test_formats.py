@@ -202,7 +202,7 @@ def test_the_export_directory_is_complete(name, runs, digits):
 
 def test_the_python_of_the_card_runs(runs):
     card = (runs("mlp").run.export / "README.md").read_text()
-    assert run_code(card, runs("mlp").run.export).count("[[") == 2
+    assert run_code(card, runs("mlp").run.export).count("[[") == 3
 
 
 def test_any_artifact_is_one_callable(runs, digits):

@@ -1,0 +1,201 @@
+"""The model card: what it says of a run, and that its calls work as printed."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from export import card
+from zoo.console import format_milliseconds
+
+
+@pytest.fixture(scope="module")
+def content(runs):
+    """result.json and export.json of a run."""
+    run = runs("mlp").run
+    return run.read_result(), json.loads((run.export / "export.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def served(runs):
+    """Answers as TF Serving's REST API does; returns the port, and what it was sent."""
+    directory = runs("mlp").run.export / "saved_model" / "1"
+    signatures = tf.saved_model.load(str(directory)).signatures
+    bodies = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            bodies.append(body)
+            signature = signatures[body.get("signature_name", "serving_default")]
+            (spec,) = signature.structured_input_signature[1].values()
+            rows = [
+                base64.b64decode(row["b64"]) if isinstance(row, dict) else row
+                for row in body["instances"]
+            ]
+            found = signature(**{spec.name: tf.constant(rows, spec.dtype)})
+            lists = {name: value.numpy().tolist() for name, value in found.items()}
+            rows = [
+                dict(zip(lists, row, strict=True))
+                for row in zip(*lists.values(), strict=True)
+            ]
+            self.send_response(200 if self.path == "/v1/models/mlp:predict" else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps({"predictions": rows}).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port, bodies
+        server.shutdown()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_calls_of_tf_serving_work_as_printed(runs, served, digits, tmp_path):
+    export, (port, bodies) = runs("mlp").run.export, served
+    text = (export / "README.md").read_text()
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"')
+    (tmp_path / "bin" / "python3").chmod(0o755)
+    (tmp_path / "sample.png").symlink_to(export / "sample.png")
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    said = re.search(r"`sample.png` is a test image of the class (\d)\.", text)[1]
+    for block in blocks:
+        done = subprocess.run(
+            ["bash", "-c", block.replace(":8501", f":{port}")],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path, "no_proxy": "localhost"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        (answer,) = json.loads(done.stdout)["predictions"]
+        assert answer["class_id"] == int(said)
+        assert np.argmax(answer["probabilities"]) == int(said)
+    assert [list(body) for body in bodies] == [
+        ["signature_name", "instances"],
+        ["instances"],
+    ]
+    with Image.open(export / "sample.png") as image:
+        pixels = np.asarray(image)[..., np.newaxis]
+    same = (digits.test.x == pixels).all(axis=(1, 2, 3))
+    assert int(said) in digits.test.y[same]
+    docker = re.search(r"docker run .*?tensorflow/serving", text, re.DOTALL)[0]
+    assert "-e MODEL_NAME=mlp" in docker
+    assert '-v "$PWD/saved_model:/models/mlp"' in docker
+
+
+@pytest.mark.parametrize(
+    ("command", "used", "reason", "expected"),
+    [
+        ("python train.py --model=mlp", "mnist", None, "python train.py --model=mlp"),
+        (
+            "python train.py --model=mlp",
+            "digits",
+            "no network",
+            "python train.py --model=mlp --dataset=digits",
+        ),
+        (
+            "python __main__.py train --model=mlp --dataset='my data'",
+            "/my data",
+            None,
+            "python -m zoo train --model=mlp '--dataset=my data'",
+        ),
+        ("python zoo train --model=mlp", "mnist", None, "zoo train --model=mlp"),
+    ],
+)
+def test_the_command_of_the_card_repeats_the_run(command, used, reason, expected):
+    result = {"command": command, "dataset": used, "dataset_reason": reason}
+    assert card.repeating(result) == expected
+
+
+def test_recall_is_that_of_the_result(content):
+    result, export = copy.deepcopy(content)
+    result["test_per_class"] = [
+        {"name": "a|b", "recall": 0.5, "count": 1200},
+        {"name": "c", "recall": None, "count": 0},
+    ]
+    text = card.render(result | {"test_macro_recall": 0.625}, export)
+    assert "| a\\|b | 50.00% | 1,200 |\n| c |  | 0 |\n" in text
+    assert "| **mean of the classes** | **62.50%** | |" in text
+
+
+def test_the_recall_of_an_older_run_is_counted(content):
+    result, export = copy.deepcopy(content)
+    for name in ("test_per_class", "test_macro_recall"):
+        result.pop(name, None)
+    text = card.render(result, export | {"per_class": [("0", 9, 12)]})
+    assert "| 0 | 75.00% | 12 |" in text
+    assert "mean of the classes" not in text
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "channels", "said"),
+    [
+        (20, 90, 1, "of 50: light on a dark ground. Invert images of dark ink "),
+        (180, 250, 1, "of 50: dark on a light ground. Invert images of light ink "),
+        (20, 250, 1, "of 50. Images of another size"),
+        (20, 90, 3, "of 50. Images of another size"),
+    ],
+)
+def test_the_card_says_which_images_to_invert(content, lowest, highest, channels, said):
+    result, export = copy.deepcopy(content)
+    brightness = {"lowest": lowest, "mean": 50, "highest": highest}
+    export["data"]["input_shape"] = [28, 28, channels]
+    assert said in card.render(result, export | {"brightness": brightness})
+    assert "brightness" not in card.render(result, export | {"brightness": None})
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_apps_make_the_input_that_the_file_takes(content, channels):
+    result, export = copy.deepcopy(content)
+    export["data"]["input_shape"] = [20, 30, channels]
+    for record in export["artifacts"]:
+        record["input"]["shape"] = [1, 20, 30, channels]
+    text = card.render(result, export)
+    kotlin, swift = (
+        re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)[1]
+        for language in ("kotlin", "swift")
+    )
+    assert 'implementation("com.google.ai.edge.litert:litert:' in text
+    assert "pod 'TensorFlowLiteSwift'" in text
+    assert f"val input = buffer({600 * channels})" in kotlin
+    assert "createScaledBitmap(image, 30, 20, true)" in kotlin
+    assert "CGRect(x: 0, y: 0, width: 30, height: 20)" in swift
+    assert f"toInputAt: 0)  // {600 * channels} bytes" in swift
+    for code in (kotlin, swift):
+        assert ("0.299" in code) == (channels == 1)
+        for pair in ("()", "[]", "{}"):
+            assert code.count(pair[0]) == code.count(pair[1])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.0001"),
+        (0.00714, "0.0071"),
+        (0.0999, "0.1"),
+        (0.1, "0.10"),
+        (12, "12.00"),
+    ],
+)
+def test_a_latency_is_never_zero(value, text):
+    assert format_milliseconds(value) == text
