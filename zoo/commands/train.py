@@ -104,7 +104,10 @@ FLAGS.boolean(
     "killed and resumed. Without it: the same batches, weights within rounding. Costs "
     "about a tenth of the speed with a small model, less with a large one.",
 )
-_choice("progress", "What is shown while training. auto: bars, on a terminal only.")
+_choice(
+    "progress",
+    "What is shown while training. auto: bars on a terminal, else a line per epoch.",
+)
 FLAGS.string(
     "export",
     ",".join(export.DEFAULT_FORMATS),

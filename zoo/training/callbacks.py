@@ -1,8 +1,8 @@
 """What happens beside the training steps: evaluation, metrics.csv, backups, stopping.
 
 ``fit`` calls them in this order, and each relies on those before it: StepCounter,
-Evaluation, MetricsLog, TensorBoard, Checkpoints. ``model`` is the one in training, and
-``progress`` says where the training stands.
+Evaluation, MetricsLog, TensorBoard, EpochLine, Checkpoints. ``model`` is the one in
+training, and ``progress`` says where the training stands.
 """
 
 from __future__ import annotations
@@ -141,6 +141,21 @@ class MetricsLog(keras.callbacks.Callback):
 
     def _learning_rate(self) -> float:
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+
+class EpochLine(keras.callbacks.Callback):
+    """Prints the row of metrics.csv after each of the ``epochs``, for logs."""
+
+    def __init__(self, progress: Progress, epochs: int):
+        super().__init__()
+        self._progress, self._epochs = progress, epochs
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        row = self._progress.rows[-1]
+        hidden = ("epoch", "step", "learning_rate", "seconds")
+        shown = (f"{name} {row[name]:.4f}" for name in row if name not in hidden)
+        begin = f"epoch {epoch + 1}/{self._epochs}"
+        print(begin, *shown, f"{row['seconds']:.1f} s", sep="  ", flush=True)
 
 
 class Checkpoints(keras.callbacks.Callback):

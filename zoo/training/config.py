@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -70,7 +71,9 @@ class Config:
     def shown(self) -> str:
         """What is shown while training: ``bar``, ``epoch`` or ``none``."""
         if self.progress == "auto":
-            return "bar" if console.is_terminal() else "none"
+            if console.is_terminal():
+                return "bar"
+            return "epoch" if sys.stdout else "none"
         return self.progress
 
     def check(self) -> None:

@@ -19,7 +19,13 @@ from zoo.errors import UserError
 from zoo.models.base import TapeModel
 from zoo.recipe import Recipe
 from zoo.training import advice, distribute, scoring, signals
-from zoo.training.callbacks import Checkpoints, Evaluation, MetricsLog, StepCounter
+from zoo.training.callbacks import (
+    Checkpoints,
+    EpochLine,
+    Evaluation,
+    MetricsLog,
+    StepCounter,
+)
 from zoo.training.checkpoint import Progress
 from zoo.training.config import Config
 from zoo.training.job import Job
@@ -206,15 +212,16 @@ def _fit(
         callbacks = [StepCounter(progress, plan, batches), evaluation, log]
         if job.config.tensorboard and placement.is_chief:
             callbacks.append(TensorBoard(job, progress, model.steps_per_execution))
+        if job.config.shown == "epoch" and placement.is_chief:
+            callbacks.append(EpochLine(progress, plan.epochs))
         callbacks.append(checkpoints)
-        verbose = {"bar": 1, "epoch": 2, "none": 0}[job.config.shown]
         for first, last, data in _epochs(plan, step, batches):
             model.fit(
                 placement.distribute(data),
                 shuffle=False,  # the pipeline does it
                 initial_epoch=first,
                 epochs=last,
-                verbose=verbose if placement.is_chief else 0,
+                verbose=int(job.config.shown == "bar" and placement.is_chief),
                 callbacks=callbacks,
             )
         tested, outputs = evaluation.test()

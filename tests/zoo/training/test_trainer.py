@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import re
 
 import keras
 import numpy as np
@@ -47,8 +48,20 @@ def test_a_run_leaves_what_it_should(model, config, digits, capfd):
     assert float(rows[-1]["val_accuracy"]) == pytest.approx(result["test"]["accuracy"])
     outputs = scoring.outputs(loaded, digits.test)
     np.testing.assert_allclose(outcome.outputs, outputs, atol=1e-6)
-    # Not a terminal: nothing on the screen.
-    assert capfd.readouterr().out == ""
+    # Not a terminal: a line for each epoch, with the numbers of metrics.csv.
+    lines = [line.split("  ") for line in capfd.readouterr().out.splitlines()]
+    assert [line[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert ["val_loss" in " ".join(line) for line in lines] == [False, True, True]
+    assert f"val_accuracy {float(rows[-1]['val_accuracy']):.4f}" in lines[-1]
+    assert lines[-1][-1] == f"{float(rows[-1]['seconds']):.1f} s"
+
+
+@pytest.mark.parametrize("progress", ["none", "bar"])
+def test_other_progress_prints_no_line_of_an_epoch(config, capfd, progress):
+    trainer.train(config(progress=progress))
+    out = capfd.readouterr().out
+    assert not re.search(r"^epoch \d", out, re.MULTILINE)
+    assert (out == "") == (progress == "none")
 
 
 def test_linear_regression_is_compared_with_least_squares(config):
