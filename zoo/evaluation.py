@@ -103,12 +103,7 @@ def predict_images(
     Raises:
         UserError: the run or a file cannot be read, or the run is a regression.
     """
-    loaded = None
-    if artifact_path is None:
-        trained: TrainedRun | None = _open_run(run_dir)
-    else:
-        loaded, run = _open_artifact(run_dir, artifact_path)
-        trained = TrainedRun(run) if run else None
+    trained, loaded = _open(run_dir, artifact_path)
     if trained is not None:
         data = trained.config["data"]
         input_shape, class_names = data["input_shape"], data["class_names"]
@@ -187,6 +182,16 @@ def _check_brightness(
             f"{trained['lowest']:.0f} to {trained['highest']:.0f}): the answer may be "
             f"wrong, however sure it is.{hint}"
         )
+
+
+def _open(
+    run_dir: str | None, artifact_path: str | None
+) -> tuple[TrainedRun | None, Artifact | None]:
+    """Returns the run, if there is one, and the artifact, if one is given."""
+    if artifact_path is None:
+        return _open_run(run_dir), None
+    loaded, run = _open_artifact(run_dir, artifact_path)
+    return TrainedRun(run) if run else None, loaded
 
 
 def _open_run(run_dir: str | None) -> TrainedRun:
