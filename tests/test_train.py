@@ -126,8 +126,8 @@ def test_a_run_ends_with_its_summary(run, tmp_path, capsys):
     run("--model=mlp", "--dataset=digits", "--epochs=3", "--export=none", "--noplots")
     said = capsys.readouterr()
     assert said.err == (
-        "WARNING: --epochs=3 makes 33 steps of training; the recipe default of mlp takes "
-        "at least 1,000, and may learn little in fewer. Leave --epochs out, or pass "
+        "WARNING: --epochs=3 makes 33 steps of training; the recipe default of mlp "
+        "takes at least 1,000, and may learn little in fewer. Leave --epochs out, or pass "
         "--epochs=91.\n"
     )
     result = json.loads((tmp_path / "runs/mlp-digits/result.json").read_text())
