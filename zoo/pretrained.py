@@ -171,10 +171,10 @@ def create(
     num_classes: int | None = None,
     new_head: bool = False,
     **options: Any,
-) -> TapeModel:
-    """Returns a pretrained model for the images and classes that are asked for.
+) -> tuple[TapeModel, list[keras.Variable]]:
+    """Returns a model for the images and classes asked for, and its pretrained weights.
 
-    It is not compiled. Another number of classes gets a new head.
+    The model is not compiled. Another number of classes gets a new head.
 
     Args:
         model_class: the architecture.
@@ -195,8 +195,48 @@ def create(
     model = model_class.from_config(config)
     model.build((None, *(input_shape or trained_on)))
     new_head = new_head or num_classes != given.num_classes
-    _copy(given, model, but=f"{model.head_name}/" if new_head else None)
-    return model
+    return model, _copy(given, model, but=f"{model.head_name}/" if new_head else None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where pretrained weights come from, and what they were trained on, if known."""
+
+    name: str  # MODEL/DATASET/RECIPE, or the path of a run or a file
+    sha256: str  # of the file
+    input_shape: tuple[int, ...] | None = None
+    class_names: tuple[str, ...] | None = None
+
+
+def origin(model: str, weights: str | os.PathLike[str]) -> Origin:
+    """Returns where weights come from, without loading them.
+
+    Args:
+        model: the architecture.
+        weights: as for ``create``.
+
+    Raises:
+        UserError: there are no such weights.
+    """
+    if not is_path(weights):
+        info = weights_info(model, str(weights))
+        name = f"{model}/{info.name}"
+        return Origin(name, info.sha256, info.input_shape, info.class_names)
+    path = _file_of(pathlib.Path(weights).expanduser())
+    if not path.exists():
+        raise UserError(f"{path} is missing.")
+    found = Origin(str(weights), files.sha256(path))
+    if path.suffix == pathlib.Path(weights).suffix:  # a file that may be in no run
+        return found
+    # Importing zoo imports nothing that has to be installed.
+    from zoo.training.rundir import RunDir
+
+    data = RunDir(path.parent).read_config()["data"]
+    return dataclasses.replace(
+        found,
+        input_shape=tuple(data["input_shape"]),
+        class_names=tuple(data["class_names"]),
+    )
 
 
 def _load(
@@ -205,7 +245,7 @@ def _load(
     """Returns the model as it was trained."""
     if not is_path(weights):
         return _load_shipped(model_class, weights_info(name, str(weights)))
-    model = load_file(_file_of(pathlib.Path(weights)))
+    model = load_file(_file_of(pathlib.Path(weights).expanduser()))
     if type(model) is not model_class:
         raise UserError(
             f"The weights are of another architecture. Received: {weights}, of "
@@ -214,14 +254,15 @@ def _load(
     return model
 
 
-def _copy(given: TapeModel, model: TapeModel, but: str | None) -> None:
-    """Copies all weights except those of the layer whose path begins with ``but``.
+def _copy(given: TapeModel, model: TapeModel, but: str | None) -> list[keras.Variable]:
+    """Copies all weights except those whose paths begin with ``but``; returns them.
 
     For another number of channels the kernel of the first convolution is summed over
     them and spread evenly again, as in timm.
     """
     shapes = [tuple(m.get_build_config()["input_shape"][1:]) for m in (given, model)]
     old, new = (shape[-1] for shape in shapes)
+    copied = []
     values = {_path(given, weight): weight.numpy() for weight in given.weights}
     for weight in model.weights:
         path = _path(model, weight)
@@ -238,6 +279,8 @@ def _copy(given: TapeModel, model: TapeModel, but: str | None) -> None:
                 "or train without --weights."
             )
         weight.assign(value)
+        copied.append(weight)
+    return copied
 
 
 def _path(model: TapeModel, weight: keras.Variable) -> str:

@@ -63,6 +63,7 @@ _MAX_COUNT = 1_000_000_000
 # NaN fails every comparison.
 _NUMBERS = {
     "learning_rate": ("above 0 and finite", lambda value: 0 < value < math.inf),
+    "pretrained_rate": ("above 0, at most 1", lambda value: 0 < value <= 1),
     "weight_decay": ("at least 0 and finite", lambda value: 0 <= value < math.inf),
     "momentum": ("at least 0 and below 1", lambda value: 0 <= value < 1),
     "label_smoothing": ("at least 0 and below 1", lambda value: 0 <= value < 1),
@@ -71,7 +72,7 @@ _NUMBERS = {
 _OPTIONAL = ("task", "batch_size", "steps_per_epoch")
 # Fields that came later. Where they are at their default they are left out of
 # ``to_json``, so that a run that was recorded before them is still the same run.
-_LATER = ("label_smoothing", "decay_kernels_only")
+_LATER = ("label_smoothing", "decay_kernels_only", "pretrained_rate")
 
 
 def initializer(class_name: str, **config: Any) -> dict[str, Any]:
@@ -96,6 +97,8 @@ class Recipe:
             of ``auto`` with classes, and of ``cross_entropy``.
         optimizer: a Keras optimizer's name in lower case.
         learning_rate: its (highest) learning rate.
+        pretrained_rate: factor on the learning rate of weights that are pretrained;
+            those of a new head learn at the whole rate.
         momentum: of ``sgd`` and ``rmsprop``, as in Keras.
         nesterov: of ``sgd``, as in Keras.
         weight_decay: decoupled, as in Keras; 0 for none.
@@ -121,6 +124,7 @@ class Recipe:
     label_smoothing: float = 0.0
     optimizer: str = "adam"
     learning_rate: float = 1e-3
+    pretrained_rate: float = 1.0
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0

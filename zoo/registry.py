@@ -20,6 +20,8 @@ from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe
 
 if TYPE_CHECKING:
+    import keras
+
     from zoo.models.base import TapeModel
 
 _MODELS = pathlib.Path(__file__).with_name("models")
@@ -176,12 +178,18 @@ def create_model(
         UserError: unknown names, a model that cannot take such examples, or weights
             that are damaged or do not fit.
     """
+    check_model(name)
+    startup.start_for_api()
     architecture = get_architecture(name)
     if isinstance(recipe, str):
         recipe = get_recipe(name, recipe)
     from zoo.models.common import build
 
-    options = {"report_gradient_norm": report_gradient_norm, "freeze": freeze}
+    given: list[keras.Variable] = []  # the pretrained weights
+    options: dict[str, Any] = {
+        "report_gradient_norm": report_gradient_norm,
+        "freeze": freeze,
+    }
     if weights is None:
         if input_shape is None:
             raise UserError(
@@ -194,7 +202,7 @@ def create_model(
             0 if features else num_classes, name=name, **options, **recipe.model
         )
     else:
-        model = pretrained.create(
+        model, given = pretrained.create(
             architecture.model_class,
             name,
             weights,
@@ -207,5 +215,5 @@ def create_model(
     if features:
         model.build((None, *input_shape))
     else:
-        build.compile_model(model, recipe, input_shape, steps, compile_options)
+        build.compile_model(model, recipe, input_shape, steps, compile_options, given)
     return model

@@ -13,6 +13,7 @@ import zoo
 from zoo.errors import UserError
 from zoo.models.common.build import make_optimizer
 from zoo.models.common.losses import make_loss
+from zoo.models.common.optimizers import slow_down
 from zoo.recipe import OPTIMIZERS, Recipe, parse_augment
 
 SGD = Recipe(optimizer="sgd", momentum=0.9, nesterov=True)
@@ -165,3 +166,16 @@ def test_smoothed_labels_are_those_of_keras():
 def test_fields_that_came_later_leave_earlier_runs_what_they_were():
     assert not {"label_smoothing", "decay_kernels_only"} & Recipe().to_json().keys()
     assert Recipe(label_smoothing=0.1).to_json()["label_smoothing"] == 0.1
+
+
+def test_pretrained_weights_learn_at_their_own_rate():
+    for name in OPTIMIZERS:
+        optimizer = make_optimizer(Recipe(optimizer=name, learning_rate=0.1), None)
+        slow, *_ = variables = [keras.Variable([0.0, 0.0]) for _ in range(3)]
+        optimizer.build(variables)
+        slow_down(optimizer, [slow], 0.1)
+        optimizer.apply([keras.ops.ones(2) for _ in variables], variables)
+        moves = [keras.ops.convert_to_numpy(v) for v in variables]
+        np.testing.assert_allclose(moves[0], 0.1 * moves[1], rtol=1e-4)
+        np.testing.assert_array_equal(moves[1], moves[2])
+        assert moves[1].max() < 0, name

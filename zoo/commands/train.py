@@ -46,6 +46,19 @@ FLAGS.string(
 )
 FLAGS.string("data_dir", None, "Where TFDS keeps prepared datasets.")
 FLAGS.string("image_size", None, "Stretch images to SIZE or HEIGHTxWIDTH pixels.")
+FLAGS.string(
+    "weights",
+    None,
+    "Start from pretrained weights: DATASET or DATASET/RECIPE of `python -m zoo list`, "
+    "a run directory or a .keras file. Other classes get a new head; images are "
+    "resized to the size that the weights were trained on, unless --image_size is set.",
+)
+FLAGS.string(
+    "freeze",
+    None,
+    "With --weights: do not train the layers before this one, such as head or stage3; "
+    "or none.",
+)
 FLAGS.boolean("skip_damaged", False, "Leave out images that do not decode.")
 FLAGS.string("run_dir", None, "Run directory. Unset: runs/MODEL-DATASET.")
 FLAGS.boolean("overwrite", False, "Replace the run that is in --run_dir.")

@@ -138,6 +138,14 @@ RECIPES = {
         min_steps=1200,
         steps_per_execution=5,
     ),
+    # From --weights: gently, and not for long.
+    "finetune": _DEFAULT.override(
+        augment={"shift": 0.05},
+        learning_rate=2e-3,
+        pretrained_rate=0.2,
+        epochs=10,
+        min_steps=400,
+    ),
     # 99% on MNIST in the least time: fewer filters, 1.6 passes over the data.
     # mnist 99.15% (99.07 to 99.21, 3 seeds) in 39 s on 1 CPU:
     #   python train.py --model=allconv --recipe=fast

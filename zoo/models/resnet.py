@@ -243,6 +243,13 @@ RECIPES = {
     "tiny": _DEFAULT.override(
         model={"widths": [16, 32, 48], "blocks": [1, 2, 1]}, epochs=80
     ),
+    # From --weights: gently, and not for long.
+    "finetune": _DEFAULT.override(
+        learning_rate=0.05,
+        pretrained_rate=0.2,
+        epochs=20,
+        min_steps=400,
+    ),
     "best": _DEFAULT.override(
         model={"widths": [32, 64, 96], "blocks": [2, 2, 2]}, epochs=150
     ),

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zoo import console, registry
+from zoo import console, pretrained, registry
 from zoo.data import load
 from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe
@@ -48,6 +48,8 @@ class Config:
     dataset: str | None = None
     data_dir: str | None = None
     image_size: tuple[int, int] | None = None
+    weights: str | None = None
+    freeze: str | None = None
     skip_damaged: bool = False
     class_weights: str = "none"
     run_dir: str | None = None
@@ -83,6 +85,13 @@ class Config:
             UserError: what is wrong, what was received, what is allowed.
         """
         registry.check_model(self.model)
+        if self.weights is not None:
+            pretrained.origin(self.model, self.weights)
+        elif self.freeze not in (None, "none") or self.recipe == "finetune":
+            raise UserError(
+                "--freeze and --recipe=finetune need --weights: pretrained ones, such "
+                "as --weights=cifar10, or a run directory. Received: none."
+            )
         # The recipe itself is behind TensorFlow: momentum is checked by itself here,
         # and together with the recipe's optimizer later.
         fields = dict(self.overrides)

@@ -21,6 +21,7 @@ from zoo.data.dataset import Dataset
 from zoo.data.load import Source
 from zoo.data.pipeline import Plan
 from zoo.models.base import TapeModel
+from zoo.pretrained import Origin
 from zoo.recipe import Recipe
 from zoo.training.config import Config
 from zoo.training.distribute import Placement
@@ -31,11 +32,13 @@ from zoo.training.rundir import RunDir
 class Job:
     """A training that is about to begin: all that is decided before the model is made.
 
-    ``asked`` is the recipe that was asked for, with the fields that ``config``
-    overrides; ``recipe`` is what it became for the number of examples.
+    ``origin`` is where its pretrained weights come from, if it has any. ``asked`` is
+    the recipe that was asked for, with the fields that ``config`` overrides;
+    ``recipe`` is what it became for the number of examples.
     """
 
     config: Config
+    origin: Origin | None
     asked: Recipe
     recipe: Recipe
     source: Source
@@ -48,9 +51,12 @@ class Job:
         """Returns what makes a run this run and no other."""
         spec, settings = self.dataset.spec, self.recipe.to_json()
         del settings["steps_per_execution"]  # changes nothing except the speed
-        later = {}  # what older versions did not have, where it is used
+        later: dict[str, Any] = {}  # what older versions did not have, where it is used
         if self.config.class_weights != "none":
             later["class_weights"] = self.config.class_weights
+        if self.origin:
+            later["weights"] = {"name": self.origin.name, "sha256": self.origin.sha256}
+            later |= self._asked("freeze")
         return {
             **self._asked("model", "recipe", "seed", "precision", "jit_compile"),
             **self._asked("validation", "eval_every", "gradient_norm", "deterministic"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import console, files, registry
+from zoo import console, files, pretrained, registry
 from zoo.data import load, memory, pipeline
 from zoo.data.dataset import Dataset
 from zoo.errors import UserError
@@ -86,6 +87,10 @@ def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) ->
     run = RunDir(config.run_dir or f"runs/{'-'.join(name)}")
     if placement.is_chief:
         run.check_usable()
+    origin = pretrained.origin(config.model, config.weights) if config.weights else None
+    shape = (origin and origin.input_shape) or ()
+    if len(shape) == 3 and config.image_size is None:
+        config = dataclasses.replace(config, image_size=(shape[0], shape[1]))
     dataset = source.read(
         image_size=config.image_size,
         num_examples=recipe.num_examples,
@@ -111,7 +116,7 @@ def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) ->
             f"--profile_steps must begin at a step of the training, 1 to {plan.steps}. "
             f"Received: {first},{last}."
         )
-    return Job(config, asked, recipe, source, dataset, plan, placement, run)
+    return Job(config, origin, asked, recipe, source, dataset, plan, placement, run)
 
 
 def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> TrainedRun:
@@ -153,7 +158,12 @@ def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
     They are one where one device trains in float32.
     """
     config, recipe, plan = job.config, job.recipe, job.plan
-    options = {
+    spec, origin = job.dataset.spec, job.origin
+    options: dict[str, Any] = {
+        "weights": config.weights,
+        "freeze": config.freeze,
+        # Other classes get a new head, even if there are as many.
+        "new_head": origin is not None and origin.class_names != spec.class_names,
         "input_shape": job.dataset.spec.input_shape,
         "num_classes": job.dataset.spec.num_classes,
         "recipe": recipe,
@@ -198,7 +208,7 @@ def _fit(
         class_weights=(
             None
             if job.config.class_weights == "none"
-            else dataset.train.balanced_weights(dataset.spec.num_classes)
+            else dataset.train.balanced_weights(len(dataset.spec.class_names))
         ),
     )
     evaluation = Evaluation(job, model, copy)
@@ -243,7 +253,9 @@ def _results(
         "train": {name: last[name] for name in tested},
         "test": tested,
         "train_seconds": round(seconds, 3),
-        "examples_per_second": round(job.plan.examples_until(last["step"]) / seconds),
+        "examples_per_second": round(
+            job.plan.examples_until(int(last["step"])) / seconds
+        ),
     }
     if validation := job.dataset.validation:
         result["num_validation_examples"] = len(validation.y)
@@ -269,7 +281,7 @@ def _compare_with_least_squares(model: TapeModel, dataset: Dataset) -> dict[str,
     # Here, since it imports TFDS, which most trainings do without.
     from zoo.data.builders import linear_regression
 
-    x, y = dataset.train.x[:, 0], dataset.train.y[:, 0]
+    x, y = dataset.train.x[:][:, 0], dataset.train.y[:, 0]
     weight, bias = np.polyfit(x.astype(np.float64), y.astype(np.float64), deg=1)
     learned = model.line()
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -51,11 +52,17 @@ def compile_model(
     input_shape: tuple[int, ...],
     steps: int | None,
     compile_options: dict[str, Any],
+    pretrained: Sequence[keras.Variable] = (),
 ) -> None:
-    """Makes all variables of a model and its optimizer, and compiles it."""
+    """Makes all variables of a model and its optimizer, and compiles it.
+
+    The ``pretrained`` weights learn at the recipe's lower rate.
+    """
     # Called on data: build() alone would not show that the layers fit together.
     prediction = model(tf.zeros((1, *input_shape)))
     optimizer = make_optimizer(recipe, steps)
+    if pretrained and recipe.pretrained_rate < 1:
+        optimizers.slow_down(optimizer, pretrained, recipe.pretrained_rate)
     if model.dtype_policy.name == "mixed_float16":
         # With Keras's 2**15 a regression overflows in its first five steps, and skips
         # them.

@@ -6,6 +6,7 @@ Keras writes the update as a dozen operations, each of which passes over the var
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -55,6 +56,27 @@ class Adam(_OneKernel, keras.optimizers.Adam):
 @keras.saving.register_keras_serializable(package="zoo")
 class AdamW(_OneKernel, keras.optimizers.AdamW):
     """``keras.optimizers.AdamW``, faster."""
+
+
+def slow_down(
+    optimizer: keras.optimizers.Optimizer,
+    variables: Sequence[keras.Variable],
+    factor: float,
+) -> None:
+    """Makes an optimizer update some variables at a fraction of the learning rate.
+
+    Decoupled weight decay stays at the whole rate."""
+    slow = {optimizer._var_key(variable) for variable in variables}
+    update_step = optimizer.update_step
+
+    def update(
+        gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        if optimizer._var_key(variable) in slow:
+            learning_rate = learning_rate * factor
+        update_step(gradient, variable, learning_rate)
+
+    optimizer.update_step = update
 
 
 def get(name: str, options: dict[str, Any]) -> keras.optimizers.Optimizer:

@@ -1,0 +1,117 @@
+"""Fine-tuning against training from scratch, on photographs of classes never seen.
+
+    python -m benchmarks.finetune
+
+resnet is trained on five classes of CIFAR-10 from $CIFAR10_DIR. The other five are
+learned from 10, 50 and 200 images a class, by --recipe=finetune from these weights and
+by the recipe that trained them from nothing, with the same batches and number of steps,
+three seeds each. All are measured on the 5,000 test images of the five new classes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pathlib
+import statistics
+
+import numpy as np
+
+from benchmarks import document
+from benchmarks.comparison import run_python
+from zoo import console, startup
+from zoo.errors import UserError
+from zoo.training.rundir import RunDir
+
+RUNS = document.ROOT / "runs" / "finetune"
+SEEN = ("airplane", "bird", "deer", "frog", "ship")
+NEW = ("automobile", "cat", "dog", "horse", "truck")
+PRETRAINING = {"recipe": "tiny", "epochs": 15}
+IMAGES = (10, 50, 200)
+SEEDS = (0, 1, 2)
+STEPS = 400  # at least, in whole passes over the data
+BATCH = 16  # what so few images get
+
+FLAGS = console.Flags()
+
+
+def tree(name: str, classes: tuple[str, ...], count: int | None, seed: int = 0) -> str:
+    """Makes a directory of links to images: ``count`` a class, or all of them."""
+    source, target = pathlib.Path(os.environ["CIFAR10_DIR"]), RUNS / "data" / name
+    for split in ("train", "test"):
+        for each in classes:
+            (target / split / each).mkdir(parents=True, exist_ok=True)
+            paths = sorted((source / split / each).iterdir())
+            if split == "train" and count:
+                chosen = np.random.default_rng(seed).permutation(len(paths))[:count]
+                paths = [paths[i] for i in sorted(chosen)]
+            for path in paths:
+                link = target / split / each / path.name
+                if not link.exists():
+                    link.symlink_to(path.absolute())
+    return str(target)
+
+
+def train(name: str, data: str, **flags: object) -> RunDir:
+    """Runs train.py, which does nothing where that was done before."""
+    run = RunDir(RUNS / name)
+    flags |= {"model": "resnet", "dataset": data, "run_dir": run.path}
+    flags |= {"export": "none", "eval_every": 1000, "plots": False}
+    run_python("train.py", *(f"--{key}={value}" for key, value in flags.items()))
+    return run
+
+
+def measure(count: int, weights: RunDir) -> tuple[list[float], list[float], int]:
+    """Returns accuracies of fine-tuning and from scratch, by seed, and the steps."""
+    tuned, scratch = [], []
+    for seed in SEEDS:
+        data = tree(f"{count}-seed{seed}", NEW, count, seed)
+        epochs = math.ceil(STEPS / (count * len(NEW) // BATCH))
+        flags = {"seed": seed, "epochs": epochs}
+        runs = (
+            train(
+                f"tuned-{count}-{seed}",
+                data,
+                recipe="finetune",
+                weights=weights.path,
+                **flags,
+            ),
+            train(
+                f"scratch-{count}-{seed}", data, recipe=PRETRAINING["recipe"], **flags
+            ),
+        )
+        results = [run.read_result() for run in runs]
+        assert results[0]["steps"] == results[1]["steps"]
+        for accuracies, result in zip((tuned, scratch), results, strict=True):
+            accuracies.append(result["test"]["accuracy"])
+    return tuned, scratch, results[0]["steps"]
+
+
+def table() -> str:
+    """Returns what is measured, in Markdown."""
+    first = train("pretraining", tree("seen", SEEN, None), **PRETRAINING)
+    lines = [
+        "| images a class | steps | fine-tuned | from scratch |\n",
+        "| ---: | ---: | ---: | ---: |\n",
+    ]
+    for count in IMAGES:
+        *accuracies, steps = measure(count, first)
+        both = " | ".join(
+            f"{statistics.mean(a):.1%} ({100 * min(a):.1f} to {100 * max(a):.1f})"
+            for a in accuracies
+        )
+        lines.append(f"| {count} | {steps} | {both} |\n")
+    return "".join(lines)
+
+
+def main(argv: list[str]) -> None:
+    """Trains what is not there yet and writes the table."""
+    console.parse_flags(argv, __doc__, FLAGS)
+    startup.start()
+    if "CIFAR10_DIR" not in os.environ:
+        raise UserError("$CIFAR10_DIR must name the directory of CIFAR-10. Not set.")
+    document.rewrite(document.where("finetune"), "finetune", table())
+
+
+if __name__ == "__main__":
+    console.main(main)
