@@ -20,7 +20,7 @@ from benchmarks import accuracy, document, personalize
 from export import serve
 from export.formats import FORMATS, parse_formats
 from tests.conftest import ROOT
-from zoo import catalog, cli, console, results
+from zoo import cli, console, results
 from zoo.commands import export as export_command
 from zoo.commands import train
 from zoo.errors import UserError
@@ -73,7 +73,7 @@ def commands():
     lines = re.sub(r"\\\n", "", shell).splitlines()
     names = "|".join([*cli.COMMANDS, *cli.MODULES])
     lines += re.findall(rf"`((?:python|make|zoo (?:{names})) [^`]+)`", TEXT)
-    ours = re.compile(r"(MNIST_DIR=\S+ )?(python|make|zoo) ")
+    ours = re.compile(r"([A-Z0-9_]+=\S+ )*(python|make|zoo) ")
     found = [shlex.split(line, comments=True) for line in lines if ours.match(line)]
     return {" ".join(words): words for words in found}
 
@@ -90,7 +90,7 @@ def my_data(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("words", commands().values(), ids=" ".join)
 def test_a_command_is_accepted(words, my_data):
-    if words[0].startswith("MNIST_DIR="):
+    while "=" in words[0]:  # a variable of the environment
         words = words[1:]
     program, *arguments = words
     if program == "make":
@@ -155,13 +155,27 @@ def test_every_flag_that_is_named_exists():
     assert named <= flags, named - flags
 
 
-def test_the_python_of_the_readme_runs(monkeypatch, data_dir):
-    (code,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    monkeypatch.setenv("TFDS_DATA_DIR", os.fspath(data_dir))
-    names = {}
+def run_python(name, **names):
+    """Runs the block of Python of a document; returns the names that it defines."""
+    text = DOCUMENTS[ROOT / name]
+    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     exec(code.replace("epochs=5", "epochs=1"), names)
+    return names
+
+
+def test_the_python_of_the_readme_runs(monkeypatch, data_dir):
+    monkeypatch.setenv("TFDS_DATA_DIR", os.fspath(data_dir))
+    names = run_python("README.md")
     right = names["logits"].numpy().argmax(axis=1) == names["data"].test.y
     assert right.mean() > 0.8
+
+
+def test_the_python_of_pretrained_weights_runs():
+    names = run_python("docs/training.md")
+    said = names["model"].predict(names["images"], verbose=0).argmax(axis=1)
+    assert (said == names["labels"]).mean() > 0.9
+    assert names["other"](names["images"]).shape == (200, 3)
+    assert names["features"](names["images"]).shape == (200, 128)
 
 
 def test_the_bodies_of_requests_are_json():
@@ -308,14 +322,18 @@ def test_a_table_is_written_between_its_markers(tmp_path):
 def test_every_model_has_a_result_and_they_are_in_order():
     keys = [(row.model, row.recipe, row.dataset) for row in RESULTS]
     assert keys == [key for key in accuracy.combinations(None) if key in keys]
-    assert {(m, "default", "mnist") for m in zoo.list_models()} <= set(keys)
+    for model in zoo.list_models():
+        assert (model, "default", accuracy.datasets(model, "default")[0]) in keys
 
 
 @pytest.mark.parametrize("row", RESULTS, ids=lambda r: f"{r.model}-{r.recipe}")
 def test_a_result_is_of_the_recipe_as_it_is(row):
     assert 1 <= row.seeds <= len(accuracy.SEEDS)
     assert row.lowest <= row.accuracy <= row.highest
-    assert row.settings == accuracy.current(row.model, row.recipe)
-    model = zoo.create_model(row.model, **catalog.IMAGES, recipe=row.recipe)
+    assert row.settings == accuracy.current(row.model, row.recipe, row.dataset)
+    shape = accuracy.SHAPES[row.dataset]
+    model = zoo.create_model(
+        row.model, input_shape=shape, num_classes=10, recipe=row.recipe
+    )
     assert model.count_params() == row.parameters
     assert row.artifacts.keys() == set(results.ARTIFACTS)
