@@ -6,6 +6,7 @@
 # make lint                         checks style with ruff and types with mypy
 # make soak                         tests for an hour; writes a table into docs/reliability.md
 # make results                      trains for hours; rewrites the tables of results
+# make weights                      writes zoo/weights from the runs of make results
 # make bench [BENCH="fit race"]     compares the zoo with its peers; needs $MNIST_DIR
 # make clean                        removes the environment
 # Each of them installs what it needs first.
@@ -19,7 +20,7 @@ PORT := 8000
 TENSORBOARD := from zoo import startup; startup.start(); \
   from tensorboard import main; main.run_main()
 
-.PHONY: train demo tensorboard test test-slow soak results bench lint clean
+.PHONY: train demo tensorboard test test-slow soak results weights bench lint clean
 
 train: ARGS ?= --model=convnet
 train: $(VENV)/installed
@@ -46,6 +47,9 @@ soak: $(VENV)/installed
 
 results: $(VENV)/installed
 	@$(RUN) -m benchmarks.accuracy $(RESULTS)
+
+weights: $(VENV)/installed
+	@$(RUN) -m benchmarks.weights $(WEIGHTS)
 
 bench: $(VENV)/bench_installed
 	@$(RUN) -m benchmarks $(BENCH)

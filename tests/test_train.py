@@ -127,8 +127,8 @@ def test_a_run_ends_with_its_summary(run, tmp_path, capsys):
     said = capsys.readouterr()
     assert said.err == (
         "WARNING: --epochs=3 makes 33 steps of training; the recipe default of mlp "
-        "takes at least 1,000, and may learn little in fewer. Leave --epochs out, or pass "
-        "--epochs=91.\n"
+        "takes at least 1,000, and may learn little in fewer. Leave --epochs out, or "
+        "pass --epochs=91.\n"
     )
     result = json.loads((tmp_path / "runs/mlp-digits/result.json").read_text())
     accuracy = f"{100 * result['test']['accuracy']:.2f}%"

@@ -235,9 +235,9 @@ def check_native_size(height: int, width: int, first: str) -> None:
     if max(height, width) > MAX_NATIVE:
         raise UserError(
             f"The first image has {height}x{width} pixels ({first}): too large to "
-            f"train on at its own size, which is taken up to {MAX_NATIVE} pixels a side. Add "
-            "--image_size=64 (coarse shapes, fast) to --image_size=224 (fine details, "
-            "slow)."
+            "train on at its own size, which is taken up to "
+            f"{MAX_NATIVE} pixels a side. Add --image_size=64 (coarse shapes, fast) to "
+            "--image_size=224 (fine details, slow)."
         )
 
 
