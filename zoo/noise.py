@@ -20,6 +20,7 @@ NOISE = re.compile(
     rb"|\s+\[\[\{\{(function_)?node .*\}\}\]\]"
     # Also raised as an exception.
     rb"|W\d{4} .*(Local rendezvous is aborting|OP_REQUIRES failed)"
+    rb"|E\d{4} .* jpeg_mem\.cc|Input file read error|Corrupt JPEG data"
     # Printed by the TFLite converter, about its own options, at every conversion.
     rb"|W\d{4} .*(tf_tfl_flatbuffer_helpers|flatbuffer_export)\.cc"
     rb"|fully_quantize: "

@@ -207,7 +207,8 @@ def break_some(root: Path) -> list[Path]:
     class_tree(root)
     broken = [root / name for name in ("cat/0.png", "cat/1.png", "dog/7.png")]
     broken[0].write_bytes(b"")
-    broken[1].write_bytes(broken[1].read_bytes()[:60])
+    Image.fromarray(pixels(0, 64, 64, 3)).save(broken[1], "JPEG")
+    broken[1].write_bytes(broken[1].read_bytes()[:900])
     broken[2].write_text("<html>not found</html>")
     return broken
 
