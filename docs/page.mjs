@@ -20,7 +20,7 @@ const STROKE = [
 
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
 const page = await browser.newPage({
-  viewport: { width: 900, height: 600 },
+  viewport: { width: 900, height: 530 },
   colorScheme: "light",
 });
 await page.goto(url);
