@@ -12,13 +12,16 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import tempfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks import accuracy, document
 from zoo import console, files, pretrained, startup
 from zoo.data.dataset import Split
+
+if TYPE_CHECKING:
+    from zoo.training.outcome import TrainedRun
 
 SHIPPED = (
     ("linear", "default", "mnist"),
@@ -76,7 +79,7 @@ def write(run_dir: pathlib.Path, dataset: str) -> pretrained.WeightsInfo:
     from zoo.training import outcome
 
     trained = outcome.open_run(run_dir)
-    identity, result = trained.config["identity"], trained.result
+    identity = trained.config["identity"]
     model, data, test = trained.model, trained.config["data"], trained.dataset.test
     dtype, said = _precision(model, test)
     rows = np.linspace(0, len(test.y) - 1, SAMPLE).round().astype(int)
@@ -85,11 +88,12 @@ def write(run_dir: pathlib.Path, dataset: str) -> pretrained.WeightsInfo:
     _save(model, path, dtype)
     exported = trained.run.read_export()["artifacts"]
     (int8,) = (record for record in exported if record["name"] == "int8")
+    command = _command(*names, identity["seed"], identity["precision"])
     info = pretrained.WeightsInfo(
         *names,
         seed=identity["seed"],
         precision=identity["precision"],
-        command=_command(*names, identity["seed"], identity["precision"]),
+        command=command,
         accuracy=float((said == test.y).mean()),
         int8_accuracy=int8["accuracy"],
         parameters=model.count_params(),
@@ -103,15 +107,29 @@ def write(run_dir: pathlib.Path, dataset: str) -> pretrained.WeightsInfo:
         test_sha256=test.sha256(),
         sample_classes=tuple(said[rows].tolist()),
         **ABOUT[dataset],
-        versions=result["versions"],
+        versions=trained.result["versions"],
         date=trained.config["started"][:10],
         config=model.get_config(),
+        run=_record(trained, dataset, command),
     )
     content = {"format": pretrained.FORMAT, **dataclasses.asdict(info)}
     files.write_json(path.with_name(f"{pretrained.stem(*names)}.json"), content)
     with files.replacing(pretrained.DIRECTORY / f"{dataset}.npz") as beside:
         np.savez_compressed(beside, x=test.x[rows], y=test.y[rows].astype(np.uint8))
     return info
+
+
+def _record(trained: TrainedRun, dataset: str, command: str) -> dict[str, Any]:
+    """Returns what config.json and result.json say, but for paths and this machine."""
+    config, result = dict(trained.config), dict(trained.result)
+    named = {"name": dataset, "source": dataset}
+    config["data"] = config["data"] | named | ABOUT[dataset]
+    config["identity"] = config["identity"] | {"dataset": dataset}
+    config |= dict.fromkeys(("dataset_used", "dataset_requested"), dataset)
+    config |= {"data_dir": None, "git_commit": None}
+    result |= dict.fromkeys(("dataset", "dataset_requested"), dataset)
+    result["command"] = command
+    return {"config": config, "result": result}
 
 
 def _precision(model: Any, test: Split) -> tuple[str, np.ndarray]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import pathlib
 
-from zoo import console, registry, startup
+from zoo import console, pretrained, registry, startup
 from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe, parse_augment
 from zoo.training.config import parse_image_size
@@ -29,6 +29,13 @@ for _flags in (RUN, PREDICT):
         "The exported file to use instead: a SavedModel's directory or a .tflite file, "
         "such as R/export/tflite/model_int8.tflite.",
     )
+    _flags.string(
+        "weights",
+        None,
+        "The pretrained weights to use instead, such as mlp/mnist; `python -m zoo "
+        "list` lists them.",
+    )
+RUN.string("dataset", None, "With --weights: what to evaluate on, as for train.py.")
 PREDICT.boolean("invert", False, "Make black white, and white black, in the images.")
 
 AUGMENT.string("model", None, "Whose recipe to draw; `python -m zoo` lists the models.")
@@ -96,20 +103,27 @@ def predict(paths: list[str]) -> None:
     python -m zoo predict --run_dir=R a.png b.png
     """
     run_dir, artifact = PREDICT.run_dir, PREDICT.artifact
-    if not (run_dir or artifact) or not paths:
+    if not _is_one(PREDICT) or not paths:
         raise UserError(
-            "predict takes a run or an artifact, and image files: "
+            "predict takes a run, an artifact or pretrained weights, and image files: "
             "python -m zoo predict --run_dir=R a.png b.png"
         )
-    if run_dir:
-        finished_run(run_dir)  # is explained before TensorFlow is imported
     startup.start()
     from zoo import evaluation
 
     for path, name, probability in evaluation.predict_images(
-        run_dir, artifact, paths, invert=PREDICT.invert
+        run_dir, artifact, paths, weights=PREDICT.weights, invert=PREDICT.invert
     ):
         print(f"{path}  {name}  {probability:.4f}")
+
+
+def _is_one(flags: console.Flags) -> bool:
+    """Whether a run or an artifact or weights are given, checked without TensorFlow."""
+    if flags.run_dir:
+        finished_run(flags.run_dir)
+    if flags.weights:
+        pretrained.find(flags.weights)
+    return bool(flags.run_dir or flags.artifact) != bool(flags.weights)
 
 
 def evaluate(extra: list[str]) -> None:
@@ -117,17 +131,22 @@ def evaluate(extra: list[str]) -> None:
 
     python -m zoo evaluate --run_dir=R
     """
-    if not (RUN.run_dir or RUN.artifact) or extra:
+    if not _is_one(RUN) or extra:
         raise UserError(
-            "evaluate takes a run or an artifact: python -m zoo evaluate --run_dir=R. "
-            f"Received: {' '.join(extra) or 'neither'}."
+            "evaluate takes a run, an artifact or pretrained weights: "
+            "python -m zoo evaluate --run_dir=R. Received: "
+            f"{' '.join(extra) or 'not one of them'}."
         )
-    if RUN.run_dir:
-        finished_run(RUN.run_dir)
+    if RUN.dataset and not RUN.weights:
+        raise UserError(
+            f"--dataset belongs to --weights. Received: --dataset={RUN.dataset}."
+        )
     startup.start()
     from zoo import evaluation
 
-    result = evaluation.evaluate(RUN.run_dir, RUN.artifact)
+    result = evaluation.evaluate(
+        RUN.run_dir, RUN.artifact, weights=RUN.weights, dataset=RUN.dataset
+    )
     for name, value in result.items():
         print(f"{name}  {value if name == 'examples' else round(value, 6)}")
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from zoo import console, files, startup
+from zoo import console, files, pretrained, startup
 from zoo.data import decode
 from zoo.errors import UserError
 from zoo.training.outcome import TrainedRun, open_run, run_dataset
+from zoo.training.pretrained_run import open_weights
 from zoo.training.rundir import RunDir, finished_run
 from zoo.training.scoring import probabilities as to_probabilities
 
@@ -47,12 +48,20 @@ def read_image(path: str | os.PathLike[str], input_shape: Sequence[int]) -> np.n
         raise UserError(f"{path} {error}.") from None
 
 
-def evaluate(run_dir: str | None, artifact_path: str | None) -> dict[str, float]:
-    """Evaluates a run, or an artifact, on the whole test split of the run's dataset.
+def evaluate(
+    run_dir: str | None = None,
+    artifact_path: str | None = None,
+    *,
+    weights: str | None = None,
+    dataset: str | None = None,
+) -> dict[str, float]:
+    """Evaluates a run, an artifact or pretrained weights on a whole test split.
 
     Args:
         run_dir: a finished run; None for the one that the artifact lies in.
         artifact_path: a SavedModel or TFLite file; None for the run's own model.
+        weights: a name of ``zoo.list_weights()``, instead of a run and an artifact.
+        dataset: what the weights are evaluated on; None for what they were trained on.
 
     Returns:
         ``examples`` and ``accuracy``, or for a regression ``examples`` and
@@ -62,7 +71,11 @@ def evaluate(run_dir: str | None, artifact_path: str | None) -> dict[str, float]
         UserError: not a run, not an artifact, an artifact that lies in no run, or one
             that was changed since it was exported.
     """
-    if artifact_path is None:
+    if weights is not None:
+        info = pretrained.find(weights)
+        trained = open_weights(weights, dataset or info.dataset)
+        test, said = trained.dataset.test, trained.outputs
+    elif artifact_path is None:
         trained = _open_run(run_dir)
         test, said = trained.dataset.test, trained.outputs
     else:
@@ -85,6 +98,7 @@ def predict_images(
     artifact_path: str | None,
     paths: Sequence[str],
     *,
+    weights: str | None = None,
     invert: bool = False,
 ) -> list[tuple[str, str, float]]:
     """Classifies image files with a run's model, or with an artifact.
@@ -95,6 +109,7 @@ def predict_images(
         run_dir: as for ``evaluate``.
         artifact_path: as for ``evaluate``; it may lie in no run.
         paths: PNG, JPEG, BMP, GIF or WebP files of any size.
+        weights: as for ``evaluate``.
         invert: make black white, and white black.
 
     Returns:
@@ -103,7 +118,7 @@ def predict_images(
     Raises:
         UserError: the run or a file cannot be read, or the run is a regression.
     """
-    trained, loaded = _open(run_dir, artifact_path)
+    trained, loaded = _open(run_dir, artifact_path, weights)
     if trained is not None:
         data = trained.config["data"]
         input_shape, class_names = data["input_shape"], data["class_names"]
@@ -185,9 +200,11 @@ def _check_brightness(
 
 
 def _open(
-    run_dir: str | None, artifact_path: str | None
+    run_dir: str | None, artifact_path: str | None, weights: str | None
 ) -> tuple[TrainedRun | None, Artifact | None]:
     """Returns the run, if there is one, and the artifact, if one is given."""
+    if weights is not None:
+        return open_weights(weights), None
     if artifact_path is None:
         return _open_run(run_dir), None
     loaded, run = _open_artifact(run_dir, artifact_path)

@@ -55,6 +55,8 @@ class WeightsInfo:
         versions: of what it was trained with.
         date: of the end of the training, ISO 8601.
         config: the constructor's arguments of the model.
+        run: ``config`` and ``result``: config.json and result.json of the training,
+            without the paths of the machine that it ran on.
     """
 
     model: str
@@ -80,6 +82,7 @@ class WeightsInfo:
     versions: Mapping[str, str]
     date: str
     config: Mapping[str, Any]
+    run: Mapping[str, Mapping[str, Any]]
 
     @property
     def name(self) -> str:
@@ -309,6 +312,18 @@ def _file_of(path: pathlib.Path) -> pathlib.Path:
     from zoo.training.rundir import finished_run
 
     return finished_run(path).model
+
+
+def find(name: str) -> WeightsInfo:
+    """Describes weights by one name, MODEL/DATASET or MODEL/DATASET/RECIPE.
+
+    Raises:
+        UserError: as for ``weights_info``.
+    """
+    model, _, weights = name.partition("/")
+    if not list_weights(f"{model}/*"):
+        raise unknown("weights", name, list_weights())
+    return weights_info(model, weights)
 
 
 def _load_shipped(model_class: type[TapeModel], info: WeightsInfo) -> TapeModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -26,6 +27,8 @@ class TrainedRun:
 
     Args:
         run: the directory of a finished run.
+        config: the content of config.json.
+        result: the content of result.json.
         dataset: what it was trained on.
         model: the trained model, on one device and in float32.
         outputs: what the model says of the whole test split.
@@ -36,6 +39,8 @@ class TrainedRun:
         self,
         run: RunDir,
         *,
+        config: Mapping[str, Any] | None = None,
+        result: Mapping[str, Any] | None = None,
         dataset: Dataset | None = None,
         model: TapeModel | None = None,
         outputs: np.ndarray | None = None,
@@ -44,7 +49,8 @@ class TrainedRun:
         self.run = run
         self.done_before = done_before
         # What is given takes the place of the cached property of that name.
-        made = {"dataset": dataset, "model": model, "outputs": outputs}
+        made = {"config": config, "result": result, "dataset": dataset}
+        made |= {"model": model, "outputs": outputs}
         vars(self).update((k, value) for k, value in made.items() if value is not None)
 
     @functools.cached_property
