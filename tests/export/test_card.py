@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import copy
 import http.server
 import json
 import os
@@ -12,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 from export import card
+from export.exporter import export_run
 from zoo.console import format_milliseconds
 
 
@@ -128,7 +129,7 @@ def test_the_command_of_the_card_repeats_the_run(command, used, reason, expected
 
 
 def test_recall_is_that_of_the_result(content):
-    result, export = copy.deepcopy(content)
+    result, export = deepcopy(content)
     result["test_per_class"] = [
         {"name": "a|b", "recall": 0.5, "count": 1200},
         {"name": "c", "recall": None, "count": 0},
@@ -139,7 +140,7 @@ def test_recall_is_that_of_the_result(content):
 
 
 def test_the_recall_of_an_older_run_is_counted(content):
-    result, export = copy.deepcopy(content)
+    result, export = deepcopy(content)
     for name in ("test_per_class", "test_macro_recall"):
         result.pop(name, None)
     text = card.render(result, export | {"per_class": [("0", 9, 12)]})
@@ -157,7 +158,7 @@ def test_the_recall_of_an_older_run_is_counted(content):
     ],
 )
 def test_the_card_says_which_images_to_invert(content, lowest, highest, channels, said):
-    result, export = copy.deepcopy(content)
+    result, export = deepcopy(content)
     brightness = {"lowest": lowest, "mean": 50, "highest": highest}
     export["data"]["input_shape"] = [28, 28, channels]
     assert said in card.render(result, export | {"brightness": brightness})
@@ -166,7 +167,7 @@ def test_the_card_says_which_images_to_invert(content, lowest, highest, channels
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_apps_make_the_input_that_the_file_takes(content, channels):
-    result, export = copy.deepcopy(content)
+    result, export = deepcopy(content)
     export["data"]["input_shape"] = [20, 30, channels]
     for record in export["artifacts"]:
         record["input"]["shape"] = [1, 20, 30, channels]
@@ -199,3 +200,11 @@ def test_the_apps_make_the_input_that_the_file_takes(content, channels):
 )
 def test_a_latency_is_never_zero(value, text):
     assert format_milliseconds(value) == text
+
+
+def test_an_export_prints_a_line_per_file(copy, capsys):
+    export_run(copy, ["tflite"], plots=False)
+    assert capsys.readouterr().out.splitlines() == [
+        f"verified tflite/model_{name}.tflite"
+        for name in ("float32", "float16", "dynamic", "int8", "int16x8")
+    ]
