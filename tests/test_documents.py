@@ -51,6 +51,16 @@ def test_paths_and_formats_that_are_named_exist():
         assert f"`{format_name}`" in TEXT
 
 
+def test_the_layout_names_every_module_and_the_table_every_target():
+    build = DOCUMENTS[ROOT / "BUILD.md"]
+    for folder in ("zoo", "zoo/data", "zoo/training", "export"):
+        for path in (ROOT / folder).glob("[!_]*.py"):
+            assert re.search(rf"\b{path.name}\b", build), path
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.search(r"^\.PHONY: (.*)", makefile, re.M)[1].split():
+        assert f"`make {target}" in build, target
+
+
 def anchors(text):
     """Returns the anchors that GitHub gives the headings of a document."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
