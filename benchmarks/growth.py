@@ -122,7 +122,11 @@ def draw(result: dict[str, Any], path: pathlib.Path = PICTURE) -> None:
     left.legend(frameon=False)
     for name, rates in result["examples_per_second"].items():
         right.loglog([int(size) for size in rates], rates.values(), "o-", label=name)
-    right.set(xlabel="batch size", ylabel="examples/s", title="Training speed")
+    right.set(
+        xlabel="batch size (examples)",
+        ylabel="training examples/s",
+        title="Training speed",
+    )
     right.set_xticks(BATCHES, [str(size) for size in BATCHES])
     right.minorticks_off()
     right.legend(frameon=False)

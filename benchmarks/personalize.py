@@ -227,7 +227,8 @@ def plot(results: dict[str, Any], path: pathlib.Path) -> None:
     left.set_ylabel("test accuracy (%)")
     left.set_title("Adapting to digits: mean and range of three draws")
     left.grid(alpha=0.3)
-    left.legend(fontsize=8)
+    # Below the axes, where no error bar can run behind it.
+    left.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     points = results["from_zero"]["points"][1:]
     right.plot(
         [point["seconds"] for point in points],
