@@ -9,6 +9,7 @@ first seed's run and its export, and each dataset 200 images of its test split.
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import pathlib
 import tempfile
@@ -129,7 +130,9 @@ def _record(trained: TrainedRun, dataset: str, command: str) -> dict[str, Any]:
     config |= {"data_dir": None, "git_commit": None}
     result |= dict.fromkeys(("dataset", "dataset_requested"), dataset)
     result["command"] = command
-    return {"config": config, "result": result}
+    with trained.run.metrics.open(encoding="utf-8", newline="") as file:
+        metrics = list(csv.DictReader(file))
+    return {"config": config, "result": result, "metrics": metrics}
 
 
 def _precision(model: Any, test: Split) -> tuple[str, np.ndarray]:

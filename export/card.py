@@ -155,5 +155,6 @@ def summary(export: Mapping[str, Any], run_dir: str | os.PathLike[str]) -> str:
     lines += [f"left out: {name}: {why}" for name, why in export["left_out"].items()]
     if page := export.get("page"):
         lines.append(f"page: {page['path']}, {page['bytes']:,} bytes")
-    lines.append(f"All verified on the test split. {pathlib.Path(run_dir) / 'export'}")
+    tested_on = export.get("tested_on", "the whole test split")
+    lines.append(f"All verified on {tested_on}. {pathlib.Path(run_dir) / 'export'}")
     return "\n".join(lines)

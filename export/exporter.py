@@ -1,4 +1,4 @@
-"""One export from a finished run to a proved directory, all or nothing."""
+"""Exports a finished run to a verified directory, all or nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def export_run(
 ) -> dict[str, Any]:
     """Writes R/export: the files, export.json and the model card.
 
-    Formats of an earlier export of the same weights that are not asked for stay.
+    Formats of an earlier export of the same weights stay, unless they are asked for.
 
     Args:
         run: a finished run, R, or its directory.
@@ -69,7 +69,7 @@ def export_run(
                     if draft.bound(file):
                         _prove(draft, get_format(name), file)
             content = _describe(draft)
-            # What is missing in R/plots is drawn; all of it goes with the card.
+            # Missing pictures of R/plots are drawn; the card shows all of them.
             if plots:
                 draw_run(trained, draft.records)
             pictures = list_pictures(trained.run)
@@ -95,13 +95,13 @@ def _check_model(trained: TrainedRun) -> None:
 
 
 def _carry_over(draft: Draft, formats: Sequence[str]) -> tuple[str, ...]:
-    """Copies what an earlier export of the same weights holds in other formats.
+    """Copies the other formats of an earlier export of the same weights.
 
     Returns:
-        The formats to write: those asked for, and what they need and is not there.
+        The formats to write: those asked for, and those that they need.
 
     Raises:
-        UserError: a file is gone or is not what it was.
+        UserError: a file is gone or was changed.
     """
     run = draft.trained.run
     earlier = run.read_export()
@@ -169,6 +169,7 @@ def _describe(draft: Draft) -> dict[str, Any]:
             path.write_text(text, encoding="utf-8")
     content = {
         "model": trained.config["identity"]["model"],
+        "tested_on": trained.config.get("tested_on", "the whole test split"),
         "model_sha256": files.sha256(trained.run.model),
         "description": str(inspect.getdoc(type(trained.model))).splitlines()[0],
         "data": draft.data,
@@ -185,10 +186,10 @@ def _describe(draft: Draft) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _replacing(target: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields a directory beside ``target`` that takes its place at the end.
+    """Yields a directory that replaces ``target`` at the end.
 
-    Only one process at a time: what an earlier one left when it was killed is put
-    back or removed first. What the file system refuses is an error of one line.
+    Only one process may do so at a time. What a killed process left behind is put back
+    or removed first. Errors of the file system become one line.
     """
     beside, old = (target.with_name(f".{target.name}.{n}") for n in ("new", "old"))
     try:

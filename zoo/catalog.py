@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from zoo import registry, results
+from zoo import pretrained, registry, results
 from zoo.console import align
 from zoo.recipe import Recipe
 
@@ -36,7 +36,18 @@ def table() -> str:
         "Parameters are for 28x28x1 images, 10 classes; MNIST is the test accuracy of "
         "the default recipe."
     )
-    return "\n".join([*align(rows), "", note])
+    return "\n".join([*align(rows), "", note, *_weights()])
+
+
+def _weights() -> list[str]:
+    """Returns the lines about the pretrained weights, if there are any."""
+    rows = [("weights", "accuracy", "int8", "parameters", "bytes", "input")]
+    for name in pretrained.list_weights():
+        info = pretrained.find(name)
+        percents = (f"{info.accuracy:.2%}", f"{info.int8_accuracy:.2%}")
+        shape = "x".join(map(str, info.input_shape))
+        rows.append((name, *percents, f"{info.parameters:,}", f"{info.bytes:,}", shape))
+    return ["", *align(rows)] if len(rows) > 1 else []
 
 
 def description(name: str) -> str:

@@ -55,8 +55,8 @@ class WeightsInfo:
         versions: of what it was trained with.
         date: of the end of the training, ISO 8601.
         config: the constructor's arguments of the model.
-        run: ``config`` and ``result``: config.json and result.json of the training,
-            without the paths of the machine that it ran on.
+        run: ``config``, ``result`` and ``metrics``: config.json, result.json and the
+            rows of metrics.csv of the training, without paths of its machine.
     """
 
     model: str
@@ -82,7 +82,7 @@ class WeightsInfo:
     versions: Mapping[str, str]
     date: str
     config: Mapping[str, Any]
-    run: Mapping[str, Mapping[str, Any]]
+    run: Mapping[str, Any]
 
     @property
     def name(self) -> str:

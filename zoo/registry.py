@@ -180,40 +180,53 @@ def create_model(
     """
     check_model(name)
     startup.start_for_api()
-    architecture = get_architecture(name)
-    if isinstance(recipe, str):
-        recipe = get_recipe(name, recipe)
+    model_class = get_architecture(name).model_class
+    recipe = get_recipe(name, recipe) if isinstance(recipe, str) else recipe
+    options: dict[str, Any] = {"name": name, "freeze": freeze}
+    options["report_gradient_norm"] = report_gradient_norm
+    given: list[keras.Variable] = []  # the pretrained weights
+    if weights is None:
+        size = (input_shape, num_classes)
+        model = _new_model(model_class, recipe, *size, features, options)
+    else:
+        options |= {"input_shape": input_shape, "new_head": new_head}
+        options["num_classes"] = 0 if features else num_classes
+        model, given = pretrained.create(model_class, weights=weights, **options)
+        input_shape = model.get_build_config()["input_shape"][1:]
+    _build(model, recipe, input_shape, features, steps, compile_options, given)
+    return model
+
+
+def _new_model(
+    model_class: type[TapeModel],
+    recipe: Recipe,
+    input_shape: tuple[int, ...] | None,
+    num_classes: int | None,
+    features: bool,
+    options: dict[str, Any],
+) -> TapeModel:
+    """Returns a model with new weights; raises UserError if it is not for such data."""
     from zoo.models.common import build
 
-    given: list[keras.Variable] = []  # the pretrained weights
-    options: dict[str, Any] = {
-        "report_gradient_norm": report_gradient_norm,
-        "freeze": freeze,
-    }
-    if weights is None:
-        if input_shape is None:
-            raise UserError(
-                "create_model needs input_shape, or weights. Received: none."
-            )
-        ranks = architecture.model_class.example_ranks
-        classes = num_classes or 1 if features else num_classes
-        build.check_examples(name, ranks, recipe, input_shape, classes)
-        model = architecture.model_class(
-            0 if features else num_classes, name=name, **options, **recipe.model
-        )
-    else:
-        model, given = pretrained.create(
-            architecture.model_class,
-            name,
-            weights,
-            input_shape=input_shape,
-            num_classes=0 if features else num_classes,
-            new_head=new_head,
-            **options,
-        )
-        input_shape = model.get_build_config()["input_shape"][1:]
+    if input_shape is None:
+        raise UserError("create_model needs input_shape, or weights. Received: none.")
+    ranks = model_class.example_ranks
+    classes = num_classes or 1 if features else num_classes
+    build.check_examples(options["name"], ranks, recipe, input_shape, classes)
+    return model_class(0 if features else num_classes, **options, **recipe.model)
+
+
+def _build(
+    model: TapeModel,
+    recipe: Recipe,
+    input_shape: Any,
+    features: bool,
+    *compiled_with: Any,
+) -> None:
+    """Makes the variables, and compiles a model that is not for its features alone."""
+    from zoo.models.common import build
+
     if features:
         model.build((None, *input_shape))
     else:
-        build.compile_model(model, recipe, input_shape, steps, compile_options, given)
-    return model
+        build.compile_model(model, recipe, input_shape, *compiled_with)

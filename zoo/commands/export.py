@@ -3,6 +3,7 @@
 python -m export --run_dir=runs/convnet-mnist
 python -m export --run_dir=runs/convnet-mnist --formats=tflite
 python -m export --run_dir=runs/convnet-mnist --formats=web
+python -m export --weights=mlp/mnist --out=runs/mlp-mnist
 python -m export --run_dir=runs/convnet-mnist --formats=tflite_trainable \\
     --train_batch=16 --device_optimizer=momentum
 """
@@ -10,12 +11,25 @@ python -m export --run_dir=runs/convnet-mnist --formats=tflite_trainable \\
 from __future__ import annotations
 
 from export.formats import DEFAULT_FORMATS, FORMATS, check_request, parse_formats
-from zoo import console, startup
+from zoo import console, pretrained, startup
 from zoo.errors import UserError
 from zoo.training.rundir import finished_run
 
 FLAGS = console.Flags()
 FLAGS.string("run_dir", None, "The finished run to export.")
+FLAGS.string(
+    "weights",
+    None,
+    "The pretrained weights to export instead, such as mlp/mnist; `python -m zoo list` "
+    "lists them.",
+)
+FLAGS.string("out", None, "With --weights: the run directory to write them into.")
+FLAGS.string(
+    "dataset",
+    None,
+    "With --weights: what the files are proved on, as for train.py. Unset: the dataset "
+    "that they were trained on, or a sample of it that comes with the zoo.",
+)
 FLAGS.string(
     "formats",
     ",".join(DEFAULT_FORMATS),
@@ -31,14 +45,38 @@ def main(argv: list[str]) -> None:
     """Parses the flags and calls the export."""
     if extra := console.parse_flags(argv, __doc__, FLAGS):
         raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
-    if FLAGS.run_dir is None:
+    if FLAGS.run_dir is None and FLAGS.weights is None:
         raise UserError("--run_dir is missing: the finished run to export.")
+    _check_weights()
     asked = parse_formats(FLAGS.formats), FLAGS.train_batch, FLAGS.device_optimizer
     # Before TensorFlow starts, which takes seconds.
     check_request(*asked)
-    finished_run(FLAGS.run_dir)
+    if FLAGS.weights is None:
+        finished_run(FLAGS.run_dir)
     startup.start()
     from export import card, exporter
+    from zoo.training import pretrained_run
 
-    content = exporter.export_run(FLAGS.run_dir, *asked)
-    print(card.summary(content, FLAGS.run_dir))
+    run = FLAGS.run_dir
+    if FLAGS.weights is not None:
+        run = pretrained_run.adopt(FLAGS.weights, FLAGS.out, FLAGS.dataset)
+    content = exporter.export_run(run, *asked)
+    print(card.summary(content, FLAGS.run_dir or FLAGS.out))
+
+
+def _check_weights() -> None:
+    """Raises UserError unless weights and their directory go together."""
+    if FLAGS.weights is None:
+        for name in ("out", "dataset"):
+            if value := FLAGS[name].value:
+                raise UserError(
+                    f"--{name} belongs to --weights. Received: --{name}={value}."
+                )
+    elif FLAGS.run_dir is not None or FLAGS.out is None:
+        raise UserError(
+            "--weights takes --out, the run directory to write them into, and no "
+            f"--run_dir. Received: --weights={FLAGS.weights}, --out={FLAGS.out}, "
+            f"--run_dir={FLAGS.run_dir}."
+        )
+    else:
+        pretrained.find(FLAGS.weights)

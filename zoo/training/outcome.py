@@ -49,8 +49,8 @@ class TrainedRun:
         self.run = run
         self.done_before = done_before
         # What is given takes the place of the cached property of that name.
-        made = {"config": config, "result": result, "dataset": dataset}
-        made |= {"model": model, "outputs": outputs}
+        made: dict[str, Any] = {"config": config, "result": result}
+        made |= {"dataset": dataset, "model": model, "outputs": outputs}
         vars(self).update((k, value) for k, value in made.items() if value is not None)
 
     @functools.cached_property

@@ -70,7 +70,9 @@ def sample(info: pretrained.WeightsInfo) -> Dataset:
     x, y = info.sample()
     split = Split(x, y.astype("int32"))
     data = info.run["config"]["data"] | {"num_train": len(y), "num_test": len(y)}
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    fields: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
+    }
     return Dataset(load.DataSpec(**fields), split, split)
 
 
@@ -119,6 +121,7 @@ def adopt(
     run.path.mkdir(parents=True, exist_ok=True)
     with run.locked():
         files.write_json(run.config, config)
+        files.write_csv(run.metrics, info.run["metrics"])
         with files.replacing(run.model) as beside:
             trained.model.save(beside)
         files.write_json(run.result, result)
@@ -145,9 +148,8 @@ def _tested_on(
         if dataset is not None:
             raise
         data = sample(info)
-        count, all_of_them = len(data.test.y), f"{info.num_test:,}"
-        where = f"the {all_of_them} test images of {info.dataset}"
-        return data, f"a sample of {count} of {where}, which was not at hand"
+        where = f"the {info.num_test:,} test images of {info.dataset}"
+        return data, f"{len(data.test.y)} of {where}, the rest of which was not at hand"
     if data.test.sha256() == info.test_sha256:
         return data, f"the whole test split of {info.dataset}"
     count = f"{len(data.test.y):,}"
