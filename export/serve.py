@@ -1,4 +1,4 @@
-"""Serves the web page of an exported run, on this machine alone.
+"""Serves the web page of an exported run on 127.0.0.1.
 
 python -m export.serve --run_dir=runs/convnet-mnist
 python -m export.serve --run_dir=runs/convnet-mnist --port=8080
@@ -22,9 +22,9 @@ FLAGS.integer("port", 8000, "Where to listen; 0 for any that is free.")
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Static files, as any host gives them, without a line for each."""
+    """Serves static files without logging requests."""
 
-    # What the system's tables say of these differs from machine to machine.
+    # The system's tables differ from machine to machine.
     extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {
         ".js": "text/javascript",
         ".wasm": "application/wasm",
@@ -32,7 +32,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     }
 
     def send_head(self) -> BinaryIO | None:
-        """Answers 404 to what no file can be called, such as a zero byte."""
+        """Answers 404 to names that no file can have, such as a zero byte."""
         try:
             return super().send_head()
         except ValueError:
@@ -40,11 +40,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return None
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Says nothing of a browser that goes away before it has everything."""
+    """Ignores browsers that close the connection early."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Prints the traceback of anything else."""
@@ -53,7 +53,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def server(directory: pathlib.Path, port: int = 0) -> http.server.ThreadingHTTPServer:
-    """Returns a server of a folder on 127.0.0.1; raises UserError for a taken port."""
+    """Returns a server of a folder on 127.0.0.1; raises UserError for a used port."""
     handler = functools.partial(Handler, directory=directory)
     try:
         return Server(("127.0.0.1", port), handler)

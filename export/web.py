@@ -1,7 +1,7 @@
-"""The web page: a static folder that asks the exported TFLite files in the browser.
+"""The web page: a static folder that runs the exported TFLite files in the browser.
 
-Plain HTML, CSS and JavaScript modules of ``export/page``, the files themselves, and
-LiteRT.js with its WebAssembly. Nothing is fetched from elsewhere when it is looked at.
+It holds the HTML, CSS and JavaScript of ``export/page``, the files themselves, and
+LiteRT.js with its WebAssembly. The page fetches nothing from other hosts.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from zoo.training.outcome import TrainedRun
 
 PAGE = pathlib.Path(__file__).parent / "page"
 DIGITS = [str(digit) for digit in range(10)]
-#: Those that one can choose between, the first at once.
+#: The files that one can choose between; the page opens with the first.
 CHOICE = ("int8", "float32")
 EXAMPLES = 200
 EXAMPLES_BYTES = 8_000_000
 _SOURCES = ("index.html", "style.css", "main.js", "model.js", "pad.js", "pixels.js")
-# Without threads, which a plain server does not allow: one for browsers with relaxed
-# SIMD, one for the others.
+# Builds without threads, which need headers that a plain server does not send: one for
+# browsers with relaxed SIMD, one for the others.
 _WASM = ("litert_wasm_internal", "litert_wasm_compat_internal")
 _NPM_SECONDS = 300
 
 
 class Web(Format):
-    """The page, made of files that the format tflite has written and proved."""
+    """The page, made of files that the format tflite has written and verified."""
 
     name = "web"
     needs = ("tflite",)
@@ -164,7 +164,7 @@ def _brightness(trained: TrainedRun) -> list[float]:
 
 
 def examples(labels: np.ndarray, reference: np.ndarray, size: int) -> np.ndarray:
-    """Chooses test images to look at: mistakes and others, of all classes in turns.
+    """Chooses test images to show: mistakes and others, of each class in turn.
 
     Args:
         labels: true classes (n,).
@@ -173,7 +173,7 @@ def examples(labels: np.ndarray, reference: np.ndarray, size: int) -> np.ndarray
 
     Returns:
         Sorted indices: 200, or fewer where images are large or the split is small;
-        up to a quarter of them are mistakes, the surest ones.
+        up to a quarter of them are mistakes, the most confident ones.
     """
     count = min(EXAMPLES, len(labels), max(1, EXAMPLES_BYTES // size))
     predicted = reference.argmax(axis=1)

@@ -1,10 +1,10 @@
-// A .tflite file in the browser, by LiteRT.js.
+// Runs a .tflite file in the browser with LiteRT.js.
 
 import { Tensor, loadAndCompile, loadLiteRt } from "./litert/core.js";
 
 let runtime = null;
 
-/** Fetches a file of this folder, or says what is wrong with it. */
+/** Fetches a file of this folder; throws an error that says what is wrong. */
 export async function fetched(path) {
   let response;
   try {
@@ -18,7 +18,7 @@ export async function fetched(path) {
   return response;
 }
 
-// The runtime's notes, which all come as errors, are none.
+// The runtime reports notes as errors too: they go to the debug log.
 globalThis.Module = {
   printErr: (line) => (/^(INFO|WARNING|VERBOSE)/.test(line) ? console.debug : console.error)(line),
 };
@@ -47,7 +47,7 @@ export async function load(file, shape) {
     output.delete();
     return probabilities;
   };
-  // One after the other: the memory is the runtime's, and is given back by hand.
+  // One at a time: the runtime's memory is freed by hand.
   let last = Promise.resolve();
   const queued = (work) => {
     last = last.then(work, work);
@@ -61,7 +61,7 @@ export async function load(file, shape) {
 
 async function check(content, file) {
   let same = content.length === file.bytes;
-  // Browsers have it on https and on the machine itself.
+  // Browsers have it on https and on localhost.
   if (same && globalThis.crypto?.subtle) {
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
     const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");

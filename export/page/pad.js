@@ -1,6 +1,6 @@
-// A canvas to draw on: white on black, by mouse, pen, finger or keyboard.
+// A canvas for drawing white on black with mouse, pen, finger or keyboard.
 
-const PEN = 22; // about MNIST's strokes, where a digit fills most of the canvas
+const PEN = 22; // like MNIST's strokes, if a digit fills most of the canvas
 const STEP = 10;
 
 export class Pad {
@@ -87,7 +87,7 @@ export class Pad {
   }
 
   #done() {
-    // The frame's answer, which is not spoken, would come after this one.
+    // Otherwise the frame's answer, which is not spoken, would come after this one.
     cancelAnimationFrame(this.frame);
     this.frame = null;
     this.changed(true);
