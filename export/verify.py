@@ -51,7 +51,7 @@ def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]
     for ask in takers:
         outputs = np.concatenate([ask(part) for part in test.blocks()])
         measured = compare(outputs, reference, test.y if draft.is_classifier else None)
-        problems += bound_problems(bound, outputs, reference, measured)
+        problems += bound_problems(bound, outputs, reference, measured, draft.spare)
         # The record holds the worse of the two.
         for key, value in measured.items():
             worse = min if key in ("accuracy", "agreement") else max
@@ -95,6 +95,7 @@ def bound_problems(
     outputs: np.ndarray,
     reference: np.ndarray,
     measured: Mapping[str, float],
+    spare: int = 1,
 ) -> list[str]:
     """Lists the bounds that a file's outputs exceed.
 
@@ -103,13 +104,15 @@ def bound_problems(
         outputs: probabilities (n, classes) or y (n, 1) of the file.
         reference: the same of the Keras model.
         measured: what ``compare`` returned for them.
+        spare: examples that may be lost where they are too few to tell so few points.
     """
     problems = []
     if not np.isfinite(outputs).all():
         problems.append("outputs that are not finite")
     limits = {"max_abs_error": bound.max_abs_error}
     if bound.accuracy_drop is not None:
-        limits["accuracy_drop"] = max(bound.accuracy_drop, 100 / len(outputs) + 1e-6)
+        least = 100 * spare / len(outputs) + 1e-6
+        limits["accuracy_drop"] = max(bound.accuracy_drop, least)
     for key, limit in limits.items():
         if limit is not None and measured[key] > limit:
             problems.append(f"{key} is {measured[key]:.3g}, allowed {limit:.3g}")

@@ -111,6 +111,7 @@ def adopt(
         "data": dataclasses.asdict(data.spec),
         "weights": {"name": name, "sha256": info.sha256},
         "tested_on": tested_on,
+        "is_sample": data.train is data.test,
     }
     result = dict(info.run["result"]) | {
         "test": {"accuracy": float(right.mean())},

@@ -1,0 +1,129 @@
+"""Pretrained weights as runs: predicting, evaluating, exporting, fine-tuning."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import export
+import zoo
+from zoo import evaluation, pretrained
+from zoo.errors import RunError, UserError
+from zoo.training import pretrained_run, trainer
+from zoo.training.config import Config
+from zoo.training.outcome import open_run
+
+NAME = "linear/mnist"
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """mnist cannot be had, whatever this machine has."""
+
+    def refuse(*_args, **_options):
+        raise RunError("no network")
+
+    monkeypatch.setattr(pretrained_run, "read_dataset", refuse)
+
+
+def test_an_export_is_proved_on_the_sample_where_the_dataset_is_not_at_hand(
+    tmp_path, offline
+):
+    trained = pretrained_run.adopt(NAME, tmp_path / "run")
+    content = export.export_run(trained, ["tflite"])
+    assert content["tested_on"].startswith("200 of the 10,000 test images of mnist")
+    card = (tmp_path / "run" / "export" / "README.md").read_text()
+    assert "run over 200 of the 10,000 test images of mnist" in card
+    assert "They reach 92.63% on the whole test split of mnist" in card
+    assert "whole test split in its" not in card
+    info = pretrained.find(NAME)
+    x, y = info.sample()
+    path = tmp_path / "run" / "export" / "tflite" / "model_int8.tflite"
+    Image.fromarray(x[0, :, :, 0]).save(tmp_path / "digit.png")
+    ((_, said, probability),) = evaluation.predict_images(
+        None, str(path), [str(tmp_path / "digit.png")]
+    )
+    assert (said, probability > 0.5) == (str(info.sample_classes[0]), True)
+    # What was written is a finished run of its own.
+    again = open_run(tmp_path / "run")
+    assert again.result["test"]["accuracy"] == pytest.approx(
+        (np.array(info.sample_classes) == y).mean()
+    )
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    assert len(rows) == again.result["epochs"]
+    # Once more into the same directory, and never over something else.
+    pretrained_run.adopt(NAME, tmp_path / "run")
+    with pytest.raises(UserError, match="--out must be a new directory"):
+        pretrained_run.adopt(NAME, tmp_path)
+
+
+def test_other_datasets_of_the_same_classes_are_taken(data_dir, digits):
+    info = pretrained.find(NAME)
+    data = pretrained_run.read_dataset(info, "digits")
+    result = evaluation.evaluate(weights=NAME, dataset="digits")
+    model = zoo.create_model("linear", weights="mnist")
+    said = model.predict(data.test.x, verbose=0).argmax(axis=1)
+    assert result["accuracy"] == pytest.approx((said == data.test.y).mean())
+    assert result["accuracy"] > 0.5
+
+
+def test_a_dataset_of_other_classes_is_refused(tmp_path):
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for i in range(2):
+                pixels = np.full((8, 8, 3), 50 * i, np.uint8)
+                Image.fromarray(pixels).save(tmp_path / split / name / f"{i}.png")
+    with pytest.raises(UserError, match="other images or classes.* of cat, dog. Allow"):
+        evaluation.evaluate(weights=NAME, dataset=str(tmp_path))
+
+
+def test_fine_tuning_records_its_weights_and_starts_from_them(tmp_path, data_dir):
+    def train(**fields):
+        config = Config(
+            model="linear",
+            weights="mnist",
+            dataset="digits",
+            data_dir=str(data_dir),
+            run_dir=str(tmp_path / "run"),
+            tensorboard=False,
+            **fields,
+        )
+        return trainer.train(config)
+
+    tuned = train(overrides={"epochs": 1, "learning_rate": 1e-12})
+    info = pretrained.find(NAME)
+    identity = json.loads((tmp_path / "run" / "config.json").read_text())["identity"]
+    assert identity["weights"] == {"name": NAME, "sha256": info.sha256}
+    # Digits have the classes of mnist, so even the head is the pretrained one.
+    given = zoo.create_model("linear", weights="mnist")
+    for ours, theirs in zip(tuned.model.weights, given.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    with pytest.raises(UserError, match="weights"):  # it is another run without them
+        trainer.train(
+            Config(
+                model="linear",
+                dataset="digits",
+                data_dir=str(data_dir),
+                run_dir=str(tmp_path / "run"),
+                overrides={"epochs": 1, "learning_rate": 1e-12},
+                tensorboard=False,
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"freeze": "dense"}, "--freeze and --recipe=finetune need --weights"),
+        ({"model": "resnet", "recipe": "finetune"}, "finetune need --weights"),
+        ({"weights": "cifar9"}, "Unknown weights of linear 'cifar9'. Known: mnist"),
+    ],
+)
+def test_what_cannot_be_fine_tuned_is_explained(fields, message):
+    with pytest.raises(UserError, match=message):
+        Config(**{"model": "linear"} | fields).check()
