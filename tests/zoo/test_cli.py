@@ -44,6 +44,13 @@ def test_a_run_answers(trained_run, tmp_path, monkeypatch, capsys):
     assert [answer[0] for answer in answers] == names
     assert [int(answer[1]) for answer in answers] == list(test.y[:5])
     assert all(0.2 < float(answer[2]) <= 1 for answer in answers)
+    for name, image in zip(names, test.x, strict=False):
+        Image.fromarray(255 - image[..., 0]).save(name)
+    cli.main(["zoo", "predict", run, "--invert", *names])
+    said = capsys.readouterr()
+    answers = [line.split() for line in said.out.splitlines()]
+    assert [int(answer[1]) for answer in answers] == list(test.y[:5])
+    assert said.err == ""
     pathlib.Path("not.png").write_text("not an image")
     with pytest.raises(UserError, match="^not.png is not a PNG, JPEG, BMP, GIF"):
         cli.main(["zoo", "predict", run, "not.png"])
@@ -86,6 +93,7 @@ def test_help_is_that_of_the_command(command, arguments, says, not_its_own):
         ("augment --model=mlp", "augment takes --model and --output"),
         ("augment --model=mpl --output=a.png", "Unknown model 'mpl'"),
         ("augment --model=mlp --output=a.jpg", "must end in .png, in a dir"),
+        ("augment --model=mlp --output=a.png --image_size=0", "--image_size must be"),
         ("augment --model=mlp --output=b/a.png", "must .*Received: b/a.png"),
         ("augment --model=mlp --output=a.png --augment=flp=1", "Unknown augm.* 'flp'"),
     ],

@@ -69,3 +69,15 @@ def test_the_command_writes_it(run, tmp_path, capsys):
     run("--model=linear --augment=erasing=0.5")
     assert capsys.readouterr().out == f"{tmp_path / 'a.png'}\n"
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_images_have_the_size_that_training_gives_them(run, monkeypatch):
+    draw, sizes = augmentations.augmentations, []
+
+    def record(split, *arguments):
+        sizes.append(split.x.shape[1:3])
+        return draw(split, *arguments)
+
+    monkeypatch.setattr(augmentations, "augmentations", record)
+    run("--model=linear --augment=erasing=0.5 --image_size=16x20")
+    assert sizes == [(16, 20)]

@@ -64,7 +64,7 @@ def test_a_limit_of_the_size_of_files(config, at_step, tmp_path):
     with pytest.raises(Interrupted):
         trainer.train(config(backup_steps=1000))
     before = backups(tmp_path / "run")
-    message = r"Writing to .*run failed: File too large .*backup is as it"
+    message = r"Writing to .*run failed: File too large .*backup is unharmed"
     with small_files(), pytest.raises(RunError, match=message):
         trainer.train(config(backup_steps=1))
     assert backups(tmp_path / "run") == before
