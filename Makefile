@@ -1,5 +1,6 @@
 # make train [ARGS="--model=mlp"]   trains and exports a model, by default convnet
-# make demo [ARGS=...]              serves a page that reads your handwriting
+# make demo [ARGS="--model=mlp"]    serves a page that reads your handwriting, with
+#                                   pretrained weights or with what ARGS trains
 # make tensorboard                  shows the runs in runs/ in TensorBoard
 # make test [TESTS=tests/zoo]       runs all tests that are not marked slow
 # make test-slow [TESTS=...]        runs the slow ones
@@ -15,7 +16,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 RUNS := runs
-DEMO := runs/demo
+DEMO = runs/demo$(if $(ARGS),-trained)
+DEMO_WEIGHTS := mlp/mnist
 PORT := 8000
 TENSORBOARD := from zoo import startup; startup.start(); \
   from tensorboard import main; main.run_main()
@@ -27,10 +29,10 @@ train: $(VENV)/installed
 	@$(RUN) train.py $(ARGS)
 
 demo: $(VENV)/installed
-	@test -z "$(ARGS)" -a -f $(DEMO)/result.json || \
-	  $(RUN) train.py $(or $(ARGS),--model=mlp) --run_dir=$(DEMO) --export=tflite,web
-	@test -f $(DEMO)/export/web/index.html || \
-	  $(RUN) -m export --run_dir=$(DEMO) --formats=web
+	@test -z "$(ARGS)" || \
+	  $(RUN) train.py $(ARGS) --run_dir=$(DEMO) --export=tflite,web
+	@test -n "$(ARGS)" -o -f $(DEMO)/export/web/index.html || \
+	  $(RUN) -m export --weights=$(DEMO_WEIGHTS) --out=$(DEMO) --formats=web
 	@$(RUN) -m export.serve --run_dir=$(DEMO) --port=$(PORT)
 
 tensorboard: $(VENV)/installed
