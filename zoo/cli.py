@@ -197,7 +197,7 @@ def augment(extra: list[str]) -> None:
     with canvas.style():
         figure = augmentations.augmentations(data.train, strengths, AUGMENT.seed)
         title = AUGMENT.augment or f"{model}, recipe {AUGMENT.recipe}"
-        figure.suptitle(f"{title}, on {data.spec.name}")
+        figure.suptitle(f"{title}: augmentations of {data.spec.name}")
         try:
             canvas.save(figure, path)
         except OSError as error:
