@@ -42,7 +42,7 @@ FLAGS.string(
     None,
     "A TFDS image-classification name (mnist, emnist/letters, cifar10, ...), digits, "
     "linear_regression, or a directory with four IDX files or a tree of images. "
-    "Unset: linear_regression for linear, mnist for the others.",
+    "Unset: linear_regression for linear, cifar10 for resnet, else mnist.",
 )
 FLAGS.string("data_dir", None, "Where TFDS keeps prepared datasets.")
 FLAGS.string("image_size", None, "Stretch images to SIZE or HEIGHTxWIDTH pixels.")
