@@ -564,6 +564,8 @@ def test_dark_ink_on_light_paper_is_warned_of_and_inverted(page, visit, tmp_path
     seen = visit(page, "drop", images=paths, invert=True)
     light, dark = seen["dropped"]
     assert light["warning"] == ""
-    assert dark["warning"].startswith("This image is lighter than the training images. ")
+    assert dark["warning"].startswith(
+        "This image is lighter than the training images. "
+    )
     assert seen["inverted"] == {"pixels": light["pixels"], "warned": False}
     assert dark["pixels"] != light["pixels"]
