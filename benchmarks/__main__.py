@@ -21,6 +21,7 @@ from benchmarks import (
     document,
     fit,
     growth,
+    photos,
     race,
     startup,
 )
@@ -29,6 +30,7 @@ from zoo.errors import unknown
 
 COMPARISONS: dict[str, ModuleType] = {
     "fit": fit,
+    "photos": photos,
     "race": race,
     "device": device,
     "startup": startup,

@@ -3,6 +3,7 @@
 import export
 
 export.export_run("runs/convnet-mnist", ["saved_model", "tflite"])
+export.export_weights("mlp/mnist", "runs/mlp", ["tflite"])
 classify = export.load("runs/convnet-mnist/export/tflite/model_int8.tflite")
 probabilities = classify(images)        # uint8 (n, height, width, channels)
 """
@@ -18,13 +19,17 @@ from zoo import startup
 __all__ = ["DEFAULT_FORMATS", "FORMATS", "check_node", "parse_formats"]
 
 # They need TensorFlow or LiteRT, and are imported when they are first asked for.
-_LATER = {"export_run": "export.exporter", "load": "zoo.artifact"}
+_LATER = {
+    "export_run": "export.exporter",
+    "export_weights": "export.exporter",
+    "load": "zoo.artifact",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Finds ``export.exporter.export_run`` and ``zoo.artifact.load`` here too."""
+    """Finds the functions of ``_LATER`` here too."""
     if name not in _LATER:
         raise AttributeError(f"module 'export' has no attribute {name!r}")
-    if name == "export_run":  # LiteRT loads a file without TensorFlow
+    if name != "load":  # LiteRT loads a file without TensorFlow
         startup.start_for_api()
     return getattr(importlib.import_module(_LATER[name]), name)

@@ -25,6 +25,7 @@ from export.formats import (
 from zoo import files, startup
 from zoo.errors import RunError, UserError
 from zoo.plots.draw import draw_run, list_pictures
+from zoo.training import pretrained_run
 from zoo.training.outcome import TrainedRun, open_run
 
 
@@ -79,6 +80,35 @@ def export_run(
             text = card.render(trained.result, content, [p.stem for p in pictures])
             files.write_bytes(directory / "README.md", text.encode())
     return content
+
+
+def export_weights(
+    weights: str,
+    out: str | os.PathLike[str],
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    *,
+    dataset: str | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Writes pretrained weights as a run into a directory, and exports it.
+
+    Args:
+        weights: a name of ``zoo.list_weights()``.
+        out: the run directory: a new one, or one that they were written to before.
+        formats: as for ``export_run``.
+        dataset: what the files are proved on, as for train.py. None for what the
+            weights were trained on, or for a sample of it that comes with the zoo.
+        **options: of ``export_run``.
+
+    Returns:
+        The content of export.json.
+
+    Raises:
+        UserError: there are no such weights, or ``out`` has something else in it.
+        RunError: a file does not reach its bounds.
+    """
+    parse_formats(",".join(formats))
+    return export_run(pretrained_run.adopt(weights, out, dataset), formats, **options)
 
 
 def _check_model(trained: TrainedRun) -> None:

@@ -12,6 +12,8 @@ model = zoo.load_run("runs/convnet-digits")
 from __future__ import annotations
 
 import os
+import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from zoo import startup
@@ -37,6 +39,7 @@ __all__ = [
     "list_weights",
     "load_dataset",
     "load_run",
+    "predict",
     "register",
     "weights_info",
 ]
@@ -58,6 +61,35 @@ def load_dataset(name: str, *, data_dir: str | None = None, **options: Any) -> D
     from zoo.data import load
 
     return load.load(name, data_dir=data_dir, **options)
+
+
+def predict(
+    source: str | os.PathLike[str], paths: Sequence[str | os.PathLike[str]]
+) -> list[tuple[str, str, float]]:
+    """Classifies image files of any size.
+
+    Args:
+        source: pretrained weights, such as ``mlp/mnist``, a run directory, or an
+            exported file.
+        paths: PNG, JPEG, BMP, GIF or WebP files.
+
+    Returns:
+        (path, class name, probability) for each file.
+
+    Raises:
+        UserError: there is nothing of that name, or a file cannot be read.
+    """
+    startup.start_for_api()
+    from zoo import evaluation
+
+    given, names = os.fspath(source), [os.fspath(path) for path in paths]
+    if given in list_weights():
+        return evaluation.predict_images(None, None, names, weights=given)
+    if (pathlib.Path(given) / "config.json").is_file():
+        return evaluation.predict_images(given, None, names)
+    if pathlib.Path(given).exists():
+        return evaluation.predict_images(None, given, names)
+    return evaluation.predict_images(None, None, names, weights=given)
 
 
 def load_run(

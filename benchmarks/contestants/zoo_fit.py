@@ -77,6 +77,7 @@ class Training:
 
         return Job(
             Config(self.model.name, **fields),
+            None,
             self.recipe,
             self.recipe,
             None,

@@ -55,12 +55,19 @@ def main(argv: list[str]) -> None:
         finished_run(FLAGS.run_dir)
     startup.start()
     from export import card, exporter
-    from zoo.training import pretrained_run
 
-    run = FLAGS.run_dir
-    if FLAGS.weights is not None:
-        run = pretrained_run.adopt(FLAGS.weights, FLAGS.out, FLAGS.dataset)
-    content = exporter.export_run(run, *asked)
+    if FLAGS.weights is None:
+        content = exporter.export_run(FLAGS.run_dir, *asked)
+    else:
+        names, train_batch, device_optimizer = asked
+        content = exporter.export_weights(
+            FLAGS.weights,
+            FLAGS.out,
+            names,
+            dataset=FLAGS.dataset,
+            train_batch=train_batch,
+            device_optimizer=device_optimizer,
+        )
     print(card.summary(content, FLAGS.run_dir or FLAGS.out))
 
 
