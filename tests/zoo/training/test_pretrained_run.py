@@ -37,9 +37,9 @@ def test_an_export_is_proved_on_the_sample_where_the_dataset_is_not_at_hand(
     content = export.export_run(trained, ["tflite"])
     assert content["tested_on"].startswith("200 of the 10,000 test images of mnist")
     card = (tmp_path / "run" / "export" / "README.md").read_text()
-    assert "run over 200 of the 10,000 test images of mnist" in card
+    assert "run in its own runtime over 200 of the 10,000 test images" in card
     assert "They reach 92.63% on the whole test split of mnist" in card
-    assert "whole test split in its" not in card
+    assert "over the whole test split" not in card
     info = pretrained.find(NAME)
     x, y = info.sample()
     path = tmp_path / "run" / "export" / "tflite" / "model_int8.tflite"

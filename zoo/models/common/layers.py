@@ -23,7 +23,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Normalizes (batch, height, width, channels), in the dtype of the inputs."""
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        if not (training and self.trainable) or replicas > 1:
+        is_double = inputs.dtype == tf.float64  # which the kernel does not take
+        if not (training and self.trainable) or replicas > 1 or is_double:
             return super().call(inputs, training=training)
 
         output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
