@@ -240,6 +240,8 @@ _DEFAULT = Recipe(
 
 RECIPES = {
     "default": _DEFAULT,
+    # cifar10 89.03% (89.03 to 89.03, 1 seed) in 4909 s on 2 CPUs:
+    #   python train.py --model=resnet --recipe=tiny --dataset=cifar10 --precision=mixed_bfloat16
     "tiny": _DEFAULT.override(
         model={"widths": [16, 32, 48], "blocks": [1, 2, 1]}, epochs=80
     ),

@@ -93,7 +93,8 @@ def _damaged(job: Job) -> str | None:
 
 
 def _few_steps(job: Job) -> str | None:
-    wanted = registry.get_recipe(job.config.model, job.config.recipe).min_steps
+    recipe = registry.get_recipe(job.config.model, job.config.recipe)
+    wanted = job.config.overrides.get("min_steps", recipe.min_steps)
     plan = job.plan
     if plan.steps >= wanted:
         return None
