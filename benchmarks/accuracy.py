@@ -37,6 +37,11 @@ DIRECTORIES = {"mnist": "MNIST_DIR", "cifar10": "CIFAR10_DIR"}
 SHAPES = {"mnist": (28, 28, 1), "digits": (28, 28, 1), "cifar10": (32, 32, 3)}
 #: How a dataset is trained on, besides what the recipe says.
 HOW = {"cifar10": {"precision": "mixed_bfloat16"}}
+#: MLPerf Tiny's networks for the same 10,000 images, as it publishes them.
+PUBLISHED = (
+    "| MLPerf Tiny, ResNet-8 | 78,000 | 87.2% | 87.0% | |\n",
+    "| MLPerf Tiny, larger network | 480,000 | 91.3% | 91.3% | |\n",
+)
 MODELS = document.ROOT / "zoo" / "models"
 _COMMENT = re.compile(r"^    # .* on \d+ CPUs?:\n    #   python train\.py .*\n", re.M)
 
@@ -210,6 +215,21 @@ def files_table(rows: Sequence[results.Result]) -> str:
     return "".join(lines)
 
 
+def photographs_table(rows: Sequence[results.Result]) -> str:
+    """Returns the table of CIFAR-10 beside published figures, in Markdown."""
+    lines = [
+        "| network | weights | test accuracy | int8 | bytes of int8 |\n",
+        "| --- | ---: | ---: | ---: | ---: |\n",
+    ]
+    for row in rows:
+        if row.dataset == "cifar10" and (int8 := row.artifacts.get("int8")):
+            lines.append(
+                f"| `{row.model}`, recipe `{row.recipe}` | {row.parameters:,} | "
+                f"{row.accuracy:.2%} | {int8.accuracy:.2%} | {int8.bytes:,} |\n"
+            )
+    return "".join([*lines, *PUBLISHED])
+
+
 def comment(row: results.Result) -> str:
     """Returns the comment on a recipe: what it reaches, how long, by which command."""
     flags = [f"--model={row.model}"]
@@ -264,6 +284,8 @@ def main(argv: list[str]) -> None:
     save(rows)
     document.rewrite(document.where("results"), "results", table(rows))
     document.rewrite(document.where("files"), "files", files_table(rows))
+    place = document.where("photographs")
+    document.rewrite(place, "photographs", photographs_table(rows))
     for model in zoo.list_models():
         path = MODELS / f"{model}.py"
         source = path.read_text(encoding="utf-8")

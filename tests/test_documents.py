@@ -173,9 +173,17 @@ def run_python(name, **names):
     return names
 
 
-def test_the_python_of_the_readme_runs(monkeypatch, data_dir):
+def test_the_python_of_the_readme_runs(monkeypatch, data_dir, tmp_path, capsys):
     monkeypatch.setenv("TFDS_DATA_DIR", os.fspath(data_dir))
+    (tmp_path / "zoo").symlink_to(ROOT / "zoo")
+    monkeypatch.chdir(tmp_path)
     names = run_python("README.md")
+    found = r"\[\('(\S+)', '(\w+)', (0\.\d+)\)\]"
+    printed = re.findall(found, capsys.readouterr().out)
+    shown = re.findall(found, DOCUMENTS[ROOT / "README.md"])
+    assert [line[:2] for line in printed] == [line[:2] for line in shown]
+    for ours, theirs in zip(printed, shown, strict=True):
+        assert float(ours[2]) == pytest.approx(float(theirs[2]), abs=0.02)
     right = names["logits"].numpy().argmax(axis=1) == names["data"].test.y
     assert right.mean() > 0.8
 
@@ -216,9 +224,10 @@ TABLES = {
 }
 TABLES["results"] = accuracy.table(RESULTS)
 TABLES["files"] = accuracy.files_table(RESULTS)
+TABLES["photographs"] = accuracy.photographs_table(RESULTS)
 
 
-@pytest.mark.parametrize("name", [*bench.COMPARISONS, "results", "files"])
+@pytest.mark.parametrize("name", [*bench.COMPARISONS, "results", "files", "photographs"])
 def test_a_table_is_that_of_its_results(name):
     text = document.where(name).read_text()
     assert f"<!-- {name} -->\n{TABLES.get(name, '')}<!-- /{name} -->" in text

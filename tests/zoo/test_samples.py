@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+import zoo
 from tests.conftest import ROOT
 
 SAMPLES = ROOT / "zoo" / "samples"
@@ -24,10 +25,18 @@ def test_the_photograph_is_small_and_in_color():
     assert path.stat().st_size < 10_000
 
 
+def test_the_horse_is_one_of_the_images_that_come_with_the_weights():
+    images, labels = zoo.weights_info("resnet", "cifar10").sample()
+    with Image.open(SAMPLES / "horse.png") as image:
+        pixels = np.asarray(image)
+    same = (images == pixels).all(axis=(1, 2, 3))
+    assert labels[same].tolist() == [7]
+
+
 def test_every_sample_has_its_source_and_license():
     rows = (SAMPLES / "README.md").read_text().splitlines()
     for path in SAMPLES.iterdir():
         if path.name != "README.md":
             (row,) = [row for row in rows if row.startswith(f"| `{path.name}` |")]
-            assert "CC BY" in row
+            assert "CC BY" in row or "authors state no license" in row
             assert "http" in row
