@@ -31,8 +31,8 @@ train: $(VENV)/installed
 demo: $(VENV)/installed
 	@test -z "$(ARGS)" || \
 	  $(RUN) train.py $(ARGS) --run_dir=$(DEMO) --export=tflite,web
-	@test -n "$(ARGS)" -o -f $(DEMO)/export/web/index.html || \
-	  $(RUN) -m export --weights=$(DEMO_WEIGHTS) --out=$(DEMO) --formats=web
+	@test -f $(DEMO)/export/web/index.html || $(RUN) -m export \
+	  $(if $(ARGS),--run_dir=$(DEMO),--weights=$(DEMO_WEIGHTS) --out=$(DEMO)) --formats=web
 	@$(RUN) -m export.serve --run_dir=$(DEMO) --port=$(PORT)
 
 tensorboard: $(VENV)/installed

@@ -227,7 +227,9 @@ TABLES["files"] = accuracy.files_table(RESULTS)
 TABLES["photographs"] = accuracy.photographs_table(RESULTS)
 
 
-@pytest.mark.parametrize("name", [*bench.COMPARISONS, "results", "files", "photographs"])
+@pytest.mark.parametrize(
+    "name", [*bench.COMPARISONS, "results", "files", "photographs"]
+)
 def test_a_table_is_that_of_its_results(name):
     text = document.where(name).read_text()
     assert f"<!-- {name} -->\n{TABLES.get(name, '')}<!-- /{name} -->" in text

@@ -32,6 +32,13 @@ CASES: dict[str, dict[str, Any]] = {
     "convnet": {"overrides": {**SMALL, "batch_size": 128, "min_steps": 0}},
     # Moving statistics, from partial batches too.
     "allconv": {"overrides": {**SMALL, "min_steps": 0, "remainder": "keep"}},
+    "resnet": {
+        "overrides": {
+            **SMALL,
+            "min_steps": 0,
+            "model": {"widths": (8, 16), "blocks": (1, 1)},
+        }
+    },
     # Dropout, augmentation, partial batches, executions that do not divide an epoch.
     "dropout": {
         "model": "mlp",

@@ -83,8 +83,11 @@ def test_help_is_that_of_the_command(command, arguments, says, not_its_own):
         ("list --modle", "Unknown command line flag 'modle'"),
         ("describe", "describe takes one model"),
         ("describe convnt", "Unknown model 'convnt'"),
-        ("predict a.png", "predict takes a run or an artifact, and image"),
-        ("evaluate", "evaluate takes a run or an artifact"),
+        (
+            "predict a.png",
+            "predict takes a run, an artifact or pretrained weights, and im",
+        ),
+        ("evaluate", "evaluate takes a run, an artifact or pretrained weights"),
         ("evaluate --run_dir=none", "There is no run directory none"),
         ("evaluate --output=a.png", "Unknown command line flag 'output'"),
         ("train --model=mlp --epochs=0", "--epochs must be"),

@@ -59,6 +59,7 @@ def warnings(capfd):
 )
 def test_a_run_gets_its_pictures_once(fixture, names, request, capfd):
     trained = request.getfixturevalue(fixture)
+    capfd.readouterr()  # what was said while it was trained
     run = trained.run
     drawn = draw.draw_run(trained, ARTIFACTS)
     assert [path.stem for path in drawn] == [*names, "sizes"]

@@ -111,7 +111,8 @@ def test_ctrl_c_ends_the_step_and_the_same_command_goes_on(
     assert caught.value.exit_code == 130
     assert check_stopped(str(caught.value), "SIGINT", tmp_path / "run") == 32
     assert trainer.train(config(backup_steps=1000)).run.finished
-    assert re.match(r"Resuming \S*run after step 32 of 66\.\n", capsys.readouterr().out)
+    said = capsys.readouterr().out
+    assert re.search(r"^Resuming \S*run after step 32 of 66\.$", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize("fields", [{"overwrite": True}, {"seed": 3}])
