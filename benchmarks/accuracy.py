@@ -43,7 +43,9 @@ PUBLISHED = (
     "| MLPerf Tiny, larger network | 480,000 | 91.3% | 91.3% | |\n",
 )
 MODELS = document.ROOT / "zoo" / "models"
-_COMMENT = re.compile(r"^    # .* on \d+ CPUs?:\n    #   python train\.py .*\n", re.M)
+_COMMENT = re.compile(
+    r"^    # .* on \d+ CPUs?:\n    #   python train\.py .*\n(?:    #     --.*\n)*", re.M
+)
 
 FLAGS = console.Flags()
 FLAGS.string("only", None, "Model to train; default: all.")
@@ -237,12 +239,13 @@ def comment(row: results.Result) -> str:
         flags.append(f"--recipe={row.recipe}")
     if row.dataset != "mnist":
         flags.append(f"--dataset={row.dataset}")
-    flags += (f"--{name}={value}" for name, value in HOW.get(row.dataset, {}).items())
+    how = [f"--{name}={value}" for name, value in HOW.get(row.dataset, {}).items()]
+    rest = "".join(f" \\\n    #     {flag}" for flag in how)
     return (
         f"    # {row.dataset} {row.accuracy:.2%} ({100 * row.lowest:.2f} to "
         f"{100 * row.highest:.2f}, {_count(row.seeds, 'seed')}) in {row.seconds:.0f} s "
         f"on {_count(row.cpus, 'CPU')}:\n"
-        f"    #   python train.py {' '.join(flags)}\n"
+        f"    #   python train.py {' '.join(flags)}{rest}\n"
     )
 
 

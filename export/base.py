@@ -98,7 +98,7 @@ class Draft:
 
     @property
     def is_classifier(self) -> bool:
-        """Whether the data have classes."""
+        """Whether this is a classifier."""
         return self.data["num_classes"] is not None
 
     @property

@@ -104,7 +104,7 @@ def bound_problems(
         outputs: probabilities (n, classes) or y (n, 1) of the file.
         reference: the same of the Keras model.
         measured: what ``compare`` returned for them.
-        spare: examples that may be lost where they are too few to tell so few points.
+        spare: how many examples may be lost if there are too few to measure the bound.
     """
     problems = []
     if not np.isfinite(outputs).all():

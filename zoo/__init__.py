@@ -64,14 +64,15 @@ def load_dataset(name: str, *, data_dir: str | None = None, **options: Any) -> D
 
 
 def predict(
-    source: str | os.PathLike[str], paths: Sequence[str | os.PathLike[str]]
+    source: str | os.PathLike[str],
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
 ) -> list[tuple[str, str, float]]:
     """Classifies image files of any size.
 
     Args:
         source: pretrained weights, such as ``mlp/mnist``, a run directory, or an
             exported file.
-        paths: PNG, JPEG, BMP, GIF or WebP files.
+        paths: PNG, JPEG, BMP, GIF or WebP files; or one of them.
 
     Returns:
         (path, class name, probability) for each file.
@@ -82,6 +83,8 @@ def predict(
     startup.start_for_api()
     from zoo import evaluation
 
+    if isinstance(paths, str | os.PathLike):
+        paths = [paths]
     given, names = os.fspath(source), [os.fspath(path) for path in paths]
     if given in list_weights():
         return evaluation.predict_images(None, None, names, weights=given)

@@ -36,7 +36,7 @@ for _flags in (RUN, PREDICT):
         "list` lists them.",
     )
 RUN.string("dataset", None, "With --weights: what to evaluate on, as for train.py.")
-PREDICT.boolean("invert", False, "Make black white, and white black, in the images.")
+PREDICT.boolean("invert", False, "Swap black and white in the images.")
 
 AUGMENT.string("model", None, "Whose recipe to draw; `python -m zoo` lists the models.")
 AUGMENT.string("recipe", "default", "One of the architecture's recipes.")
@@ -139,7 +139,7 @@ def evaluate(extra: list[str]) -> None:
         )
     if RUN.dataset and not RUN.weights:
         raise UserError(
-            f"--dataset belongs to --weights. Received: --dataset={RUN.dataset}."
+            f"--dataset works only with --weights. Received: --dataset={RUN.dataset}."
         )
     startup.start()
     from zoo import evaluation

@@ -29,7 +29,7 @@ FORMAT = 1
 
 @dataclasses.dataclass(frozen=True)
 class WeightsInfo:
-    """What is known of weights that come with the zoo.
+    """Describes weights that come with the zoo.
 
     Attributes:
         model: the architecture.

@@ -86,8 +86,8 @@ FLAGS.string(
 )
 _choice(
     "class_weights",
-    "What examples count in the loss. balanced: classes count the same, however many "
-    "images they have.",
+    "How much each example counts in the loss. balanced: classes count the same, "
+    "however many images they have.",
 )
 _choice("precision", "What is computed with; weights and exports are float32.")
 _choice("jit_compile", "Compile with XLA. auto: on an accelerator only.")

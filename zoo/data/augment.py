@@ -23,7 +23,7 @@ def augment(
 
     Args:
         images: uint8 or float (batch, height, width, channels), 0..255.
-        strengths: by name, see ``zoo.recipe.AUGMENTATIONS``. 0 is for no change.
+        strengths: by name, see ``zoo.recipe.AUGMENTATIONS``. 0 means no change.
         draws: for these images.
 
     Returns:

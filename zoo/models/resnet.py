@@ -50,7 +50,7 @@ class ResNet(TapeModel):
 
     Raises:
         ValueError: ``widths`` and ``blocks`` differ in length or hold numbers below 1,
-            or ``stem_stride`` is no power of 2.
+            or ``stem_stride`` is not a power of 2.
     """
 
     default_dataset = "cifar10"
@@ -241,7 +241,8 @@ _DEFAULT = Recipe(
 RECIPES = {
     "default": _DEFAULT,
     # cifar10 89.03% (89.03 to 89.03, 1 seed) in 4909 s on 2 CPUs:
-    #   python train.py --model=resnet --recipe=tiny --dataset=cifar10 --precision=mixed_bfloat16
+    #   python train.py --model=resnet --recipe=tiny --dataset=cifar10 \
+    #     --precision=mixed_bfloat16
     "tiny": _DEFAULT.override(
         model={"widths": [16, 32, 48], "blocks": [1, 2, 1]}, epochs=80
     ),

@@ -54,14 +54,14 @@ def new_figure(height: float) -> Figure:
 
 
 def save(figure: Figure, path: pathlib.Path) -> None:
-    """Writes a PNG file whole."""
+    """Writes a PNG file, or none if that fails."""
     with files.replacing(path) as beside:
         # Without matplotlib's version, which would change the bytes.
         figure.savefig(beside, format="png", dpi=_DPI, metadata={"Software": None})
 
 
 def new_grid(height: float, rows: int, columns: int) -> tuple[Figure, np.ndarray]:
-    """Returns a figure and its axes in reading order, which have no ticks."""
+    """Returns a figure and its axes, row by row and without ticks."""
     figure = new_figure(height)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for each in axes:

@@ -22,10 +22,18 @@ def give(job: Job) -> None:
     """Says what the user may want to know; nothing about a run that is finished.
 
     Raises:
-        UserError: the model would have far too many weights for such images.
+        UserError: there is one class alone, or the model would have far too many
+            weights for such images.
     """
     if job.run.finished:
         return
+    names = job.dataset.spec.class_names
+    if len(names) == 1:
+        raise UserError(
+            f"There must be two or more classes. Received: one, {names[0]!r}, in "
+            f"{job.dataset.spec.source}. A directory of images has a folder for each "
+            "class; pass the one above them."
+        )
     weights = count_weights(job)
     if weights > _TOO_MANY:
         raise UserError(

@@ -69,7 +69,7 @@ class Job:
         }
 
     def fitted(self) -> dict[str, tuple[Any, Any]]:
-        """Returns what the recipe had to change for few examples: before and now."""
+        """Returns the settings changed because there are few examples, old and new."""
         names = ("batch_size", "learning_rate")
         both = {
             name: (getattr(self.asked, name), getattr(self.recipe, name))

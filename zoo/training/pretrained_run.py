@@ -150,7 +150,8 @@ def _tested_on(
             raise
         data = sample(info)
         where = f"the {info.num_test:,} test images of {info.dataset}"
-        return data, f"{len(data.test.y)} of {where}, the rest of which was not at hand"
+        rest = "the others are not on this machine"
+        return data, f"{len(data.test.y)} of {where} ({rest})"
     if data.test.sha256() == info.test_sha256:
         return data, f"the whole test split of {info.dataset}"
     count = f"{len(data.test.y):,}"
