@@ -131,3 +131,9 @@ def test_the_brightness_of_the_training_images_is_recorded(config, digits):
     brightness = json.loads(trained.run.config.read_text())["brightness"]
     assert brightness["lowest"] < brightness["mean"] < brightness["highest"]
     assert brightness["mean"] == pytest.approx(digits.train.x.mean(), abs=1)
+
+
+def test_one_class_is_refused_before_training(config, tmp_path):
+    class_tree(tmp_path / "one", ["cat"], count=100)
+    with pytest.raises(UserError, match="two or more classes. Received: one, 'cat'"):
+        trainer.train(config("linear", dataset=str(tmp_path / "one")))
