@@ -9,7 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.document import ROOT
@@ -74,6 +74,25 @@ def machine_line(found: dict[str, Any]) -> str:
         f"\n{found['cores']} cores, {found['memory_gb']} GB; load average before: "
         f"{found['load_before']}.\n"
     )
+
+
+def rates_table(models: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns the Markdown table of training speeds.
+
+    Args:
+        models: for each model ``examples_per_second`` and ``zoo_times_as_fast``, both
+            by who trains it.
+    """
+    lines = [
+        "| model | trained by | examples/s | zoo is times as fast |\n",
+        "| --- | --- | ---: | ---: |\n",
+    ]
+    for model_name, found in models.items():
+        for name, rate in found["examples_per_second"].items():
+            times = found["zoo_times_as_fast"].get(name)
+            shown = "" if times is None else f"{times:.2f}"
+            lines.append(f"| {model_name} | {name} | {rate:,} | {shown} |\n")
+    return "".join(lines)
 
 
 def end_with_children() -> None:

@@ -61,16 +61,7 @@ def measure(rounds: int) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """Returns the Markdown table of a result."""
-    lines = [
-        "| model | trained by | examples/s | zoo is times as fast |\n",
-        "| --- | --- | ---: | ---: |\n",
-    ]
-    for model_name, found in result["models"].items():
-        for name, rate in found["examples_per_second"].items():
-            times = found["zoo_times_as_fast"].get(name)
-            shown = "" if times is None else f"{times:.2f}"
-            lines.append(f"| {model_name} | {name} | {rate:,} | {shown} |\n")
-    return "".join(lines)
+    return comparison.rates_table(result["models"])
 
 
 if __name__ == "__main__":

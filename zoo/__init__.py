@@ -86,13 +86,11 @@ def predict(
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
     given, names = os.fspath(source), [os.fspath(path) for path in paths]
-    if given in list_weights():
+    if given in list_weights() or not pathlib.Path(given).exists():
         return evaluation.predict_images(None, None, names, weights=given)
     if (pathlib.Path(given) / "config.json").is_file():
         return evaluation.predict_images(given, None, names)
-    if pathlib.Path(given).exists():
-        return evaluation.predict_images(None, given, names)
-    return evaluation.predict_images(None, None, names, weights=given)
+    return evaluation.predict_images(None, given, names)
 
 
 def load_run(

@@ -198,9 +198,8 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Returns the fields as plain dicts, strings and numbers."""
         fields = dataclasses.asdict(self)
-        later = {field.name: field for field in dataclasses.fields(self)}
         for name in _LATER:
-            if fields[name] == later[name].default:
+            if fields[name] == getattr(Recipe, name):  # the default
                 del fields[name]
         return fields
 
@@ -233,3 +232,20 @@ def _is_number(value: Any) -> bool:
 def _require(fits: bool, name: str, wanted: str, value: Any) -> None:
     if not fits:
         raise UserError(f"--{name} must be {wanted}. Received: {value!r}.")
+
+
+#: What the networks for photographs share: these may be mirrored.
+PHOTOGRAPHS = Recipe(
+    augment={"pad_crop": 4, "flip": 0.5, "erasing": 0.4},
+    label_smoothing=0.1,
+    optimizer="sgd",
+    learning_rate=0.1,
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=5e-3,
+    decay_kernels_only=True,
+    schedule="cosine",
+    warmup=0.1,
+    batch_size=128,
+    steps_per_execution=5,
+)

@@ -6,6 +6,7 @@ Net" (arXiv:1412.6806), with batch normalization; the CNN tutorial's exercise.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ import tensorflow as tf
 
 from zoo.models.base import TapeModel
 from zoo.models.common.layers import convolution
-from zoo.recipe import Recipe
+from zoo.recipe import PHOTOGRAPHS, Recipe
 from zoo.registry import register
 
 
@@ -121,22 +122,11 @@ RECIPES = {
         min_steps=2000,
     ),
     # Photographs, which may be mirrored, with more filters.
-    "photos": Recipe(
+    "photos": dataclasses.replace(
+        PHOTOGRAPHS,
         model={"filters": [32, 48, 64, 96, 128]},
-        augment={"pad_crop": 4, "flip": 0.5, "erasing": 0.4},
-        label_smoothing=0.1,
-        optimizer="sgd",
-        learning_rate=0.1,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=5e-3,
-        decay_kernels_only=True,
-        schedule="cosine",
-        warmup=0.1,
-        batch_size=128,
         epochs=50,
         min_steps=1200,
-        steps_per_execution=5,
     ),
     # From --weights: gently, and not for long.
     "finetune": _DEFAULT.override(

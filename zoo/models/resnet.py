@@ -7,6 +7,7 @@ network of MLPerf Tiny's image classification.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ import tensorflow as tf
 
 from zoo.models.base import TapeModel
 from zoo.models.common.layers import convolution
-from zoo.recipe import Recipe
+from zoo.recipe import PHOTOGRAPHS
 from zoo.registry import register
 
 # The last stage sees at most so many pixels a side.
@@ -104,11 +105,9 @@ class ResNet(TapeModel):
     def _stage(self, number: int, width: int, count: int) -> keras.Sequential:
         blocks = []
         for index in range(1, count + 1):
-            changes = index == 1 and number > 1
             block = BasicBlock(
                 width,
-                strides=2 if changes else 1,
-                project=changes,
+                strides=2 if index == 1 and number > 1 else 1,
                 momentum=self.momentum,
                 name=f"block{index}",
             )
@@ -191,15 +190,13 @@ class Stem(keras.layers.Layer):
 class BasicBlock(keras.layers.Layer):
     """relu(convolution(relu(convolution(x))) + shortcut(x)), normalized throughout."""
 
-    def __init__(
-        self, width: int, *, strides: int, project: bool, momentum: float, name: str
-    ):
+    def __init__(self, width: int, *, strides: int, momentum: float, name: str):
         super().__init__(name=name)
         options: dict[str, Any] = {"momentum": momentum}
         self.first = convolution(width, 3, strides=strides, name="conv1", **options)
         self.second = convolution(width, 3, relu=False, name="conv2", **options)
         self.shortcut = None
-        if project:
+        if strides > 1:
             self.shortcut = convolution(
                 width, 1, strides=strides, relu=False, name="shortcut", **options
             )
@@ -221,22 +218,7 @@ class BasicBlock(keras.layers.Layer):
         )
 
 
-_DEFAULT = Recipe(
-    augment={"pad_crop": 4, "flip": 0.5, "erasing": 0.4},
-    label_smoothing=0.1,
-    optimizer="sgd",
-    learning_rate=0.1,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=5e-3,
-    decay_kernels_only=True,
-    schedule="cosine",
-    warmup=0.1,
-    batch_size=128,
-    epochs=70,
-    min_steps=1200,
-    steps_per_execution=5,
-)
+_DEFAULT = dataclasses.replace(PHOTOGRAPHS, epochs=70, min_steps=1200)
 
 RECIPES = {
     "default": _DEFAULT,

@@ -164,8 +164,8 @@ def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
         "freeze": config.freeze,
         # Other classes get a new head, even if there are as many.
         "new_head": origin is not None and origin.class_names != spec.class_names,
-        "input_shape": job.dataset.spec.input_shape,
-        "num_classes": job.dataset.spec.num_classes,
+        "input_shape": spec.input_shape,
+        "num_classes": spec.num_classes,
         "recipe": recipe,
         "steps": plan.steps,
         "steps_per_execution": min(recipe.steps_per_execution, plan.steps_per_epoch),

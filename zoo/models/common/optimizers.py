@@ -65,7 +65,8 @@ def slow_down(
 ) -> None:
     """Makes an optimizer update some variables at a fraction of the learning rate.
 
-    Decoupled weight decay still uses the full rate."""
+    Decoupled weight decay still uses the full rate.
+    """
     slow = {optimizer._var_key(variable) for variable in variables}
     update_step = optimizer.update_step
 
