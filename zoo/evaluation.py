@@ -15,8 +15,9 @@ from zoo import console, files, pretrained, startup
 from zoo.data import decode
 from zoo.errors import UserError
 from zoo.training.outcome import TrainedRun, open_run, run_dataset
-from zoo.training.pretrained_run import open_weights
+from zoo.training.pretrained_run import open_weights, test_data
 from zoo.training.rundir import RunDir, finished_run
+from zoo.training.scoring import outputs
 from zoo.training.scoring import probabilities as to_probabilities
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def evaluate(
         run_dir: a finished run; None for the one that the artifact lies in.
         artifact_path: a SavedModel or TFLite file; None for the run's own model.
         weights: a name of ``zoo.list_weights()``, instead of a run and an artifact.
-        dataset: what the weights are evaluated on; None for what they were trained on.
+        dataset: what the weights are evaluated on, see ``pretrained_run.test_data``.
 
     Returns:
         ``examples`` and ``accuracy``, or for a regression ``examples`` and
@@ -72,9 +73,8 @@ def evaluate(
             that was changed since it was exported.
     """
     if weights is not None:
-        info = pretrained.find(weights)
-        trained = open_weights(weights, dataset or info.dataset)
-        test, said = trained.dataset.test, trained.outputs
+        data, _ = test_data(pretrained.find(weights), dataset)
+        test, said = data.test, outputs(open_weights(weights).model, data.test)
     elif artifact_path is None:
         trained = _open_run(run_dir)
         test, said = trained.dataset.test, trained.outputs

@@ -175,8 +175,8 @@ class _DamageFoundError(Exception):
 def _damaged_error(lines: Sequence[str]) -> UserError:
     count = "One image does" if len(lines) == 1 else f"{len(lines):,} images do"
     return UserError(
-        f"{count} not decode: {listed(lines)}. Repair or remove what is damaged, or "
-        "pass --skip_damaged to go on without it."
+        f"{count} not decode: {listed(lines)}. Repair or remove what is damaged. "
+        "Trainings and `zoo augment` leave it out with --skip_damaged."
     )
 
 

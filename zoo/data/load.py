@@ -145,16 +145,24 @@ def check_name(dataset: str, data_dir: str | None) -> None:
         )
 
 
-def open_dataset(dataset: str | None, *, default: str, data_dir: str | None) -> Source:
+def open_dataset(
+    dataset: str | None,
+    *,
+    default: str,
+    data_dir: str | None,
+    only_this: bool = False,
+) -> Source:
     """Finds a dataset, before anything is written or downloaded.
 
-    A dataset asked for by name is never replaced. The default ``mnist`` gives way
-    to ``digits`` when it is neither prepared nor reachable: warn about it.
+    A dataset that was asked for by name is never replaced. If a default of
+    ``_SUBSTITUTED`` is neither prepared nor reachable, ``digits`` takes its place, and
+    ``Source.reason`` says why.
 
     Args:
         dataset: what the user asked for, or None.
         default: the name to use when ``dataset`` is None.
         data_dir: as for ``check_name``.
+        only_this: no other dataset would do, so that no message suggests one.
 
     Raises:
         UserError: see ``check_name``; also an unknown version, a dataset that is not
@@ -177,11 +185,11 @@ def open_dataset(dataset: str | None, *, default: str, data_dir: str | None) -> 
         short = "-".join(builder.info.full_name.split("/")[:-1])  # without the version
         return Source(name, name, short, None, root, builder)
     if dataset is not None or default not in _SUBSTITUTED:
+        others = " Or use --dataset=digits or a local directory: no network is needed."
         raise RunError(
             f"Dataset {name!r} is not prepared in {root} and cannot be downloaded (no "
-            f"answer from {host}): prepare it on a machine with a network and copy "
-            f"{root / builder.name}, pass a local directory as the dataset, or use "
-            "--dataset=digits, which needs no network."
+            f"answer from {host}). Prepare it on a machine with a network and copy it "
+            f"to {root / builder.name}.{'' if only_this else others}"
         )
     reason = f"{name} is not prepared in {root}, and {host} does not answer"
     return Source(name, DIGITS, DIGITS, reason, root)

@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from zoo import registry
+from zoo import console, pretrained, registry
 from zoo.data import load, memory
-from zoo.data.dataset import Dataset
+from zoo.data.dataset import Dataset, DataSpec, Split
 from zoo.errors import UserError
 from zoo.models.base import TapeModel
 from zoo.training import scoring
@@ -139,11 +139,14 @@ def run_dataset(run: RunDir) -> Dataset:
         RunError: it cannot be read.
     """
     config = run.read_config()
+    if config.get("is_sample"):
+        console.warn(f"The dataset of {run.path} is {config['tested_on']}.")
+        return sample(pretrained.find(config["weights"]["name"]))
     identity, data_dir = config["identity"], config.get("data_dir")
     if data_dir is not None and not pathlib.Path(data_dir).is_dir():
         raise UserError(f"The data directory {data_dir} of {run.path} is gone.")
     name = config["dataset_used"]
-    source = load.open_dataset(name, default=name, data_dir=data_dir)
+    source = load.open_dataset(name, default=name, data_dir=data_dir, only_this=True)
     dataset = source.read(
         image_size=tuple(config.get("image_size") or ()) or None,
         num_examples=identity["settings"]["num_examples"],
@@ -161,3 +164,14 @@ def run_dataset(run: RunDir) -> Dataset:
     if identity.get("validation") is None:
         return dataset
     return dataset.hold_out(identity["validation"], identity["seed"])
+
+
+def sample(info: pretrained.WeightsInfo) -> Dataset:
+    """Returns the images that come with pretrained weights, as both splits."""
+    x, y = info.sample()
+    split = Split(x, y.astype(np.int32))
+    data = info.run["config"]["data"] | {"num_train": len(y), "num_test": len(y)}
+    fields: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
+    }
+    return Dataset(DataSpec(**fields), split, split)

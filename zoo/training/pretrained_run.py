@@ -7,48 +7,42 @@ import os
 import pathlib
 from typing import Any
 
-from zoo import files, pretrained, registry
+from zoo import console, files, pretrained, registry
 from zoo.data import load
-from zoo.data.dataset import Dataset, Split
+from zoo.data.dataset import Dataset
 from zoo.errors import RunError, UserError
 from zoo.training import scoring
-from zoo.training.outcome import TrainedRun
+from zoo.training.outcome import TrainedRun, sample
 from zoo.training.rundir import RunDir
 
 
-def open_weights(name: str, dataset: str | None = None) -> TrainedRun:
+def open_weights(name: str) -> TrainedRun:
     """Returns the run that made the weights, with the model that they make.
 
     Args:
         name: MODEL/DATASET or MODEL/DATASET/RECIPE.
-        dataset: what to test on, as for train.py; None for what they were trained on.
 
     Raises:
-        UserError: there are no such weights, or the dataset has other classes.
-        RunError: the dataset cannot be had.
+        UserError: there are no such weights.
     """
     info = pretrained.find(name)
-    data = None
-    if dataset is not None:
-        data = read_dataset(info, dataset)
     return TrainedRun(
         RunDir(name),
         config=info.run["config"],
         result=info.run["result"],
         model=registry.create_model(info.model, weights=info.name),
-        dataset=data,
     )
 
 
 def read_dataset(info: pretrained.WeightsInfo, dataset: str) -> Dataset:
-    """Reads a dataset as the weights want it.
+    """Reads a dataset in the image size of the weights.
 
     Raises:
-        UserError: it has other classes or channels than what they were trained on.
-        RunError: it cannot be had.
+        UserError: its classes or channels are not those of the weights.
+        RunError: it is not on this machine and cannot be downloaded.
     """
     height, width, _ = info.input_shape
-    source = load.open_dataset(dataset, default=dataset, data_dir=None)
+    source = load.open_dataset(dataset, default=dataset, data_dir=None, only_this=True)
     data = source.read(image_size=(height, width))
     found = (data.spec.input_shape, data.spec.class_names)
     if found != (info.input_shape, info.class_names):
@@ -65,29 +59,17 @@ def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def sample(info: pretrained.WeightsInfo) -> Dataset:
-    """Returns the images that come with the weights, as both splits of a dataset."""
-    x, y = info.sample()
-    split = Split(x, y.astype("int32"))
-    data = info.run["config"]["data"] | {"num_train": len(y), "num_test": len(y)}
-    fields: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
-    }
-    return Dataset(load.DataSpec(**fields), split, split)
-
-
 def adopt(
     name: str, directory: str | os.PathLike[str], dataset: str | None = None
 ) -> TrainedRun:
     """Writes weights into a directory as the finished run that made them.
 
-    What is exported from there is proved on ``dataset``, or else on the dataset that
-    they were trained on; where that cannot be had, on the sample that comes with them.
+    What is exported from there is verified on the test split of ``test_data``.
 
     Args:
         name: as for ``open_weights``.
         directory: a new one, or one that these weights were written to before.
-        dataset: as for ``open_weights``.
+        dataset: as for ``test_data``.
 
     Raises:
         UserError: the directory has something else in it, or the dataset other classes.
@@ -98,7 +80,7 @@ def adopt(
             f"--out must be a new directory, or one that {name} was written to before. "
             f"Received: {run.path}, which has something else."
         )
-    data, tested_on = _tested_on(info, dataset)
+    data, tested_on = test_data(info, dataset)
     trained = TrainedRun(
         run, model=registry.create_model(info.model, weights=info.name), dataset=data
     )
@@ -138,21 +120,33 @@ def _holds(run: RunDir, info: pretrained.WeightsInfo) -> bool:
     return weights.get("sha256") == info.sha256
 
 
-def _tested_on(
-    info: pretrained.WeightsInfo, dataset: str | None
+def test_data(
+    info: pretrained.WeightsInfo, dataset: str | None = None
 ) -> tuple[Dataset, str]:
-    """Returns what to prove exports on, and what it is."""
-    name = info.dataset if dataset is None else dataset
+    """Returns the dataset to test weights on, and what its test split is.
+
+    Args:
+        info: describes the weights.
+        dataset: as for train.py. None for the dataset that they were trained on, or,
+            with a warning, for the sample that comes with them if that is not at hand.
+
+    Raises:
+        UserError: the dataset has other classes than the weights.
+        RunError: ``dataset`` is not on this machine and cannot be downloaded.
+    """
     try:
-        data = read_dataset(info, name)
-    except RunError:
+        data = read_dataset(info, info.dataset if dataset is None else dataset)
+    except RunError as error:
         if dataset is not None:
             raise
         data = sample(info)
-        where = f"the {info.num_test:,} test images of {info.dataset}"
-        rest = "the others are not on this machine"
-        return data, f"{len(data.test.y)} of {where} ({rest})"
+        count = f"{len(data.test.y)} of the {info.num_test:,} test images"
+        console.warn(
+            f"{error} Until then, the weights are tested on {count}, which come with "
+            "the zoo."
+        )
+        return data, f"{count} of {info.dataset} (the others are not on this machine)"
     if data.test.sha256() == info.test_sha256:
         return data, f"the whole test split of {info.dataset}"
-    count = f"{len(data.test.y):,}"
-    return data, f"{count} test images of {pathlib.Path(name).name}"
+    name = info.dataset if dataset is None else pathlib.Path(dataset).name
+    return data, f"{len(data.test.y):,} test images of {name}"

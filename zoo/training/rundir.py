@@ -212,6 +212,9 @@ def _check_config(content: dict[str, Any]) -> None:
     check_texts(content, "dataset_used", *_given(content, "data_dir"))
     if brightness := content.get("brightness"):
         check_numbers(brightness, "lowest", "highest")
+    if content.get("is_sample"):
+        check_texts(content, "tested_on")
+        check_texts(content["weights"], "name")
     shape, names = data["input_shape"], data["class_names"]
     size = content.get("image_size") or []
     check_texts(names, *range(len(names)))

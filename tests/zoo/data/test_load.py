@@ -257,6 +257,12 @@ def test_asked_for_by_name_fails_soon(name, data_dir, offline):
     assert not Path(data_dir).exists()
 
 
+def test_no_other_dataset_is_suggested_where_none_would_do(data_dir, offline):
+    with pytest.raises(RunError, match="Prepare it on a machine with") as caught:
+        load.open_dataset("mnist", default="", data_dir=data_dir, only_this=True)
+    assert "digits" not in str(caught.value)
+
+
 @pytest.mark.parametrize("dataset", [None, "mnist"])
 def test_a_dataset_is_resolved_once(dataset, data_dir, monkeypatch):
     """One builder and one probe, from the check of the name to the arrays."""

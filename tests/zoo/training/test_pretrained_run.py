@@ -31,9 +31,12 @@ def offline(monkeypatch):
 
 
 def test_an_export_is_proved_on_the_sample_where_the_dataset_is_not_at_hand(
-    tmp_path, offline
+    tmp_path, offline, capsys
 ):
     trained = pretrained_run.adopt(NAME, tmp_path / "run")
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("WARNING: no network ")
+    assert "tested on 200 of the 10,000 test images" in said
     content = export.export_run(trained, ["tflite"])
     assert content["tested_on"].startswith("200 of the 10,000 test images of mnist")
     card = (tmp_path / "run" / "export" / "README.md").read_text()
@@ -55,10 +58,28 @@ def test_an_export_is_proved_on_the_sample_where_the_dataset_is_not_at_hand(
     )
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
     assert len(rows) == again.result["epochs"]
+    # Its test split is the sample, for what was exported too, and that is said.
+    for artifact in (None, str(path)):
+        found = evaluation.evaluate(str(tmp_path / "run"), artifact)
+        assert found["examples"] == 200
+        assert found["accuracy"] > 0.85
+        assert "200 of the 10,000 test images of mnist" in capsys.readouterr().err
     # Once more into the same directory, and never over something else.
     pretrained_run.adopt(NAME, tmp_path / "run")
     with pytest.raises(UserError, match="--out must be a new directory"):
         pretrained_run.adopt(NAME, tmp_path)
+
+
+def test_weights_are_evaluated_on_their_sample_where_nothing_else_is_at_hand(
+    offline, capsys
+):
+    found = evaluation.evaluate(weights=NAME)
+    info = pretrained.find(NAME)
+    right = np.array(info.sample_classes) == info.sample()[1]
+    assert found == {"examples": 200, "accuracy": pytest.approx(right.mean())}
+    assert "tested on 200 of the 10,000 test images" in capsys.readouterr().err
+    with pytest.raises(RunError):  # nothing takes the place of what was asked for
+        evaluation.evaluate(weights=NAME, dataset="mnist")
 
 
 def test_other_datasets_of_the_same_classes_are_taken(data_dir, digits):
