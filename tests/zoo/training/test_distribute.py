@@ -26,9 +26,9 @@ RECIPES = [
     if recipe != "finetune"  # it needs weights to start from
     if recipe not in ("best", "fast")
 ]
-# Normalized by its batches, it makes rounding grow: to 2e-4 of the weights in 50 steps
-# of float32. That nothing but rounding differs, a test in float64 says.
-UNSTEADY = "allconv"
+# Batch normalization makes rounding grow in these, to 2e-4 of allconv's weights in 50
+# steps of float32. A test in float64 shows that nothing but rounding differs.
+UNSTEADY = ("allconv", "resnet")
 # 480 examples: batches of 42, and of 18 at the end of a pass where it is kept.
 NUM_TRAIN, BATCH, STEPS = 480, 42, 50
 
@@ -152,7 +152,7 @@ def test_two_workers_train_what_one_does(model, recipe, two_workers, alone):
     strategy = {"name": "multi_worker", "replicas": 2, "workers": 2}
     assert run.result["strategy"] == strategy
     assert run.result["steps"] == STEPS
-    check_equal(run, alone(model, recipe), rounding=model != UNSTEADY)
+    check_equal(run, alone(model, recipe), rounding=model not in UNSTEADY)
 
 
 @pytest.mark.slow
@@ -165,7 +165,7 @@ def test_three_workers_train_what_one_does(case, alone, tmp_path):
     runs = train_together(3, tmp_path, cases)
     for model, recipe in models:
         run, one = runs[f"{model}-{recipe}"], alone(model, recipe)
-        check_equal(run, one, rounding=model != UNSTEADY)
+        check_equal(run, one, rounding=model not in UNSTEADY)
 
 
 def test_two_workers_train_what_one_does_in_short(case, alone, tmp_path):
@@ -187,7 +187,7 @@ def test_two_devices_train_what_one_does(model, recipe, case, alone, tmp_path):
     outcome = trainer.train(Config(**fields))
     assert outcome.result["strategy"]["replicas"] == 2
     run = Run([outcome.model.get_weights()], outcome.result)
-    check_equal(run, alone(model, recipe), rounding=model != UNSTEADY)
+    check_equal(run, alone(model, recipe), rounding=model not in UNSTEADY)
 
 
 @pytest.mark.parametrize("model", zoo.list_models())
