@@ -179,7 +179,7 @@ def save(rows: Sequence[results.Result]) -> None:
 
 
 def table(rows: Sequence[results.Result]) -> str:
-    """Returns the README's table of trainings, in Markdown."""
+    """Returns the table of all trainings, in Markdown."""
     lines = [
         "| model | recipe | dataset | seeds | test accuracy | lowest to highest "
         "| parameters | training |\n",
@@ -194,10 +194,26 @@ def table(rows: Sequence[results.Result]) -> str:
     return "".join(lines)
 
 
-def files_table(rows: Sequence[results.Result]) -> str:
-    """Returns the README's table of what is exported, in Markdown.
+def short_table(rows: Sequence[results.Result]) -> str:
+    """Returns the README's table, in Markdown: each recipe on its main dataset."""
+    lines = [
+        "| model | recipe | dataset | test accuracy | parameters | training |\n",
+        "| --- | --- | --- | ---: | ---: | ---: |\n",
+    ]
+    for row in rows:
+        if row.dataset == datasets(row.model, row.recipe)[0]:
+            lines.append(
+                f"| `{row.model}` | `{row.recipe}` | {row.dataset} | "
+                f"{row.accuracy:.2%} | {row.parameters:,} | "
+                f"{row.seconds:.0f} s, {_count(row.cpus, 'CPU')} |\n"
+            )
+    return "".join(lines)
 
-    It has the default recipes on MNIST, and all that are for photographs.
+
+def files_table(rows: Sequence[results.Result]) -> str:
+    """Returns the table of exported files, in Markdown.
+
+    It has the default recipes on MNIST and all recipes on CIFAR-10.
     """
     lines = [
         "| model | recipe | dataset | file | bytes | test accuracy "
@@ -285,10 +301,14 @@ def main(argv: list[str]) -> None:
         found = [row for row in (collect(*key), before.get(key)) if row]
         rows += sorted(found, key=lambda row: -row.seeds)[:1]  # the new one of equals
     save(rows)
-    document.rewrite(document.where("results"), "results", table(rows))
-    document.rewrite(document.where("files"), "files", files_table(rows))
-    place = document.where("photographs")
-    document.rewrite(place, "photographs", photographs_table(rows))
+    tables = {
+        "results": short_table(rows),
+        "all results": table(rows),
+        "files": files_table(rows),
+        "photographs": photographs_table(rows),
+    }
+    for name, text in tables.items():
+        document.rewrite(document.where(name), name, text)
     for model in zoo.list_models():
         path = MODELS / f"{model}.py"
         source = path.read_text(encoding="utf-8")
