@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from zoo import startup
+from zoo.errors import unknown
 from zoo.pretrained import list_weights, weights_info
 from zoo.registry import (
     create_model,
@@ -82,12 +83,17 @@ def predict(
     """
     startup.start_for_api()
     from zoo import evaluation
+    from zoo.training.rundir import runs_beside
 
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
     given, names = os.fspath(source), [os.fspath(path) for path in paths]
-    if given in list_weights() or not pathlib.Path(given).exists():
+    exists = os.path.exists(given)  # noqa: PTH110 (pathlib raises for names too long)
+    if given in list_weights() or (not exists and list_weights(f"{given}*")):
         return evaluation.predict_images(None, None, names, weights=given)
+    if not exists and not given.endswith(".tflite"):
+        known = [*list_weights(), *runs_beside(given)]
+        raise unknown("weights, run or exported file", given, known)
     if (pathlib.Path(given) / "config.json").is_file():
         return evaluation.predict_images(given, None, names)
     return evaluation.predict_images(None, given, names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -30,6 +31,10 @@ class Tensor:
     shape: tuple[int | None, ...]
     quantization: tuple[float, int] | None = None
 
+    def __str__(self) -> str:
+        """Such as ``image uint8 (1, 28, 28, 1)``; None is a size that may vary."""
+        return f"{self.name} {self.dtype} {self.shape}"
+
     @property
     def example_shape(self) -> tuple[int, ...]:
         """The shape of one example. Only the size of the batch may be unknown."""
@@ -38,7 +43,7 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
-    """A loaded artifact: call it on inputs, get probabilities.
+    """A loaded artifact: a function from inputs to probabilities.
 
     Attributes:
         path: the file, or the SavedModel's directory.
@@ -56,6 +61,10 @@ class Artifact:
     _run: Callable[[np.ndarray], np.ndarray]
     operations: tuple[str, ...] = ()
     tensor_dtypes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Shows what the artifact takes and gives."""
+        return f"Artifact('{self.path}', {self.input} -> {self.output})"
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Runs the artifact on a batch of any size.
@@ -99,6 +108,9 @@ def load(
         UserError: there is no such artifact, or its file is damaged.
     """
     path = pathlib.Path(path)
+    # os.path answers False where pathlib raises: names too long, before Python 3.12.
+    if not os.path.exists(path):  # noqa: PTH110
+        raise UserError(f"There is no exported file {path}.{_there(path)}")
     is_saved_model = path.is_dir() and (path / "saved_model.pb").exists()
     if not is_saved_model and not (path.is_file() and path.suffix == ".tflite"):
         raise UserError(
@@ -114,6 +126,16 @@ def load(
         # Readers and runtimes raise OSError, OpError, KeyError, DecodeError and others.
         kind = "SavedModel" if is_saved_model else "TFLite file"
         raise UserError(f"{path} cannot be loaded as a {kind}: {error}") from error
+
+
+def _there(path: pathlib.Path) -> str:
+    """Says what is in the nearest directory above a path that exists."""
+    with contextlib.suppress(OSError):
+        place = next(p for p in path.absolute().parents if p.is_dir())
+        names = sorted(entry.name for entry in place.iterdir())
+        shown = [name for name in names if name[0] != "."][:20]
+        return f" In {place} are: {', '.join(shown) or 'no files'}."
+    return ""
 
 
 def _load_saved_model(path: pathlib.Path) -> Artifact:

@@ -45,7 +45,9 @@ def unknown(kind: str, received: str, known: Iterable[str]) -> UserError:
         known: the known names.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(received, names, n=1)
+    # A part of a name, such as "cifar10" of "resnet/cifar10", is not close to it.
+    holding = [name for name in names if received and received in name]
+    close = difflib.get_close_matches(received, names, n=1) or sorted(holding, key=len)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return UserError(
         f"Unknown {kind} {received!r}. Known: {', '.join(names) or 'none'}.{hint}"

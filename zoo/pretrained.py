@@ -134,12 +134,14 @@ def weights_info(model: str, weights: str) -> WeightsInfo:
 
     Args:
         model: the architecture.
-        weights: DATASET/RECIPE; DATASET for the default recipe, or the only one.
+        weights: DATASET/RECIPE; DATASET for the default recipe, or the only one. The
+            full name, MODEL/DATASET/RECIPE, is taken too.
 
     Raises:
         UserError: there are no such weights, or their description is damaged or of a
             newer version.
     """
+    weights = weights.removeprefix(f"{model}/")
     names = [name.partition("/")[2] for name in list_weights(f"{model}/*")]
     found = [n for n in names if n == weights] or [
         n for n in names if n.partition("/")[0] == weights
@@ -321,7 +323,7 @@ def find(name: str) -> WeightsInfo:
         UserError: as for ``weights_info``.
     """
     model, _, weights = name.partition("/")
-    if not list_weights(f"{model}/*"):
+    if not weights or not list_weights(f"{model}/*"):
         raise unknown("weights", name, list_weights())
     return weights_info(model, weights)
 

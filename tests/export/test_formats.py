@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 
 import keras
@@ -209,6 +210,7 @@ def test_any_artifact_is_one_callable(runs, digits):
     run, reference = runs("mlp").run, runs("mlp").outputs
     for record in records(run.path).values():
         loaded = export.load(run.export / record["path"])
+        assert re.search(r"image \w+ \(\w+, 28, 28, 1\) -> probab", repr(loaded))
         outputs = loaded(digits.test.x)
         assert outputs.shape == (360, 10)
         assert outputs.dtype == np.float32

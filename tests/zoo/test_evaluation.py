@@ -76,3 +76,16 @@ def test_artifacts_are_run_on_the_cpus_that_this_process_may_use(tmp_path, monke
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     with pytest.raises(UserError, match="^1 workers"):
         evaluation.predict_images(None, str(tmp_path / "model.tflite"), ["a.png"])
+
+
+def test_what_does_not_exist_is_answered_with_what_is_there(trained_run, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(trained_run.run.path)
+    runs = str(tmp_path / "runs")
+    with pytest.raises(UserError, match=f"'{runs}/min'. Known: .*mean '{runs}/mine'"):
+        zoo.predict(f"{runs}/min", "a.png")
+    with pytest.raises(UserError, match="Known: .*mlp/mnist.*mean 'resnet/cifar10"):
+        zoo.predict("cifar10", "a.png")
+    gone = f"{runs}/gone/export/tflite/model_int8.tflite"
+    with pytest.raises(UserError, match=f"no exported file {gone}. In {runs} are: min"):
+        zoo.predict(gone, "a.png")

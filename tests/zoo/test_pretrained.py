@@ -113,6 +113,25 @@ def test_damaged_missing_and_newer_files_are_explained(other):
         zoo.weights_info("linear", "mnist")
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("cifar10", "resnet/cifar10/tiny"),
+        ("mlp", "mlp/mnist"),
+        ("mlp/mnst", "mlp/mnist|mnist"),
+        ("resnet/cifar", "cifar10/tiny"),
+    ],
+)
+def test_the_weights_that_may_be_meant_are_named(name, hint):
+    with pytest.raises(UserError, match=f"Did you mean '({hint})'"):
+        pretrained.find(name)
+
+
+def test_weights_are_found_by_their_whole_name_too():
+    for name in ("cifar10", "resnet/cifar10", "resnet/cifar10/tiny"):
+        assert zoo.weights_info("resnet", name).name == "cifar10/tiny"
+
+
 def test_a_run_and_its_file_are_weights_too(trained_run):
     run = trained_run.run
     for source in (run.path, str(run.path), run.model, str(run.model)):

@@ -7,7 +7,6 @@ mistyped name is answered without it.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,9 +130,7 @@ def check_name(dataset: str, data_dir: str | None) -> None:
     from zoo.data import tfds
 
     if not tfds.exists(dataset, root):
-        known = {*OWN, *WELL_KNOWN, *tfds.names()}
-        close = difflib.get_close_matches(dataset, sorted(known), n=1, cutoff=0.7)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = local.hint(dataset, {*OWN, *WELL_KNOWN, *tfds.names()})
         if "/" in dataset and tfds.parse(dataset)[0] not in tfds.names():
             raise UserError(
                 f"The directory {dataset} does not exist, and there is no dataset of "

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import difflib
 import functools
 import hashlib
 import io
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from zoo.data import folder, idx
@@ -93,12 +95,28 @@ def check_directory(path: str | os.PathLike[str]) -> Path:
     directory = Path(path).expanduser()
     with reading(path):
         if not directory.exists():
-            raise UserError(f"The directory {path} does not exist.")
+            raise UserError(f"The directory {path} does not exist.{hint(path)}")
         if not directory.is_dir():
             raise UserError(f"{path} is a file: give the directory that holds it.")
         if not any(directory.iterdir()):
             raise UserError(f"The directory {path} is empty.")
     return directory.resolve()
+
+
+def hint(path: str | os.PathLike[str], names: Iterable[str] = ()) -> str:
+    """Returns a sentence with the directory or name that is nearest, or nothing.
+
+    Args:
+        path: what does not exist.
+        names: what else it may stand for.
+    """
+    folders, missing = [], Path(path).expanduser()
+    with contextlib.suppress(OSError), os.scandir(missing.parent) as entries:
+        folders = [entry.name for entry in entries if entry.is_dir()]
+    find = functools.partial(difflib.get_close_matches, n=1, cutoff=0.7)
+    close = [str(missing.with_name(name)) for name in find(missing.name, folders)]
+    close += find(str(path), sorted(names))
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def open_directory(path: str | os.PathLike[str]) -> Directory:

@@ -267,11 +267,29 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     lines = []
     for key in sorted({*old, *new}):
         before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
+        if (
+            isinstance(before, Mapping)
+            and isinstance(after, Mapping)
+            and before.get("name") == after.get("name")
+        ):
             lines += [f"{key}.{line}" for line in differences(before, after)]
         elif before != after:
-            lines.append(f"{key}: {before} -> {after}")
+            lines.append(f"{key}: {_named(before)} -> {_named(after)}")
     return lines
+
+
+def _named(value: Any) -> Any:
+    """Returns the name of what has one, such as pretrained weights."""
+    return value.get("name", value) if isinstance(value, Mapping) else value
+
+
+def runs_beside(path: str | os.PathLike[str]) -> list[str]:
+    """Lists the runs in the directory that would hold ``path``, sorted."""
+    parent = pathlib.Path(path).parent
+    with contextlib.suppress(OSError):  # a name that is too long, before Python 3.12
+        configs = parent.absolute().glob("*/config.json")
+        return sorted(str(parent / config.parent.name) for config in configs)
+    return []
 
 
 def finished_run(run_dir: str | os.PathLike[str]) -> RunDir:
@@ -283,8 +301,7 @@ def finished_run(run_dir: str | os.PathLike[str]) -> RunDir:
     run = RunDir(run_dir)
     # os.path answers False where pathlib raises: names too long, before Python 3.12.
     if not os.path.isdir(run.path):  # noqa: PTH112
-        beside = run.path.absolute().parent.glob("*/config.json")
-        names = sorted(str(run.path.parent / path.parent.name) for path in beside)
+        names = runs_beside(run.path)
         there = f" Runs beside it: {', '.join(names[:20])}." if names else ""
         raise UserError(f"There is no run directory {run.path}.{there}")
     if not run.config.exists():

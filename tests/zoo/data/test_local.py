@@ -1,6 +1,7 @@
 """Local directories: their layout, their name and their fingerprint."""
 
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -37,6 +38,15 @@ def test_directory_that_is_none(tmp_path, name, match):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=match):
         local.check_directory(tmp_path / name)
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "there/"])
+def test_the_directory_that_may_be_meant_is_named(tmp_path, monkeypatch, prefix):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / prefix / "photos").mkdir(parents=True)
+    meant = f"Did you mean '{prefix.removeprefix('./')}photos'?"
+    with pytest.raises(UserError, match=re.escape(meant)):
+        load.check_name(f"{prefix}photo", None)
 
 
 def test_unreadable_directory(tmp_path, monkeypatch):

@@ -61,6 +61,10 @@ def test_the_same_run_may_go_on(run):
             {"dataset_fingerprint": "sha256", "dataset": "/elsewhere"},
             "dataset_fingerprint: digits/1.0.0 -> sha256",
         ),
+        (
+            {"weights": {"name": "mlp/mnist", "sha256": "ab"}},
+            r"\(weights: None -> mlp/mnist\)",
+        ),
     ],
 )
 def test_another_configuration_is_refused_with_the_differences(run, fields, message):
