@@ -112,7 +112,9 @@ def test_the_default_dataset_gives_way_loudly_and_only_it(
         run(*flags, "--dataset=mnist")
     assert list(tmp_path.iterdir()) == []
     run(*flags)
-    first, second = capsys.readouterr().err.splitlines()
+    said = capsys.readouterr()
+    assert "The dataset is mnist, the default of mlp; --dataset choos" in said.out
+    first, second = said.err.splitlines()
     assert first.startswith("WARNING: ")
     assert "training on digits instead" in first
     assert "--epochs=1 makes 11 steps" in second
@@ -122,14 +124,22 @@ def test_the_default_dataset_gives_way_loudly_and_only_it(
         assert "does not answer" in content["dataset_reason"]
 
 
+def test_the_line_is_announced_where_images_may_be_expected(run, capsys):
+    run("--model=linear", "--epochs=1", "--export=none", "--noplots")
+    said = capsys.readouterr().out
+    assert "linear_regression, the default of linear; --dataset chooses anot" in said
+    assert "such as mnist" in said
+
+
 def test_a_run_ends_with_its_summary(run, tmp_path, capsys):
     run("--model=mlp", "--dataset=digits", "--epochs=3", "--export=none", "--noplots")
     said = capsys.readouterr()
     assert said.err == (
         "WARNING: --epochs=3 makes 33 steps of training; the recipe default of mlp "
-        "takes at least 1,000, and may learn little in fewer. Leave --epochs out, or "
-        "pass --epochs=91.\n"
+        "takes at least 1,000, and may learn little in fewer. Leave --epochs out: "
+        "epochs are then long enough.\n"
     )
+    assert "the default of" not in said.out
     result = json.loads((tmp_path / "runs/mlp-digits/result.json").read_text())
     accuracy = f"{100 * result['test']['accuracy']:.2f}%"
     rate = f"{result['examples_per_second']:,}"

@@ -1,4 +1,4 @@
-"""The zoo as text: a table of all models, a page on one."""
+"""The texts of `zoo list` and `zoo describe`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from zoo import pretrained, registry, results
 from zoo.console import align
 from zoo.recipe import Recipe
 
-# The examples that parameters are counted for.
+# The images and classes for which parameters are counted.
 IMAGES: dict[str, Any] = {"input_shape": (28, 28, 1), "num_classes": 10}
 
 
 def table() -> str:
-    """Returns one line per architecture: name, parameters, input, recipes."""
+    """Returns the tables of the architectures and of the pretrained weights."""
     measured = {
         row.model: row
         for row in results.load()
         if (row.recipe, row.dataset) == ("default", "mnist")
     }
-    rows = [("model", "parameters", "MNIST", "int8 file", "input", "recipes")]
+    rows = [("model", "parameters", "MNIST accuracy", "int8 bytes", "input", "recipes")]
     for name in registry.list_models():
         model = registry.create_model(name, **IMAGES)
         ranks = registry.get_architecture(name).model_class.example_ranks
@@ -32,16 +32,27 @@ def table() -> str:
             if int8 := result.artifacts.get("int8"):
                 size = f"{int8.bytes:,}"
         rows.append((name, f"{model.count_params():,}", accuracy, size, takes, recipes))
-    note = (
-        "Parameters are for 28x28x1 images, 10 classes; MNIST is the test accuracy of "
-        "the default recipe."
-    )
-    return "\n".join([*align(rows), "", note, *_weights()])
+    notes = [
+        "",
+        "Parameters are for 28x28x1 images of 10 classes. The accuracy is that of the",
+        "float model of the default recipe on MNIST's test split; int8 bytes is the",
+        "size of its model_int8.tflite. - stands for what was not measured.",
+    ]
+    return "\n".join([*align(rows), *notes, *_weights()])
 
 
 def _weights() -> list[str]:
-    """Returns the lines about the pretrained weights, if there are any."""
-    rows = [("weights", "accuracy", "int8", "parameters", "bytes", "input")]
+    """Returns the table of the pretrained weights, if there are any."""
+    rows = [
+        (
+            "pretrained weights",
+            "float accuracy",
+            "int8 accuracy",
+            "parameters",
+            "file bytes",
+            "input",
+        )
+    ]
     for name in pretrained.list_weights():
         info = pretrained.find(name)
         percents = (f"{info.accuracy:.2%}", f"{info.int8_accuracy:.2%}")
@@ -51,7 +62,7 @@ def _weights() -> list[str]:
 
 
 def description(name: str) -> str:
-    """Returns the layers with their shapes and the recipes of an architecture."""
+    """Returns the layers of an architecture with their shapes, and its recipes."""
     architecture = registry.get_architecture(name)
     shape = (None, *IMAGES["input_shape"])
     rows = [("layer", "output shape", "parameters")]
@@ -67,7 +78,7 @@ def description(name: str) -> str:
 
 
 def _changes(recipe: Recipe) -> str:
-    """Returns what a reader needs: the main fields, and what is not a default."""
+    """Returns the main fields of a recipe and those that differ from the defaults."""
     main = ("optimizer", "learning_rate", "batch_size", "epochs")
     defaults = Recipe().to_json()
     fields = recipe.to_json() | {"batch_size": recipe.batch_size or "all"}

@@ -19,6 +19,9 @@ def test_the_zoo_as_a_table_and_a_page(command, capsys):
     row = r"convnet +6,434,122 +99\.\d\d% +6,\d{3},\d{3} +images +default, best, tut"
     assert re.search(row, done.stdout)
     assert re.search(r"linear +7,850 .* images, numbers +default", done.stdout)
+    assert "parameters  MNIST accuracy  int8 bytes" in done.stdout
+    assert "weights   float accuracy  int8 accuracy" in done.stdout
+    assert "- stands for what was not measured" in done.stdout
     cli.main(["zoo", "describe", "convnet"])
     page = capsys.readouterr().out
     assert re.search(r"conv +\(None, 28, 28, 32\) +320\n", page)
@@ -92,6 +95,8 @@ def test_help_is_that_of_the_command(command, arguments, says, not_its_own):
         ("evaluate --output=a.png", "Unknown command line flag 'output'"),
         ("train --model=mlp --epochs=0", "--epochs must be"),
         ("export --run_dir=none", "There is no run directory none"),
+        ("export --weights=mlp/mnist", "--out is missing: .* --out=runs/mlp-mnist"),
+        ("export --weights=mlp/mnist --run_dir=a", "not into --run_dir. .*_dir=a"),
         ("serve --run_dir=none", "has no page"),
         ("augment --model=mlp", "augment takes --model and --output"),
         ("augment --model=mpl --output=a.png", "Unknown model 'mpl'"),

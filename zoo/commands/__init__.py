@@ -1,1 +1,1 @@
-"""The commands that train and export. They are above everything else in the tree."""
+"""The commands `train` and `export`, which may import everything else."""

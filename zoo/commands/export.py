@@ -1,4 +1,4 @@
-"""Exports a finished run, and proves every file on the whole test split.
+"""Exports a finished run, and verifies every file on the whole test split.
 
 python -m export --run_dir=runs/convnet-mnist
 python -m export --run_dir=runs/convnet-mnist --formats=tflite
@@ -27,17 +27,21 @@ FLAGS.string("out", None, "With --weights: the run directory to write them into.
 FLAGS.string(
     "dataset",
     None,
-    "With --weights: what the files are proved on, as for train.py. Unset: the dataset "
-    "that they were trained on, or a sample of it that comes with the zoo.",
+    "With --weights: the dataset to verify the files on, as for train.py. Unset: the "
+    "one that they were trained on, or a sample of it if that is not on this machine.",
 )
 FLAGS.string(
     "formats",
     ",".join(DEFAULT_FORMATS),
     f"Comma-separated: {', '.join(FORMATS)}.",
 )
-FLAGS.integer("train_batch", None, "Examples of a step of tflite_trainable. Unset: 16.")
+FLAGS.integer(
+    "train_batch", None, "Examples in a training step of tflite_trainable. Unset: 16."
+)
 FLAGS.string(
-    "device_optimizer", None, "Of tflite_trainable: sgd or momentum. Unset: sgd."
+    "device_optimizer",
+    None,
+    "The optimizer of tflite_trainable: sgd or momentum. Unset: sgd.",
 )
 
 
@@ -46,7 +50,9 @@ def main(argv: list[str]) -> None:
     if extra := console.parse_flags(argv, __doc__, FLAGS):
         raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
     if FLAGS.run_dir is None and FLAGS.weights is None:
-        raise UserError("--run_dir is missing: the finished run to export.")
+        raise UserError(
+            "--run_dir is missing: the finished run to export. Or pass --weights."
+        )
     _check_weights()
     asked = parse_formats(FLAGS.formats), FLAGS.train_batch, FLAGS.device_optimizer
     # Before TensorFlow starts, which takes seconds.
@@ -72,18 +78,22 @@ def main(argv: list[str]) -> None:
 
 
 def _check_weights() -> None:
-    """Raises UserError unless weights and their directory go together."""
+    """Raises UserError unless --weights, --out and --dataset go together."""
     if FLAGS.weights is None:
         for name in ("out", "dataset"):
             if value := FLAGS[name].value:
                 raise UserError(
                     f"--{name} belongs to --weights. Received: --{name}={value}."
                 )
-    elif FLAGS.run_dir is not None or FLAGS.out is None:
+        return
+    info = pretrained.find(FLAGS.weights)
+    if FLAGS.run_dir is not None:
         raise UserError(
-            "--weights takes --out, the run directory to write them into, and no "
-            f"--run_dir. Received: --weights={FLAGS.weights}, --out={FLAGS.out}, "
+            "--weights are exported into --out, not into --run_dir. Received: "
             f"--run_dir={FLAGS.run_dir}."
         )
-    else:
-        pretrained.find(FLAGS.weights)
+    if FLAGS.out is None:
+        raise UserError(
+            "--out is missing: the run directory to write the weights into, such as "
+            f"--out=runs/{info.model}-{info.dataset}."
+        )

@@ -4,10 +4,9 @@
     python train.py --model=mlp --dataset=fashion_mnist --epochs=5
     python train.py --model=linear --recipe=tutorial
 
-`zoo train` is the same command where pip has installed the zoo, as `zoo export` is
-`python -m export`.
+If pip has installed the zoo, `zoo train` is the same command.
 
-Running the same command again resumes an unfinished run, and adds to a finished one
+Running the same command again resumes an unfinished run. For a finished run, it adds
 the pictures and exports that are missing.
 """
 
@@ -18,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import export
-from zoo import console, startup
+from zoo import console, registry, startup
 from zoo.data import folder, load, local
 from zoo.errors import UserError
 from zoo.recipe import Recipe, parse_augment
@@ -72,26 +71,31 @@ FLAGS.boolean("nesterov", None, "Nesterov momentum of sgd, as in Keras.")
 FLAGS.float("weight_decay", None, "Decoupled weight decay, as in Keras.")
 FLAGS.string("schedule", None, "Learning rate over time: constant or cosine.")
 FLAGS.string("augment", None, "Image changes, such as shift=0.1,flip=0.5; or none.")
-FLAGS.string("steps_per_execution", "auto", "Steps of a call; auto: the recipe's.")
+FLAGS.string(
+    "steps_per_execution",
+    "auto",
+    "Steps in one call of TensorFlow; auto: the recipe's.",
+)
 _choice(
     "strategy",
-    "Devices: one; mirrored: all of this machine; multi_worker: those of TF_CONFIG or "
-    "Slurm; tpu. auto: what there is. --batch_size is that of all of them together.",
+    "Devices to train on. one; mirrored: all devices of this machine; multi_worker: "
+    "the workers in TF_CONFIG or of a Slurm job; tpu; auto: all that are found. They "
+    "share each batch of --batch_size examples.",
 )
 FLAGS.string(
     "memory_limit",
     "auto",
-    "Bytes for the examples, such as 8G; what needs more is read from disk while "
-    "training. auto: half of what is available.",
+    "Memory for the examples, such as 8G; a larger dataset is read from disk while "
+    "training. auto: half of the memory that is available.",
 )
 _choice(
     "class_weights",
     "How much each example counts in the loss. balanced: classes count the same, "
     "however many images they have.",
 )
-_choice("precision", "What is computed with; weights and exports are float32.")
+_choice("precision", "Type of computations; weights and exports are float32.")
 _choice("jit_compile", "Compile with XLA. auto: on an accelerator only.")
-FLAGS.boolean("gradient_norm", False, "Report the gradients' global norm.")
+FLAGS.boolean("gradient_norm", False, "Report the global norm of the gradients.")
 FLAGS.boolean("plots", True, "Draw pictures of the finished run.")
 FLAGS.boolean("tensorboard", True, "Write scalars for `make tensorboard`.")
 FLAGS.boolean("histograms", False, "Write histograms of the weights too.")
@@ -107,15 +111,15 @@ FLAGS.float(
 FLAGS.integer(
     "backup_steps",
     None,
-    "Steps between backups. Unset: about every 30 s and at the ends of epochs, as "
-    "far as that costs less than 1/60 of the time.",
+    "Steps between backups. Unset: about every 30 s and after each epoch, but less "
+    "often if backups would take more than 1/60 of the time.",
 )
 FLAGS.boolean(
     "deterministic",
     False,
-    "The same bits from every run on the same machine, also from one that was "
-    "killed and resumed. Without it: the same batches, weights within rounding. Costs "
-    "about a tenth of the speed with a small model, less with a large one.",
+    "Give the same bits in every run on the same machine, even in one that was killed "
+    "and resumed. Without it, batches are the same, but weights differ by rounding. "
+    "Small models train about a tenth slower, large ones less.",
 )
 _choice(
     "progress",
@@ -127,7 +131,7 @@ FLAGS.string(
     f"What to export to, comma-separated: {', '.join(export.FORMATS)}; or none.",
 )
 
-# The flags whose text is read by a function.
+# The flags whose text is parsed by a function.
 PARSED_FLAGS = {
     "augment": parse_augment,
     "image_size": config.parse_image_size,
@@ -143,7 +147,7 @@ def config_from_flags() -> config.Config:
         raise UserError(f"--model is missing. {_suggestion(FLAGS.dataset)}")
     values = FLAGS.flag_values_dict()
     values |= {name: parse(values[name]) for name, parse in PARSED_FLAGS.items()}
-    # The flag --model is another thing than a recipe's arguments for the model.
+    # The flag --model names an architecture; a recipe's field has its arguments.
     of_recipe = {field.name for field in dataclasses.fields(Recipe)} - {"model"}
     overrides = {k: v for k, v in values.items() if k in of_recipe and v is not None}
     of_config = {field.name for field in dataclasses.fields(config.Config)}
@@ -152,7 +156,7 @@ def config_from_flags() -> config.Config:
 
 
 def _suggestion(dataset: str | None) -> str:
-    """Says which model to take, where the dataset tells."""
+    """Suggests a model for the dataset."""
     hint = "`python -m zoo` lists the models."
     if dataset is None or not load.is_directory(dataset):
         return hint
@@ -173,8 +177,13 @@ def main(argv: list[str]) -> None:
     from zoo.plots.draw import draw_run
     from zoo.training import summary, trainer
 
+    if asked.dataset is None and asked.shown != "none":
+        default = registry.get_architecture(asked.model).model_class.default_dataset
+        others = ", such as mnist" if default == "linear_regression" else ""
+        said = f"The dataset is {default}, the default of {asked.model}"
+        print(f"{said}; --dataset chooses another{others}.", flush=True)
     trained = trainer.train(asked)
-    if trained is None:  # the chief prints and exports it all
+    if trained is None:  # another worker, the chief, prints and exports
         return
     print(summary.summary(trained))
     if FLAGS.plots:
@@ -187,9 +196,9 @@ def main(argv: list[str]) -> None:
 
 
 def missing_formats(trained: TrainedRun, formats: Sequence[str]) -> list[str]:
-    """Returns those of the formats that the run has not been exported to yet."""
+    """Returns the formats to which the run has not been exported yet."""
     content = trained.run.read_export() or {"artifacts": []}
-    there = {record["format"] for record in content["artifacts"]}
+    present = {record["format"] for record in content["artifacts"]}
     if content.get("page"):
-        there.add("web")
-    return [name for name in formats if name not in there]
+        present.add("web")
+    return [name for name in formats if name not in present]

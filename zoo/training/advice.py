@@ -49,6 +49,13 @@ def give(job: Job) -> None:
         )
     for caution in filter(None, [_ignored(job), _damaged(job), _few_steps(job)]):
         console.warn(caution)
+    recipes = registry.list_recipes(job.config.model)
+    if job.origin and job.config.recipe == "default" and "finetune" in recipes:
+        print(
+            "--recipe=finetune suits pretrained weights better than the default "
+            "recipe: it trains for fewer epochs, with lower learning rates.",
+            flush=True,
+        )
     if changes := job.fitted():
         size, rate = changes["batch_size"], changes.get("learning_rate")
         more = (
@@ -106,9 +113,8 @@ def _few_steps(job: Job) -> str | None:
     plan = job.plan
     if plan.steps >= wanted:
         return None
-    epochs = math.ceil(wanted / plan.steps_per_epoch)
     return (
         f"--epochs={plan.epochs} makes {plan.steps:,} steps of training; the recipe "
         f"{job.config.recipe} of {job.config.model} takes at least {wanted:,}, and may "
-        f"learn little in fewer. Leave --epochs out, or pass --epochs={epochs}."
+        "learn little in fewer. Leave --epochs out: epochs are then long enough."
     )

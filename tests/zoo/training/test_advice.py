@@ -41,6 +41,7 @@ def test_a_small_tree_is_trained_with_all_that_is_said_of_it(config, tree, capsy
     assert f"Ignored in {tree}: 1 .txt file, 1 .heic file, such as" in ignored
     assert f"{tree}/dog/3.png is empty" in damaged
     assert "--epochs=2 makes 2 steps" in steps
+    assert steps.endswith("Leave --epochs out: epochs are then long enough.")
     content = trained.config
     assert content["fitted_to_few_examples"] == {
         "batch_size": [128, 16],
@@ -90,6 +91,20 @@ def test_other_datasets_keep_their_batch(config, capsys):
     trained = trainer.train(asked)
     assert trained.config["identity"]["settings"]["batch_size"] == 128
     assert "batch" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("recipe", ["default", "finetune"])
+def test_pretrained_weights_get_a_hint_at_the_recipe_for_them(config, recipe, capsys):
+    overrides = {"epochs": 1, "steps_per_epoch": 1, "model": {"filters": [4] * 5}}
+    weights = trainer.train(config("allconv", overrides=overrides)).run.path
+    run_dir = f"{weights}-2"
+    capsys.readouterr()
+    fields = {"recipe": recipe, "weights": str(weights), "run_dir": run_dir}
+    trainer.train(config("allconv", overrides=overrides, **fields))
+    said = (
+        "--recipe=finetune suits pretrained weights better" in capsys.readouterr().out
+    )
+    assert said == (recipe == "default")
 
 
 @pytest.fixture
