@@ -1,9 +1,8 @@
 """Classifies images with an exported TFLite file and LiteRT, without TensorFlow.
 
     pip install ai-edge-litert pillow
-    python examples/classify_litert.py runs/convnet-mnist/export/tflite digit.png
-
-The export writes labels.txt beside its TFLite files.
+    python examples/classify_litert.py \\
+        runs/convnet-mnist/export/tflite/model_int8.tflite zoo/samples/digit.png
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from PIL import Image, ImageOps
 
 
 class Classifier:
-    """A TFLite file that takes images, with the names of its classes."""
+    """A TFLite file that takes images, with the labels.txt beside it."""
 
     def __init__(self, path: pathlib.Path):
         self.interpreter = Interpreter(str(path))
@@ -50,10 +49,11 @@ class Classifier:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Classifies images with LiteRT.")
-    parser.add_argument("tflite", type=pathlib.Path, help="the directory of the files")
-    parser.add_argument("images", type=pathlib.Path, nargs="+")
-    parser.add_argument("--name", default="int8", help="which file (default: int8)")
+    parser.add_argument("file", type=pathlib.Path, help="the TFLite file")
+    parser.add_argument("images", type=pathlib.Path, nargs="+", help="image files")
     args = parser.parse_args()
-    classify = Classifier(args.tflite / f"model_{args.name}.tflite")
+    if not args.file.is_file():
+        parser.error(f"{args.file} does not exist.")
+    classify = Classifier(args.file)
     for path in args.images:
         print(path, *classify(Image.open(path)))

@@ -1,11 +1,11 @@
 """Serves an exported SavedModel over HTTP with FastAPI.
 
-    pip install "tape-zoo[serve]"
+    pip install ".[serve]"
     python examples/serve_http.py runs/convnet-mnist/export
-    curl --data-binary @digit.png localhost:8080/classify
+    curl --data-binary @zoo/samples/digit.png localhost:8080/classify
 
-A request's body is an image file of any size, such as a PNG or a JPEG. The SavedModel
-decodes and resizes it, so no preprocessing here can differ from that of the training.
+The body of a request is an image file of any size, such as a PNG or a JPEG. The
+SavedModel decodes and resizes it, so preprocessing cannot differ from the training's.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
+import sys
 
-import fastapi
-import tensorflow as tf
-import uvicorn
+try:
+    import fastapi
+    import tensorflow as tf
+    import uvicorn
+except ModuleNotFoundError as error:
+    sys.exit(f'Error: {error}. Run: pip install ".[serve]"')
 
 
 def make_app(export: pathlib.Path) -> fastapi.FastAPI:
@@ -46,4 +50,9 @@ if __name__ == "__main__":
     parser.add_argument("export", type=pathlib.Path, help="the export of a run")
     parser.add_argument("--port", type=int, default=8080)
     args = parser.parse_args()
+    if not (args.export / "saved_model" / "1").is_dir():
+        parser.error(
+            f"{args.export} has no saved_model. Run: python -m export "
+            f"--run_dir={args.export.parent} --formats=saved_model"
+        )
     uvicorn.run(make_app(args.export), host="127.0.0.1", port=args.port)

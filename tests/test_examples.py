@@ -47,7 +47,7 @@ def image(trained_run, tmp_path):
 def test_litert_alone_classifies_an_image(command, exported, image, name):
     path, label = image
     example = str(EXAMPLES / "classify_litert.py")
-    flags = [str(exported / "tflite"), str(path), "--name", name]
+    flags = [str(exported / "tflite" / f"model_{name}.tflite"), str(path)]
     code = "import sys; sys.modules['tensorflow'] = sys.modules['zoo'] = None; "
     code += f"import runpy; sys.argv[1:] = {flags}; "
     code += f"runpy.run_path({example!r}, run_name='__main__')"
@@ -56,6 +56,26 @@ def test_litert_alone_classifies_an_image(command, exported, image, name):
     given, answer, probability = done.stdout.split()
     assert (given, answer) == (str(path), label)
     assert 0.2 < float(probability) <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("serve_http.py", ["run/export"], "--run_dir=run --formats=saved_model"),
+        ("classify_litert.py", ["a.tflite", "a.png"], "a.tflite does not exist"),
+    ],
+)
+def test_an_export_that_is_not_there_is_explained(command, name, arguments, message):
+    done = command(str(EXAMPLES / name), *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_the_files_that_the_examples_name_exist():
+    for path in EXAMPLES.glob("*.py"):
+        named = re.findall(r"\S+\.(?:png|jpg)", path.read_text())
+        assert all((ROOT / name.removeprefix("@")).exists() for name in named), named
 
 
 @contextlib.contextmanager
