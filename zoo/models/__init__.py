@@ -1,6 +1,6 @@
-"""One architecture and its recipes per file; ``base`` and ``common`` are for all."""
+"""One file per architecture with its recipes; all share ``base`` and ``common``."""
 
-# Both are complete before a module of this package begins: importing Keras registers
-# the architectures, see zoo/__init__.py.
+# Both must be imported completely before any module of this package: importing Keras
+# registers the architectures, see zoo/__init__.py.
 import keras  # noqa: F401
 import tensorflow  # noqa: F401

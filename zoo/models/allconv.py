@@ -1,7 +1,8 @@
-"""Network of convolutions alone.
+"""All-convolutional network.
 
 Reference: Springenberg et al. 2015, "Striving for Simplicity: The All Convolutional
-Net" (arXiv:1412.6806), with batch normalization; the CNN tutorial's exercise.
+Net" (arXiv:1412.6806), with batch normalization. The CNN tutorial's exercise asks for
+such a network.
 """
 
 from __future__ import annotations
@@ -21,18 +22,19 @@ from zoo.registry import register
 class AllConv(TapeModel):
     """Five convolutions -> dropout -> 1x1 convolution to classes -> mean over pixels.
 
-    The second and the fourth halve the image by their stride. Each of the five is
-    followed by batch normalization and relu.
+    The second and the fourth convolution halve the image by their stride. Batch
+    normalization and relu follow each of the five.
 
     Input: (batch, height, width, channels) raw pixels 0..255.
     Output: logits (batch, num_classes).
 
     Args:
         num_classes: number of classes.
-        filters: of the five convolutions; the first is 5x5, the others are 3x3.
+        filters: numbers of filters of the five convolutions; the first is 5x5, the
+            others are 3x3.
         dropout: fraction of the features dropped before the 1x1 convolution.
-        momentum: of the moving statistics of batch normalization.
-        **kwargs: of TapeModel.
+        momentum: momentum of batch normalization's moving statistics.
+        **kwargs: passed on to TapeModel.
     """
 
     head_name = "classes"
@@ -58,7 +60,7 @@ class AllConv(TapeModel):
         self.block5 = self._block(e, 3, name="block5")
         self.dropout = keras.layers.Dropout(dropout, name="dropout")
         self.classes = self.make_head(keras.layers.Conv2D, num_classes, kernel_size=1)
-        # It computes in float32 with mixed precision too, as the head does.
+        # Like the head, it computes in float32 even with mixed precision.
         self.mean = keras.layers.GlobalAveragePooling2D(
             name="mean", dtype=self.variable_dtype
         )
@@ -89,7 +91,7 @@ class AllConv(TapeModel):
         }
 
 
-# Distortions of the images.
+# Strengths of the random distortions.
 _LARGER = {"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1, "elastic": 0.03}
 _SMALLER = {"shift": 0.05, "rotate": 7.0, "scale": 0.07, "shear": 0.07, "elastic": 0.02}
 
@@ -112,7 +114,7 @@ RECIPES = {
     # digits 99.72% (99.72 to 99.72, 3 seeds) in 105 s on 1 CPU:
     #   python train.py --model=allconv --dataset=digits
     "default": _DEFAULT,
-    # Longer, with smaller distortions: so few weights never learn larger ones.
+    # Longer, with smaller distortions: a network this small cannot learn larger ones.
     # mnist 99.62% (99.60 to 99.66, 3 seeds) in 2794 s on 1 CPU:
     #   python train.py --model=allconv --recipe=best
     "best": _DEFAULT.override(
@@ -121,14 +123,14 @@ RECIPES = {
         epochs=40,
         min_steps=2000,
     ),
-    # Photographs, which may be mirrored, with more filters.
+    # For photographs, which may be mirrored: more filters.
     "photos": dataclasses.replace(
         PHOTOGRAPHS,
         model={"filters": [32, 48, 64, 96, 128]},
         epochs=50,
         min_steps=1200,
     ),
-    # From --weights: gently, and not for long.
+    # Starts from --weights, with lower learning rates and fewer epochs.
     "finetune": _DEFAULT.override(
         augment={"shift": 0.05},
         learning_rate=2e-3,

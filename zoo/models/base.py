@@ -12,30 +12,31 @@ from zoo.models.common.guard import NonFiniteGuard, share_non_finite
 
 
 class TapeModel(keras.Model):
-    """Base of every architecture: raw values in, logits or predictions out.
+    """Base class of all architectures: maps raw values to logits or predictions.
 
-    The training step is that of stock Keras, written out: sample weights,
-    regularization losses, loss scaling for mixed precision, the loss that is
-    reported under a tf.distribute strategy, and the compiled metrics.
+    The training step does what stock Keras does: sample weights, regularization
+    losses, loss scaling for mixed precision, the reported loss under a tf.distribute
+    strategy, and the compiled metrics.
 
     Args:
         num_classes: number of classes; None for regression with one output; 0 for the
-            network without its head, whose output is features (batch, n).
-        scale: factor on the raw input. Default: 1/255 for classes, 1 for numbers.
-        offset: added after scaling.
-        report_gradient_norm: report the global norm of the gradients as a metric.
-        freeze: name of a layer; those before it are not trained, and normalize as in
-            inference. None or ``none`` trains all.
-        **kwargs: of ``keras.Model``, such as ``name``.
+            network without its head, which outputs features (batch, n).
+        scale: factor for the raw input. Default: 1/255 for classes, 1 for numbers.
+        offset: number added after scaling.
+        report_gradient_norm: whether to report the global norm of the gradients as a
+            metric.
+        freeze: name of a layer. The layers before it are not trained, and their batch
+            normalization works as in inference. None or ``none`` trains all layers.
+        **kwargs: passed on to ``keras.Model``, such as ``name``.
     """
 
-    #: Ranks of one example that the architecture can take: 3 for images.
+    #: Ranks of an example that the architecture accepts: 3 for images.
     example_ranks: tuple[int, ...] = (3,)
     #: Name of the layer that turns features into the output.
     head_name: str = "logits"
-    #: What it is trained on when no dataset is asked for.
+    #: Dataset to train on if the user names none.
     default_dataset: str = "mnist"
-    #: Stops reporting a loss once one is not finite. None disables the check.
+    #: Reports a loss of NaN after a non-finite step. None disables the check.
     guard: NonFiniteGuard | None = None
 
     def __init__(
@@ -62,7 +63,7 @@ class TapeModel(keras.Model):
 
     @property
     def parameter_names(self) -> list[str]:
-        """Names of the trainable weights for other runtimes, as ``hidden1_kernel``."""
+        """Names of the trainable weights in exports, such as ``hidden1_kernel``."""
         return [
             weight.path.removeprefix(f"{self.name}/").replace("/", "_")
             for weight in self.trainable_weights
@@ -73,13 +74,13 @@ class TapeModel(keras.Model):
     ) -> keras.layers.Layer:
         """Returns the layer that turns features into the output.
 
-        It computes in float32 with mixed precision too. In a network without a head it
-        is a layer that does nothing.
+        The layer computes in float32 even with mixed precision. In a network without a
+        head, it does nothing.
 
         Args:
-            layer_class: of Keras, such as ``keras.layers.Dense``.
-            outputs: its first argument.
-            **options: its other arguments.
+            layer_class: class of the layer, such as ``keras.layers.Dense``.
+            outputs: first argument of the class.
+            **options: other arguments of the class.
         """
         names = {"name": self.head_name, "dtype": self.variable_dtype}
         if self.num_classes == 0:
@@ -87,8 +88,8 @@ class TapeModel(keras.Model):
         return layer_class(outputs, **names, **options)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes the weights for inputs of this shape, batch included."""
-        # Keras's own build() of a subclass makes no weights and only warns.
+        """Creates the weights for inputs of this shape, which includes the batch."""
+        # For a subclass, Keras's own build() creates no weights and only warns.
         self.compute_output_spec(keras.KerasTensor(input_shape))
         self.built = True
         self._freeze()
@@ -105,14 +106,14 @@ class TapeModel(keras.Model):
             layer.trainable = False
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Learns from one batch: x, (x, y) or (x, y, sample_weight)."""
+        """Trains on one batch: x, (x, y) or (x, y, sample_weight)."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self._compute_loss(
                 x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True
             )
-            # Without the division by the replicas.
+            # Report the loss without the division by the number of replicas.
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             reported = loss * tf.cast(replicas, loss.dtype)
             loss = self.optimizer.scale_loss(loss)
@@ -130,10 +131,10 @@ class TapeModel(keras.Model):
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
             replica = tf.distribute.get_replica_context()
             gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        # scale_loss is linear: what it makes of 1 is the factor to take out.
+        # scale_loss is linear, so scaling 1 gives the factor to divide by.
         scale = self.optimizer.scale_loss(1.0)
         norm = tf.linalg.global_norm(gradients) / scale
-        # A step that is skipped to halve the loss scale has no norm.
+        # Ignore the norm of a step that is skipped to halve the loss scale.
         counts = tf.math.is_finite(norm) | (scale <= 1.0)
         self.gradient_norm.update_state(tf.where(counts, norm, 0.0), counts)
 
@@ -156,6 +157,6 @@ class TapeModel(keras.Model):
             "scale": self.scale,
             "offset": self.offset,
             "report_gradient_norm": self.report_gradient_norm,
-            # Left out where all is trained, as in the files of earlier versions.
+            # Left out if all layers are trained, as in files of earlier versions.
             **({"freeze": self.freeze} if self.freeze else {}),
         }

@@ -20,12 +20,12 @@ class ConvNet(TapeModel):
 
     Args:
         num_classes: number of classes.
-        filters: of the convolution.
+        filters: number of filters of the convolution.
         hidden: width of the hidden layer.
-        dropout: fraction of the features dropped before the hidden layer, and twice
-            that before the logits, 0 to 0.5. None at 0.
+        dropout: fraction of the features dropped before the hidden layer, 0 to 0.5.
+            Twice as much is dropped before the logits.
         kernel_initializer: Keras initializer of the three kernels.
-        **kwargs: of TapeModel.
+        **kwargs: passed on to TapeModel.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ConvNet(TapeModel):
         self.hidden_units = hidden
         self.dropout_rate = dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        # A copy for each layer: Keras draws a seed per initializer, not per layer.
+        # Each layer needs a copy: Keras draws one seed per initializer.
         copy = self.kernel_initializer.clone
         self.conv = keras.layers.Conv2D(
             filters,
@@ -81,7 +81,7 @@ class ConvNet(TapeModel):
         }
 
 
-# Distortions of the images.
+# Strengths of the random distortions.
 _LARGER = {"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1, "elastic": 0.03}
 _SMALLER = {"shift": 0.05, "rotate": 7.0, "scale": 0.07, "shear": 0.07, "elastic": 0.02}
 
@@ -104,7 +104,7 @@ RECIPES = {
     # digits 100.00% (100.00 to 100.00, 3 seeds) in 32 s on 1 CPU:
     #   python train.py --model=convnet --dataset=digits
     "default": _DEFAULT,
-    # Twice as long, with smaller distortions: larger ones are not learned.
+    # Twice as long, with smaller distortions: the network cannot learn larger ones.
     # mnist 99.50% (99.47 to 99.54, 2 seeds) in 2429 s on 1 CPU:
     #   python train.py --model=convnet --recipe=best
     "best": _DEFAULT.override(
@@ -113,7 +113,7 @@ RECIPES = {
         epochs=60,
         min_steps=600,
     ),
-    # The tutorial's reduce_mean is of a scalar: its loss is a sum over the batch.
+    # The tutorial takes reduce_mean of a scalar, so its loss is a sum over the batch.
     "tutorial": Recipe(
         task="classification",
         model={

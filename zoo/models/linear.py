@@ -22,7 +22,7 @@ class LinearModel(TapeModel):
         num_classes: number of classes; None for regression.
         kernel_initializer: Keras initializer of W.
         bias_initializer: Keras initializer of B.
-        **kwargs: of TapeModel.
+        **kwargs: passed on to TapeModel.
     """
 
     example_ranks = (1, 3)
@@ -79,7 +79,7 @@ _TUTORIAL = Recipe(
 )
 
 RECIPES = {
-    # Adam is 0.2 points better, but int8 takes 0.1 points from its weights.
+    # Adam is 0.2 points better, but its weights lose 0.1 points in int8.
     # mnist 92.62% (92.61 to 92.63, 3 seeds) in 4 s on 4 CPUs:
     #   python train.py --model=linear
     # digits 96.94% (96.94 to 96.94, 3 seeds) in 3 s on 1 CPU:
@@ -94,9 +94,9 @@ RECIPES = {
         min_steps=2000,
         steps_per_execution=50,
     ),
-    # It ends at W = 3.02, B = 2.17: 200 steps of 0.01 are not quite enough for B.
+    # Ends at W = 3.02, B = 2.17: 200 steps with rate 0.01 are not quite enough for B.
     "tutorial": _TUTORIAL,
-    # The same in a tf.keras.Model subclass, on more data and for longer.
+    # The tutorial's tf.keras.Model subclass uses more data and trains for longer.
     "tutorial_subclass": _TUTORIAL.override(num_examples=2000, epochs=15),
 }
 

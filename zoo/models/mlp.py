@@ -1,4 +1,4 @@
-"""Multi-layer perceptron of three layers. Reference: the two MLP tutorials."""
+"""Multi-layer perceptron with three layers. Reference: the two MLP tutorials."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class ThreeLayerMLP(TapeModel):
     Args:
         num_classes: number of classes.
         hidden: widths of the two hidden layers.
-        dropout: fraction of the features dropped before each layer but the first.
+        dropout: fraction of the features dropped before each layer except the first.
         kernel_initializer: Keras initializer of the three kernels.
-        **kwargs: of TapeModel.
+        **kwargs: passed on to TapeModel.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ThreeLayerMLP(TapeModel):
         self.hidden_units = tuple(hidden)
         self.dropout_rate = dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        # A copy for each layer: Keras draws a seed per initializer, not per layer.
+        # Each layer needs a copy: Keras draws one seed per initializer.
         copy = self.kernel_initializer.clone
         first, second = hidden
         self.flatten = keras.layers.Flatten(name="flatten")
@@ -96,7 +96,7 @@ RECIPES = {
         augment={**_DEFAULT.augment, "elastic": 0.03},
         batch_size=256,
     ),
-    # The tutorial on plain tensors: weights by hand, squares against one-hot labels.
+    # The tutorial on plain tensors: hand-made weights, squared error of one-hot labels.
     "tutorial_low_level": Recipe(
         task="classification",
         model={
@@ -112,7 +112,7 @@ RECIPES = {
         epochs=10,
         steps_per_execution=25,
     ),
-    # On keras.Sequential: pixels in [-1, 1], squares summed over the classes.
+    # The tutorial on keras.Sequential: pixels in [-1, 1], squares summed over classes.
     "tutorial_keras": Recipe(
         task="classification",
         model={"scale": 2 / 255, "offset": -1.0},

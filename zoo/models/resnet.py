@@ -1,8 +1,8 @@
 """Residual network for photographs.
 
 Reference: He et al. 2016, "Deep Residual Learning for Image Recognition"
-(arXiv:1512.03385), section 4.2. With one block in each of three stages it is the
-network of MLPerf Tiny's image classification.
+(arXiv:1512.03385), section 4.2. With one block in each of three stages, it is the
+network of MLPerf Tiny's image classification benchmark.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from zoo.models.common.layers import convolution
 from zoo.recipe import PHOTOGRAPHS
 from zoo.registry import register
 
-# The last stage sees at most so many pixels a side.
+# Largest height and width, in pixels, that the last stage should see.
 _LAST_SIDE = 8
 
 
 class ResNet(TapeModel):
     """3x3 stem -> stages of basic blocks -> mean over pixels -> dense to classes.
 
-    Each stage after the first halves the image. A block is two 3x3 convolutions beside
-    a shortcut, which is a 1x1 convolution where the shape changes. Each convolution is
-    followed by batch normalization.
+    Each stage after the first halves the image. A block has two 3x3 convolutions beside
+    a shortcut, which is a 1x1 convolution where the shape changes. Batch normalization
+    follows each convolution.
 
-    The recipes mirror images left to right, which suits photographs and no characters.
+    The recipes mirror images left to right, which suits photographs but not letters.
 
-    Input: (batch, height, width, channels) raw pixels 0..255; made for images of 24 to
-    256 pixels.
+    Input: (batch, height, width, channels) raw pixels 0..255. The network is meant for
+    images of 24 to 256 pixels a side.
     Output: logits (batch, num_classes).
 
     Args:
         num_classes: number of classes.
         widths: channels of each stage.
         blocks: basic blocks of each stage.
-        stem_stride: how much the stem shrinks the image, a power of 2; above 1 the stem
-            is a sequence of 3x3 convolutions with stride 2. None: as much as it takes
-            for the last stage to see at most 8 pixels a side.
+        stem_stride: factor by which the stem shrinks the image, a power of 2. Above 1,
+            the stem is a sequence of 3x3 convolutions with stride 2. None chooses the
+            smallest factor with which the last stage sees at most 8 pixels a side.
         dropout: fraction of the features dropped before the dense layer.
-        momentum: of the moving statistics of batch normalization.
-        **kwargs: of TapeModel. ``scale`` and ``offset`` bring pixels to -1..1 unless
-            given.
+        momentum: momentum of batch normalization's moving statistics.
+        **kwargs: passed on to TapeModel. By default, ``scale`` and ``offset`` map
+            pixels to -1..1.
 
     Raises:
         ValueError: ``widths`` and ``blocks`` differ in length or hold numbers below 1,
@@ -95,7 +95,7 @@ class ResNet(TapeModel):
                 zip(widths, blocks, strict=True), start=1
             )
         ]
-        # It computes in float32 with mixed precision too, as the head does.
+        # Like the head, it computes in float32 even with mixed precision.
         self.mean = keras.layers.GlobalAveragePooling2D(
             name="mean", dtype=self.variable_dtype
         )
@@ -127,7 +127,7 @@ class ResNet(TapeModel):
         return super().get_config() | {
             "widths": self.widths,
             "blocks": self.block_counts,
-            # Once it is chosen it stays, for images of another size too.
+            # A chosen stride stays the same for images of another size.
             "stem_stride": self.stem.stride,
             "dropout": self.dropout_rate,
             "momentum": self.momentum,
@@ -135,13 +135,13 @@ class ResNet(TapeModel):
 
 
 class Stem(keras.layers.Layer):
-    """3x3 convolutions: one, or as many as halve the image to its ``stride``-th part.
+    """One 3x3 convolution, or several that shrink the image by ``stride``.
 
     Args:
-        width: channels.
-        stride: 1 or another power of 2; None to choose it for the images.
-        shrunk: how much the stages after it shrink the image.
-        momentum: of the moving statistics of batch normalization.
+        width: number of output channels.
+        stride: 1 or another power of 2; None to choose it by the size of the images.
+        shrunk: factor by which the later stages shrink the image.
+        momentum: momentum of batch normalization's moving statistics.
     """
 
     def __init__(self, width: int, stride: int | None, *, shrunk: int, momentum: float):
@@ -150,7 +150,7 @@ class Stem(keras.layers.Layer):
         self.momentum = momentum
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        """Chooses the stride, if none is given, and makes the convolutions."""
+        """Chooses the stride if none was given, and creates the convolutions."""
         side = max(input_shape[1:3])
         if self.stride is None:
             strides = (2**power for power in itertools.count())
@@ -173,7 +173,7 @@ class Stem(keras.layers.Layer):
             input_shape = each.compute_output_shape(input_shape)
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """(batch, height, width, channels) -> (batch, height/stride, ..., width)."""
+        """Maps images to features (batch, height/stride, width/stride, self.width)."""
         for each in self.convolutions:
             x = each(x, training=training)
         return x
@@ -188,7 +188,7 @@ class Stem(keras.layers.Layer):
 
 
 class BasicBlock(keras.layers.Layer):
-    """relu(convolution(relu(convolution(x))) + shortcut(x)), normalized throughout."""
+    """relu(conv(relu(conv(x))) + shortcut(x)), with batch normalization."""
 
     def __init__(self, width: int, *, strides: int, momentum: float, name: str):
         super().__init__(name=name)
@@ -203,7 +203,7 @@ class BasicBlock(keras.layers.Layer):
         self.relu = keras.layers.ReLU(name="relu")
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """(batch, height, width, channels) -> (batch, height/strides, ..., width)."""
+        """Maps features to features (batch, height/strides, width/strides, width)."""
         branch = self.second(self.first(x, training=training), training=training)
         if self.shortcut is not None:
             x = self.shortcut(x, training=training)
@@ -228,7 +228,7 @@ RECIPES = {
     "tiny": _DEFAULT.override(
         model={"widths": [16, 32, 48], "blocks": [1, 2, 1]}, epochs=80
     ),
-    # From --weights: gently, and not for long.
+    # Starts from --weights, with lower learning rates and fewer epochs.
     "finetune": _DEFAULT.override(
         learning_rate=0.05,
         pretrained_rate=0.2,

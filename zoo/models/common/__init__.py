@@ -1,1 +1,1 @@
-"""What all architectures are trained with: losses, optimizers, a guard."""
+"""Parts that all architectures share: losses, optimizers, layers, a guard."""

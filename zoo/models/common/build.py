@@ -1,4 +1,4 @@
-"""From a recipe to a compiled model: its weights, its loss and its optimizer."""
+"""Compiles a model as its recipe says: weights, loss and optimizer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_examples(
     input_shape: tuple[int, ...],
     num_classes: int | None,
 ) -> None:
-    """Raises UserError unless the model and the recipe take such examples."""
+    """Raises UserError unless the model and the recipe accept these examples."""
     regression = num_classes is None
     counts = [*input_shape, 1 if regression else num_classes]
     if not all(isinstance(n, int) and n >= 1 for n in counts):
@@ -54,18 +54,18 @@ def compile_model(
     compile_options: dict[str, Any],
     pretrained: Sequence[keras.Variable] = (),
 ) -> None:
-    """Makes all variables of a model and its optimizer, and compiles it.
+    """Creates all variables of a model and its optimizer, and compiles the model.
 
-    The ``pretrained`` weights learn at the recipe's lower rate.
+    The ``pretrained`` weights are trained with the recipe's lower learning rate.
     """
-    # Called on data: build() alone would not show that the layers fit together.
+    # Call the model, because build() alone would not reveal layers that do not fit.
     prediction = model(tf.zeros((1, *input_shape)))
     optimizer = make_optimizer(recipe, steps)
     if pretrained and recipe.pretrained_rate < 1:
         optimizers.slow_down(optimizer, pretrained, recipe.pretrained_rate)
     if model.dtype_policy.name == "mixed_float16":
-        # With Keras's 2**15 a regression overflows in its first five steps, and skips
-        # them.
+        # With Keras's default of 2**15, a regression overflows in its first five steps
+        # and skips them.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, _INITIAL_SCALE)
     compile_options = {"jit_compile": False} | compile_options
     regression = model.num_classes is None
@@ -76,8 +76,8 @@ def compile_model(
         metrics=[] if regression else [accuracy],
         **compile_options,
     )
-    # All variables are made now, so that a backup can be restored before the first
-    # step, and so that LossScaleOptimizer's first trace sees its dynamic scale.
+    # Create all variables now, so that a backup can be restored before the first step,
+    # and so that LossScaleOptimizer's first trace sees its dynamic scale.
     model.optimizer.build(model.trainable_variables)
     target = tf.zeros((1, 1) if regression else (1,))
     model.compute_metrics(None, target, prediction)
@@ -103,8 +103,8 @@ def make_optimizer(recipe: Recipe, steps: int | None) -> keras.optimizers.Optimi
         options["weight_decay"] = recipe.weight_decay
     optimizer = optimizers.get(recipe.optimizer, options)
     if recipe.decay_kernels_only:
-        # Patterns, of Keras's "gamma" as well as of TensorFlow's "layer/gamma:0": Keras
-        # 3.15 asks with TensorFlow's variables. It must be told before build().
+        # The pattern matches Keras's name "gamma" and TensorFlow's "layer/gamma:0",
+        # which Keras 3.15 passes. It must be set before build().
         names = [r"(^|/)(beta|bias|gamma)(:0)?$"]
         optimizer.exclude_from_weight_decay(var_names=names)
     return optimizer

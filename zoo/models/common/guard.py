@@ -1,4 +1,4 @@
-"""Finds the first step whose loss or gradients are not finite, on the device."""
+"""Finds, on the device, the first step whose loss or gradients are not finite."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import tensorflow as tf
 
 
 class Seen(NamedTuple):
-    """The first bad step that a ``NonFiniteGuard`` recorded, or else the last step."""
+    """The first bad step that a ``NonFiniteGuard`` saw, or else the last step."""
 
-    steps: int  # steps since the guard was made, with this one
+    steps: int  # steps since the guard was created, including this one
     loss: float
     learning_rate: float
 
@@ -20,11 +20,11 @@ class Seen(NamedTuple):
 def share_non_finite(
     loss: tf.Tensor, gradients: Sequence[tf.Tensor | None]
 ) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
-    """Adds NaN to the first gradient where any replica's gradients are not finite.
+    """Adds NaN to the first gradient if any replica's gradients are not finite.
 
-    The loss becomes the mean over the replicas. Otherwise some would stop, or skip the
-    step, and others would not: in Keras 3.15 LossScaleOptimizer halves its scale by
-    what its own replica's gradients are.
+    The loss becomes the mean over the replicas. Otherwise some replicas would stop, or
+    skip the step, and others would not: in Keras 3.15, LossScaleOptimizer looks only at
+    the gradients of its own replica when it halves its scale.
     """
     gradients = list(gradients)
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -39,21 +39,21 @@ def share_non_finite(
 
 
 def _total(gradients: Sequence[tf.Tensor | None]) -> tf.Tensor:
-    """Returns the sum of all elements: finite if they are, for one pass over them."""
+    """Returns the sum of all elements, which is finite only if all of them are."""
     given = [tf.cast(g, tf.float32) for g in gradients if g is not None]
     return tf.add_n([tf.reduce_sum(gradient) for gradient in given])
 
 
 class NonFiniteGuard:
-    """Follows a training step by step until a loss or a gradient is not finite.
+    """Records each training step until a loss or a gradient is not finite.
 
-    Set as ``model.guard``, it makes the reported loss NaN from the first bad step on,
-    so nobody has to read it from the device while all is well.
+    Set as ``model.guard``, it makes the reported loss NaN from the first bad step on.
+    A NaN loss is therefore enough to detect a bad step, without reads from the device.
     """
 
     def __init__(self):
-        # Steps, loss, learning rate, and a number: 0 while all is well, then NaN.
-        # Each replica has its own, equal to the others': see ``share_non_finite``.
+        # Steps, loss, learning rate, and a number that is 0 until a bad step, then NaN.
+        # Each replica has a copy; ``share_non_finite`` keeps the copies equal.
         self._seen = tf.Variable(
             [0.0] * 4,
             dtype=tf.float64,
@@ -68,10 +68,10 @@ class NonFiniteGuard:
         gradients: Sequence[tf.Tensor | None],
         optimizer: keras.optimizers.Optimizer,
     ) -> tf.Tensor:
-        """Records a step; returns the loss, or NaN if a step so far was bad."""
+        """Records a step; returns the loss, or NaN if any step so far was bad."""
         total = _total(gradients)
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            # Gradients may overflow: it halves its scale and skips the step.
+            # An overflow is allowed: the optimizer halves its scale, skips the step.
             total = tf.where(optimizer.scale_loss(1.0) > 1.0, 0.0, total)
         steps, *_, before = tf.unstack(self._seen)
         wide = tf.cast(loss, tf.float64)
@@ -82,6 +82,6 @@ class NonFiniteGuard:
         return loss + tf.cast(health, loss.dtype)
 
     def seen(self) -> Seen:
-        """Returns the first bad step, or the last one where all were well."""
+        """Returns the first bad step, or the last step if none was bad."""
         steps, loss, learning_rate, _ = self._seen.numpy().tolist()
         return Seen(int(steps), loss, learning_rate)

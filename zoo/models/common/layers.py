@@ -1,4 +1,4 @@
-"""The layers that the convolutional networks share."""
+"""Layers that the convolutional networks share."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import tensorflow as tf
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """``keras.layers.BatchNormalization`` of images, trained by TensorFlow's kernel.
+    """``keras.layers.BatchNormalization`` for images, with a faster training step.
 
-    Keras computes mean and variance as separate operations over the features;
-    ``FusedBatchNormV3`` does both, and the normalization, in one. Several devices
-    synchronize their statistics as in Keras, so that they train what one device does
-    with the whole batch; inference is Keras's too.
+    Keras computes mean, variance and the normalization as separate operations;
+    TensorFlow's ``FusedBatchNormV3`` does all three in one. On several devices, and in
+    inference, this layer uses Keras's own code. Devices synchronize their statistics,
+    so that they train as one device with the whole batch would.
     """
 
     def __init__(self, **kwargs: Any):
@@ -36,7 +36,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        # The kernel's variance is the unbiased one; Keras keeps that of the batch.
+        # The kernel returns the unbiased variance; Keras uses the biased one.
         count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
         variance *= (count - 1) / count
         for moving, now in (
@@ -57,18 +57,18 @@ def convolution(
     relu: bool = True,
     name: str,
 ) -> keras.Sequential:
-    """Returns a convolution, batch normalization and, unless switched off, a ReLU.
+    """Returns a convolution, batch normalization and, by default, a ReLU.
 
     Args:
         filters: number of output channels.
         size: height and width of the kernel.
-        strides: of the convolution, in both directions.
-        momentum: of the moving statistics of the normalization.
+        strides: stride of the convolution in both directions.
+        momentum: momentum of the normalization's moving statistics.
         relu: whether a ReLU follows.
-        name: of the group; its layers are named ``conv``, ``norm`` and ``relu``.
+        name: name of the group; its layers are ``conv``, ``norm`` and ``relu``.
     """
     layers = [
-        # Without a bias, which the normalization would subtract again.
+        # No bias: the normalization would subtract it again.
         keras.layers.Conv2D(
             filters,
             size,

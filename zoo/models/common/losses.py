@@ -1,4 +1,4 @@
-"""The losses of the recipes, from Keras where Keras has them."""
+"""The losses that recipes can name; most of them are Keras's."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="zoo")
 class OneHotSquaredError(keras.losses.Loss):
-    """Squares of the outputs minus one-hot labels, as the MLP tutorials have it.
+    """Squared error between outputs and one-hot labels, as in the MLP tutorials.
 
     Args:
-        over_classes: ``mean`` or ``sum`` of the squares of one example. Over the
-            batch it is always the mean.
-        name: of the loss.
+        over_classes: ``mean`` or ``sum``: how the squares of one example are combined.
+            The loss of a batch is always the mean over its examples.
+        name: name of the loss.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class OneHotSquaredError(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class SmoothedCrossEntropy(keras.losses.Loss):
-    """``keras.losses.CategoricalCrossentropy`` of integer labels and logits.
+    """``keras.losses.CategoricalCrossentropy`` for integer labels and logits.
 
     Args:
         label_smoothing: share of each label that is spread evenly over all classes.
-        name: of the loss.
+        name: name of the loss.
     """
 
     def __init__(self, label_smoothing: float, *, name: str = "smoothed_cross_entropy"):
@@ -69,7 +69,7 @@ class SmoothedCrossEntropy(keras.losses.Loss):
 def make_loss(
     name: str, num_classes: int | None, label_smoothing: float = 0.0
 ) -> keras.losses.Loss:
-    """Returns the loss that a recipe names; ``auto`` follows the task."""
+    """Returns the loss of this name; ``auto`` chooses the usual one for the task."""
     if name == "auto":
         name = "mean_squared_error" if num_classes is None else "cross_entropy"
     if name == "cross_entropy" and label_smoothing:
