@@ -43,6 +43,7 @@ class ExportedFile:
         integer: input and output are uint8, and no tensor in it is a float.
         threads: it is verified with several threads as well as with one.
         parallel: its kernels use these threads.
+        examples: how many test examples it is verified on; None for all of them.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ExportedFile:
     integer: bool = False
     threads: bool = True
     parallel: bool = True
+    examples: int | None = None
 
 
 @dataclasses.dataclass

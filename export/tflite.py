@@ -46,7 +46,10 @@ class TFLite(Format):
         _file("float16", "GPUs, half the size", FLOAT16, FLOAT16),
         _file("dynamic", "CPUs, a quarter of the size", TENTH, FLOAT16),
         _file("int8", "integer-only hardware", Bound(accuracy_drop=0.3), integer=True),
-        _file("int16x8", "when int8 loses accuracy", TENTH, parallel=False),
+        # Kernels for 16-bit activations are slow: a whole test split takes minutes.
+        _file(
+            "int16x8", "when int8 loses accuracy", TENTH, parallel=False, examples=1000
+        ),
     )
 
     def write(self, draft: Draft) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from export.base import EXACT
+from export.base import EXACT, Draft
 from export.formats import FORMATS, get_format
-from export.verify import bound_problems, compare
+from export.verify import bound_problems, compare, verify
+from tests.export.conftest import ask
 
-BOUNDS = {file.name: file.bound for name in FORMATS for file in get_format(name).files}
+FILES = {file.name: file for name in FORMATS for file in get_format(name).files}
+BOUNDS = {name: file.bound for name, file in FILES.items()}
 LABELS = np.zeros(10_000, "int32")
 
 
@@ -68,3 +71,22 @@ def test_ties_may_go_either_way():
         measured = compare(outputs, reference, LABELS[:2])
         problems = bound_problems(EXACT, outputs, reference, measured)
         assert [p for p in problems if "class" in p] == expected
+
+
+def test_a_slow_file_is_verified_on_evenly_spaced_examples(runs, digits):
+    run = runs("mlp")
+    draft = Draft(run, run.run.export)
+    file = dataclasses.replace(FILES["int16x8"], examples=4)
+    record, problems = verify(draft, file)
+    assert problems == []
+    assert record["examples"] == 4
+    rows = [0, 119, 239, 359]
+    outputs, _ = ask(draft.directory / file.path, digits.test.x[rows])
+    error = np.abs(outputs - run.outputs[rows]).max()
+    assert record["max_abs_error"] == pytest.approx(error, rel=1e-5)
+
+
+def test_only_int16x8_is_verified_on_fewer_examples():
+    assert {name: file.examples for name, file in FILES.items() if file.examples} == {
+        "int16x8": 1000
+    }
