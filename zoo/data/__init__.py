@@ -1,1 +1,1 @@
-"""Where examples come from and how batches are made of them."""
+"""Datasets, and the batches of a training."""

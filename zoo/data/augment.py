@@ -1,8 +1,8 @@
 """Random changes of images: stateless, on whole batches, seeded by (seed, step).
 
 Each change of pixels takes float32 images (batch, height, width, channels), 0..255, a
-strength of ``zoo.recipe.AUGMENTATIONS`` and draws for these images, and returns images
-like them.
+strength as in ``zoo.recipe.AUGMENTATIONS`` and draws for these images. It returns
+images of the same shape, type and range.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ def augment(
 
     Args:
         images: uint8 or float (batch, height, width, channels), 0..255.
-        strengths: by name, see ``zoo.recipe.AUGMENTATIONS``. 0 means no change.
-        draws: for these images.
+        strengths: strength of each change by its name, see
+            ``zoo.recipe.AUGMENTATIONS``. 0 means no change.
+        draws: random numbers for these images.
 
     Returns:
         float32 images of the same shape, 0..255.
@@ -58,13 +59,13 @@ def pad_crop(images: tf.Tensor, border: float, draws: Draws) -> tf.Tensor:
 
 
 def brightness(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
-    """Adds to all pixels of an image, as ``tf.image.adjust_brightness`` does."""
+    """Adds a number to all pixels, as ``tf.image.adjust_brightness`` does."""
     change = draws.uniform(1, 1, 1, low=-strength, high=strength)
     return tf.clip_by_value(images + 255 * change, 0.0, 255.0)
 
 
 def contrast(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
-    """Scales around the mean of each channel, as ``tf.image.adjust_contrast`` does."""
+    """Scales the contrast of each channel, as ``tf.image.adjust_contrast`` does."""
     mean = tf.reduce_mean(images, axis=[1, 2], keepdims=True)
     factor = draws.uniform(1, 1, 1, low=1 - strength, high=1 + strength)
     return tf.clip_by_value((images - mean) * factor + mean, 0.0, 255.0)
@@ -73,7 +74,7 @@ def contrast(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
 def saturation(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
     """Scales the saturation, as ``tf.image.adjust_saturation`` does.
 
-    Images without three channels have none, and stay as they are.
+    Images without three channels have no saturation and stay as they are.
     """
     if images.shape[-1] != 3:
         return images
@@ -93,7 +94,7 @@ def erasing(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
     tall, high, wide, across = tf.unstack(draws.uniform(4, 1), axis=1)
 
     def within(size: int, fraction: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
-        # (batch, size): which rows or columns are in the rectangle.
+        # Returns (batch, size): whether a row or column is in the rectangle.
         length = strength * fraction
         first = place * (1 - length)
         middle = (np.arange(size, dtype=np.float32) + 0.5) / size
@@ -104,9 +105,9 @@ def erasing(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
     return tf.where(inside, 0.0, images)
 
 
-# They are applied in this order, after all changes of shape in one sampling. Each has
-# the stream of draws that its number names, whichever others there are; warp takes the
-# plain seed and stream 1.
+# The changes of pixels in their order; all changes of shape come before them. The
+# number of a change is its stream of draws, so its draws do not depend on the other
+# changes. warp uses the plain seed and stream 1.
 _PIXELS = {
     "pad_crop": (7, pad_crop),
     "flip": (2, flip),

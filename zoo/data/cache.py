@@ -1,7 +1,7 @@
 """Decoded images in the data directory: written once as .npy files, read by index.
 
-A cache is a directory with ``train.npy`` and ``test.npy``, the images, and
-``labels.npz``, which is written last: a cache that has it is whole.
+A cache is a directory with the images, ``train.npy`` and ``test.npy``, and
+``labels.npz``, which is written last. A cache with that file is complete.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BATCH_BYTES = 32 * 2**20
 
 
 def reader(x: np.ndarray | MappedImages) -> Callable:
-    """Returns the function from indices (batch,) to examples, for tf.data."""
+    """Returns a function for tf.data that maps indices (batch,) to examples."""
     import tensorflow as tf
 
     if isinstance(x, np.ndarray):
@@ -48,7 +48,7 @@ class Stream:
     """A split that is read from front to back, once.
 
     Attributes:
-        shape: of all its images, (n, height, width, channels).
+        shape: shape of all its images, (n, height, width, channels).
         batches: images uint8 (batch, height, width, channels) and labels (batch,).
     """
 
@@ -67,7 +67,8 @@ class Stream:
     def write(self, path: Path) -> np.ndarray:
         """Writes the images to a .npy file; returns the labels.
 
-        The file is written, not mapped, so that a full disk is an error and no signal.
+        The file is written, not mapped: with a mapped file, a full disk would kill the
+        process with a signal instead of raising an error.
         """
         header, y = {"descr": "|u1", "fortran_order": False, "shape": self.shape}, []
         with files.replacing(path) as beside, beside.open("wb") as file:
@@ -79,7 +80,7 @@ class Stream:
 
 
 def batch_size(shape: tuple[int, ...]) -> int:
-    """Returns how many examples of a shape make a batch of moderate size."""
+    """Returns the number of examples of a shape in a batch of moderate size."""
     return max(1, min(_BATCH, _BATCH_BYTES // math.prod(shape)))
 
 
@@ -88,11 +89,12 @@ class Cache:
     """The decoded images of a dataset.
 
     Attributes:
-        directory: where they are, ``FOLDER/NAME`` in the data directory.
-        limit: bytes; a split that needs more memory is mapped. None to refuse what
-            does not fit in memory.
-        what: the dataset, for messages.
-        read_only: leave the data directory as it is, and use a temporary one.
+        directory: directory of the images, ``FOLDER/NAME`` in the data directory.
+        limit: memory for the images in bytes; a split that needs more is mapped. None
+            refuses images that do not fit in memory.
+        what: name of the dataset in messages.
+        read_only: whether to leave the data directory unchanged, and use a temporary
+            one instead.
     """
 
     directory: Path
@@ -118,12 +120,12 @@ class Cache:
         return Contents(train.read(), test.read(), class_names)
 
     def make(self, write: Callable[[Cache], None]) -> Contents:
-        """Loads what exists; ``write``, given a cache, writes it where it does not.
+        """Loads the cache; if there is none, calls ``write`` with the cache first.
 
         Raises:
             UserError: the data directory cannot be written.
-            RunError: the disk is full, what exists is damaged, or the images do not
-                fit in memory.
+            RunError: the disk is full, the cache is damaged, or the images do not fit
+                in memory.
         """
         if self.exists():
             return self.load()
@@ -146,7 +148,7 @@ class Cache:
     ) -> None:
         """Writes both splits and the class names, if the disk has room for them.
 
-        ``damaged`` is that of ``Contents``.
+        ``damaged`` has the same meaning as in ``Contents``.
 
         Raises:
             RunError: the disk is full, or cannot be written.
@@ -161,7 +163,7 @@ class Cache:
                     f"Needed there: {needed:,.1f} GB. Free: {free:,.1f} GB. Make room, "
                     "choose another --data_dir, or a smaller --image_size."
                 )
-            for left in self.directory.glob(files.BESIDE):  # by a killed process
+            for left in self.directory.glob(files.BESIDE):  # from a killed process
                 left.unlink()
             labels = {
                 "train": train.write(self.directory / "train.npy"),
@@ -178,10 +180,10 @@ class Cache:
             ) from error
 
     def load(self) -> Contents:
-        """Loads what exists; a split that is beyond the limit is mapped.
+        """Loads the cache; a split that exceeds the limit is mapped.
 
         Raises:
-            RunError: it is damaged, or does not fit in memory.
+            RunError: the cache is damaged, or does not fit in memory.
         """
         splits = ("train", "test")
         try:
@@ -189,7 +191,7 @@ class Cache:
             with np.load(self.directory / "labels.npz") as file:
                 labels = [file[name] for name in splits]
                 class_names = tuple(map(str, file["class_names"]))
-                # Older versions had no such entry.
+                # Caches of older versions lack this entry.
                 damaged = tuple(map(str, file.get("damaged", ())))
             for x, y in zip(images, labels, strict=True):
                 if len(x.shape) != 4 or x.shape != (*y.shape, *images[0].shape[1:]):
@@ -197,7 +199,7 @@ class Cache:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RunError(
                 f"The decoded images in {self.directory} are damaged: {error}. Delete "
-                "that directory, and they are decoded again."
+                "that directory to decode them again."
             ) from error
         mapped = memory.choose_mapped([x.shape for x in images], self.limit, self.what)
         train, test = (

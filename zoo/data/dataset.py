@@ -1,4 +1,4 @@
-"""What a dataset is to the rest of the zoo: arrays and a description of them."""
+"""Datasets as the zoo uses them: arrays and their description."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 from zoo.errors import UserError
 
 Task = Literal["classification", "regression"]
-MAX_NATIVE = 512  # pixels a side of images that are not resized
+MAX_NATIVE = 512  # largest side, in pixels, of images that are not resized
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +25,11 @@ class DataSpec:
     """Describes a dataset once its features are known.
 
     Attributes:
-        name: short name fit for a file name, such as ``mnist`` or ``emnist-letters``.
-        source: where it came from, for people: a TFDS name with its version, or
+        name: short name that is a valid file name, such as ``mnist`` or
+            ``emnist-letters``.
+        source: origin of the data for people to read: a TFDS name with its version, or
             the absolute path of a local directory.
-        fingerprint: changes when the data do; part of a run's identity.
+        fingerprint: text that changes when the data change; part of a run's identity.
         task: ``classification`` or ``regression``.
         input_shape: shape of one example, (height, width, channels) or (1,).
         num_classes: number of classes; None for regression.
@@ -55,10 +56,10 @@ class DataSpec:
 class MappedImages:
     """uint8 images (n, height, width, channels) in a .npy file, mapped into memory.
 
-    A part of them, by index, slice or array of indices, is an array in memory.
+    Indexing with a number, a slice or an array returns an array in memory.
 
     Args:
-        path: the file.
+        path: path of the file.
     """
 
     dtype = np.dtype(np.uint8)
@@ -80,7 +81,7 @@ class MappedImages:
         return np.asarray(self._images.take(self._rows[index], axis=0))
 
     def take(self, rows: np.ndarray, axis: Literal[0]) -> MappedImages:
-        """Returns the images of these rows; unlike NumPy's, it reads nothing."""
+        """Returns the images of these rows, without reading them."""
         some = copy.copy(self)
         some._rows = self._rows[rows]
         return some
@@ -100,12 +101,12 @@ class Split:
     y: np.ndarray
 
     def blocks(self, size: int = 500) -> Iterator[np.ndarray]:
-        """Yields x in parts, in order: all of it may be larger than memory."""
+        """Yields x in parts and in order, because all of it may exceed the memory."""
         for first in range(0, len(self.y), size):
             yield self.x[first : first + size]
 
     def balanced_weights(self, num_classes: int) -> np.ndarray:
-        """Returns float32 weights (num_classes,) that let all classes count the same.
+        """Returns float32 weights (num_classes,) that give all classes equal influence.
 
         The mean over the examples is 1. A class without examples gets 0.
         """
@@ -114,7 +115,7 @@ class Split:
         return np.where(counts > 0, weights, 0).astype(np.float32)
 
     def brightness(self) -> dict[str, float]:
-        """Returns how bright the images are, 0 (black) to 255, by up to 1,000 of them.
+        """Returns the brightness of up to 1,000 images, from 0 (black) to 255.
 
         ``lowest`` and ``highest`` are percentiles 1 and 99 of the images' means, and
         ``mean`` is the mean of these.
@@ -126,7 +127,7 @@ class Split:
         return {name: round(float(number), 2) for name, number in numbers.items()}
 
     def sha256(self) -> str:
-        """Returns a checksum of all examples, the same wherever they came from."""
+        """Returns a checksum of all examples, which does not depend on their origin."""
         digest = hashlib.sha256(np.asarray(self.y, "<i4").tobytes())
         for block in self.blocks():
             digest.update(np.ascontiguousarray(block).data)
@@ -142,11 +143,11 @@ class Dataset:
     """A dataset that can be trained on: its description and its splits.
 
     Attributes:
-        spec: the description.
-        train: what is trained on.
-        test: what the finished model is evaluated on.
+        spec: the description of the dataset.
+        train: the examples to train on.
+        test: the examples to evaluate the finished model on.
         validation: the part of train that ``hold_out`` has set apart, or None.
-        damaged: files that were left out since they do not decode, with the reasons.
+        damaged: files that were left out because they do not decode, with reasons.
     """
 
     spec: DataSpec
@@ -158,11 +159,11 @@ class Dataset:
     def hold_out(self, share: float, seed: int) -> Dataset:
         """Returns the dataset with a part of train set apart for validation.
 
-        The part is drawn at random, from each class its share; both parts keep the
-        order of the file.
+        The part is drawn at random, with the same share of each class. Both parts keep
+        the order of the file.
 
         Args:
-            share: of the training examples, between 0 and 1.
+            share: share of the training examples, between 0 and 1.
             seed: the same seed gives the same parts.
 
         Raises:
@@ -170,7 +171,7 @@ class Dataset:
         """
         from sklearn.model_selection import train_test_split
 
-        # A regression is drawn from as if all of it were one class.
+        # For a regression, all examples count as one class.
         is_class = self.spec.task == "classification"
         classes = self.train.y if is_class else np.zeros(len(self.train.y))
         _, counts = np.unique(classes, return_counts=True)
@@ -200,9 +201,9 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What was read: two splits and the names of the classes, none of a regression.
+    """Two splits as they were read, and the class names (empty for regression).
 
-    ``damaged`` is that of ``Dataset``.
+    ``damaged`` has the same meaning as in ``Dataset``.
     """
 
     train: Split
@@ -211,7 +212,7 @@ class Contents:
     damaged: tuple[str, ...] = ()
 
     def describe(self, **about: Any) -> Dataset:
-        """Returns the dataset; ``about`` are the other fields of its ``DataSpec``."""
+        """Returns the dataset; ``about`` has the other fields of its ``DataSpec``."""
         spec = DataSpec(
             task="classification" if self.class_names else "regression",
             input_shape=tuple(self.train.x.shape[1:]),
@@ -228,9 +229,9 @@ def check_native_size(height: int, width: int, first: str) -> None:
     """Raises UserError for images that are too large to train on at their own size.
 
     Args:
-        height: of the first image, in pixels.
-        width: likewise.
-        first: names that image.
+        height: height of the first image in pixels.
+        width: width of the first image in pixels.
+        first: name of the first image for the message.
     """
     if max(height, width) > MAX_NATIVE:
         raise UserError(
@@ -242,13 +243,13 @@ def check_native_size(height: int, width: int, first: str) -> None:
 
 
 def dimensions(shape: Sequence[int]) -> str:
-    """Returns a shape as messages and file names give it, such as ``28x28x1``."""
+    """Returns a shape for messages and file names, such as ``28x28x1``."""
     return "x".join(map(str, shape))
 
 
 @contextlib.contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns an OSError into the UserError that the path cannot be read."""
+    """Turns an OSError into a UserError which says that the path cannot be read."""
     try:
         yield
     except OSError as error:

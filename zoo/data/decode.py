@@ -1,9 +1,9 @@
-"""Image files to pixels, in TensorFlow operations only.
+"""Decodes image files to pixels, with TensorFlow operations only.
 
 The same functions run in tf.data, in a SavedModel (inside ``tf.map_fn``) and in
-``predict``, so a picture becomes the same pixels everywhere: upright, then gray or RGB,
-then stretched to the model's height and width, whatever its own shape. A BMP with a
-palette is refused where files are read; in a SavedModel TensorFlow takes it for gray.
+``predict``, so a picture becomes the same pixels everywhere. It is turned upright, made
+gray or RGB, and stretched to the model's height and width. A BMP with a palette is
+refused when files are read; in a SavedModel, TensorFlow takes it for gray.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _MAGIC = {
     b"GIF8": "GIF",
     b"RIFF": "WebP",
 }
-# How much of a JPEG is searched for EXIF data, which come first in it.
+# Number of bytes of a JPEG that are searched for EXIF data, which come first.
 _HEAD = 2**16
-# The number after the tag 0x0112, the type (short) and the count (1) in EXIF data of
-# either byte order. \C is any byte.
+# Matches the number after the tag 0x0112, the type (short) and the count (1), in EXIF
+# data of either byte order. \C is any byte.
 _ORIENTATION = (
     r"\C*?Exif\x00\x00"
     r"(?:II\C*?\x12\x01\x03\x00\x01\x00\x00\x00"
@@ -36,10 +36,10 @@ _ORIENTATION = (
 
 
 def decode(image_bytes: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor:
-    """Decodes one PNG, JPEG, BMP, GIF or WebP and brings it to a fixed shape.
+    """Decodes one PNG, JPEG, BMP, GIF or WebP file to a fixed shape.
 
-    Transparency is dropped, of an animated GIF the first frame is taken, and of
-    16 bits per channel the upper 8 are kept.
+    It drops transparency, takes the first frame of an animated GIF, and keeps the upper
+    8 of 16 bits per channel.
 
     Args:
         image_bytes: scalar string, the content of an image file.
@@ -57,7 +57,7 @@ def decode(image_bytes: tf.Tensor, height: int, width: int, channels: int) -> tf
 
 
 def decode_upright(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Decodes one image to uint8 (height, width, 1 to 4), turned as EXIF says."""
+    """Decodes one image to uint8 (height, width, 1 to 4), turned upright by EXIF."""
 
     def webp() -> tf.Tensor:
         return _decode(tf.where(_is_animated(image_bytes), "", image_bytes))
@@ -68,7 +68,7 @@ def decode_upright(image_bytes: tf.Tensor) -> tf.Tensor:
         return _upright(_decode(image_bytes), number)
 
     start = tf.strings.substr(image_bytes, 0, 2)
-    # One branch only for the other formats: small images are many.
+    # The other formats share one branch, because small images need few operations.
     image = tf.cond(
         (start == b"\xff\xd8") | (start == "RI"),
         lambda: tf.cond(start == "RI", webp, jpeg),
@@ -78,14 +78,14 @@ def decode_upright(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 def _decode(image_bytes: tf.Tensor) -> tf.Tensor:
-    # channels=0 keeps what the file has: the decoders of BMP and GIF refuse others.
+    # channels=0 keeps the file's channels; the BMP and GIF decoders refuse others.
     return tf.io.decode_image(
         image_bytes, channels=0, dtype=tf.uint8, expand_animations=False
     )
 
 
 def _is_animated(riff: tf.Tensor) -> tf.Tensor:
-    """Whether a RIFF file is an animated WebP, on which TensorFlow 2.21 aborts."""
+    """Returns whether a RIFF file is an animated WebP, which aborts TensorFlow 2.21."""
     head = tf.io.decode_raw(riff, tf.uint8, fixed_length=21)
     is_extended = tf.reduce_all(head[8:16] == list(b"WEBPVP8X"))
     return is_extended & (tf.bitwise.bitwise_and(head[20], 2) > 0)
@@ -97,7 +97,7 @@ def _upright(image: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     def is_one_of(numbers: str) -> tf.Tensor:
         return tf.reduce_any(number == list(numbers))
 
-    # Without tf.transpose: TensorFlow 2.21 prints an error about AVX-512 for uint8.
+    # Avoids tf.transpose: TensorFlow 2.21 prints an error about AVX-512 for uint8.
     def changed() -> tf.Tensor:
         height, width, channels = tf.unstack(tf.shape(image))
         down = tf.where(is_one_of("\x03\x04\x06\x07"), -1, 1)
@@ -157,7 +157,7 @@ def _luma(image: tf.Tensor) -> tf.Tensor:
 
 
 def read_file(path: tf.Tensor) -> tf.Tensor:
-    """Reads an image file in a graph; empty for what ``read_image`` would refuse."""
+    """Reads an image file in a graph; empty if ``read_image`` would refuse it."""
     data = tf.io.read_file(path)
 
     def checked() -> tf.Tensor:
@@ -171,14 +171,14 @@ def read_file(path: tf.Tensor) -> tf.Tensor:
 
 
 def read_image(path: str | os.PathLike[str]) -> tf.Tensor:
-    """Decodes a file as training does, at its own size.
+    """Decodes a file at its own size, as training does.
 
     Returns:
         uint8 (height, width, 1 to 4).
 
     Raises:
-        UserError: it does not decode. The message is what comes after the path, such as
-            "is empty".
+        UserError: it does not decode. The message continues a sentence that begins with
+            the path, such as "is empty".
     """
     try:
         data = pathlib.Path(path).read_bytes()
@@ -193,7 +193,7 @@ def read_image(path: str | os.PathLike[str]) -> tf.Tensor:
 
 
 def _reason(data: bytes) -> str:
-    """Says why the content of a file does not decode."""
+    """Returns the reason why the content of a file does not decode."""
     if not data:
         return "is empty"
     if data[:4] == b"RIFF" and _is_animated(tf.constant(data)):
@@ -205,9 +205,9 @@ def _reason(data: bytes) -> str:
 
 
 def _has_palette(data: bytes) -> bool:
-    """Whether this is an 8-bit BMP whose palette is not the gray values in order.
+    """Returns whether this is an 8-bit BMP with a palette other than gray values.
 
-    TensorFlow 2.21 takes a palette's indices for gray values and says nothing.
+    TensorFlow 2.21 takes the indices into a palette for gray values, without an error.
     """
     if data[:2] != b"BM" or len(data) <= 54 or data[28] != 8:
         return False

@@ -1,4 +1,4 @@
-"""IDX files, the format of MNIST: found, checked against their headers, read.
+"""Finds, checks and reads IDX files, the format of MNIST.
 
 Format: two zero bytes, the element type (8: unsigned byte), the number of
 dimensions, each dimension as a big-endian 32-bit integer, then the elements.
@@ -24,7 +24,7 @@ from zoo.data.cache import Cache, Stream, batch_size
 from zoo.data.dataset import Contents, dimensions, reading
 from zoo.errors import UserError
 
-_GZIP_RATIO = 1032  # as much as deflate can save: nothing unpacks to more
+_GZIP_RATIO = 1032  # the largest ratio that deflate can reach
 _FILES = (
     ("train", "images", "training images (train-images-idx3-ubyte)"),
     ("train", "labels", "training labels (train-labels-idx1-ubyte)"),
@@ -44,7 +44,7 @@ class IdxFiles:
     labels_txt: Path | None = None
 
     def paths(self) -> list[str]:
-        """All files whose change means other data."""
+        """All files that determine the data."""
         return [str(path) for path in dataclasses.astuple(self) if path]
 
     def read(
@@ -53,11 +53,12 @@ class IdxFiles:
         """Checks and reads everything, in one pass over each file.
 
         Args:
-            cache: where images go that do not fit in memory; None to have them there.
-            image_size: (height, width); default: the size that the files have.
+            cache: cache for images that do not fit in memory; None keeps all of them in
+                memory.
+            image_size: (height, width); default: the size in the files.
 
         Raises:
-            UserError: a file is wrong; the message names it.
+            UserError: a file is invalid; the message names it.
             RunError: the images do not fit in memory.
         """
         train_shape = _images_shape(self.train_images, self.train_labels)
@@ -78,7 +79,7 @@ class IdxFiles:
         return cache.read(class_names, train, test)
 
     def _labels(self) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-        """Returns the labels of both splits, which are classes, and the classes."""
+        """Returns the labels of both splits as class indices, and the class names."""
         train, test = (
             np.concatenate([*blocks(path, (1,))])
             for path in (self.train_labels, self.test_labels)
@@ -89,7 +90,7 @@ class IdxFiles:
             _check_labels(self.train_labels, train, range(len(names)), why)
             _check_labels(self.test_labels, test, range(len(names)), why)
             return train, test, names
-        # Training labels must be 0..max or 1..max: a gap betrays a wrong label.
+        # Training labels must be 0..max or 1..max: a gap means that a label is wrong.
         classes = np.unique(train)
         first = min(int(classes[0]), 1)
         known = classes[classes == np.arange(first, first + len(classes))]
@@ -108,7 +109,7 @@ def find(directory: Path) -> IdxFiles | None:
         The files, or None when the directory has no file named like an IDX file.
 
     Raises:
-        UserError: one of the four is missing or there are two of it.
+        UserError: one of the four is missing or exists twice.
     """
     names = sorted(path.name for path in directory.iterdir())
     found = []
@@ -131,11 +132,11 @@ def find(directory: Path) -> IdxFiles | None:
 
 
 def blocks(path: Path, ranks: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """Reads a file from front to back, never more than its header declares.
+    """Reads a file from front to back, but no more than its header declares.
 
     Args:
-        path: an IDX file, gzip or not (told by its content).
-        ranks: the allowed numbers of dimensions.
+        path: an IDX file; its content tells whether it is gzipped.
+        ranks: allowed numbers of dimensions.
 
     Yields:
         uint8 (rows, ...), in the order of the file.
@@ -157,14 +158,14 @@ def blocks(path: Path, ranks: tuple[int, ...]) -> Iterator[np.ndarray]:
                     f"{first * row + len(data)} follow."
                 )
             yield np.frombuffer(data, np.uint8).reshape(count, *shape[1:])
-        if stream.read(1):  # which also compares a gzip file's checksum
+        if stream.read(1):  # this also verifies a gzip file's checksum
             raise UserError(f"{path} has bytes after its images or labels: {declared}.")
 
 
 def _batches(
     path: Path, labels: np.ndarray, shape: tuple[int, ...]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields the images of a file, resized to a shape, and their labels."""
+    """Yields the images of a file, resized to a shape, with their labels."""
     done = 0
     for images in blocks(path, (3, 4)):
         images = images.reshape(*images.shape[:3], shape[2])
@@ -206,7 +207,7 @@ def _open(path: Path) -> Iterator[io.BufferedIOBase]:
 def _header(
     path: Path, stream: io.BufferedIOBase, ranks: tuple[int, ...]
 ) -> tuple[int, ...]:
-    """Reads the header; returns the shape that it declares, if that is possible."""
+    """Reads the header; returns its shape, or raises UserError if it is impossible."""
     magic = stream.read(4)
     allowed = [bytes([0, 0, 8, rank]) for rank in ranks]
     if magic not in allowed:
@@ -233,7 +234,7 @@ def _header(
 
 
 def _images_shape(images: Path, labels: Path) -> tuple[int, ...]:
-    """Compares a split's two headers; returns the images' shape, with channels."""
+    """Compares the two headers of a split; returns the images' shape with channels."""
     with _open(images) as stream:
         shape = _header(images, stream, (3, 4))
     with _open(labels) as stream:

@@ -1,4 +1,4 @@
-"""A local directory as a dataset: what lies in it, and what it contains."""
+"""A local directory as a dataset: its layout and its contents."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Directory:
     """A directory whose layout is known.
 
     Attributes:
-        path: the absolute path, links resolved.
+        path: the absolute path with links resolved.
         contents: the IDX files or the tree of images found there.
     """
 
@@ -33,7 +33,7 @@ class Directory:
 
     @property
     def name(self) -> str:
-        """The directory's name, fit for a file name."""
+        """The directory's name as a valid file name."""
         return re.sub(r"[^\w.-]+", "-", self.path.name).strip("-.") or "directory"
 
     @functools.cached_property
@@ -41,14 +41,14 @@ class Directory:
         """``sha256:`` and a digest of the files' names and contents."""
         digest = hashlib.sha256()
         for name, path in self._files():
-            # Quick to open and to read: there may be 60,000 of them.
+            # FileIO is fast to open and to read; there may be 60,000 files.
             with reading(path), io.FileIO(path) as file:
                 content = hashlib.file_digest(file, "sha256")
             digest.update(name + b"\0" + content.digest())
         return f"sha256:{digest.hexdigest()}"
 
     def stat_digest(self) -> str:
-        """Returns what older versions took: names, sizes and modification times."""
+        """Returns the digest of older versions: names, sizes, modification times."""
         digest = hashlib.sha256()
         for name, path in self._files():
             status = Path(path).stat()
@@ -64,7 +64,7 @@ class Directory:
     ) -> Dataset:
         """Reads both splits; see ``zoo.data.tfds.read``, and ``ImageTree.read``."""
         if isinstance(self.contents, folder.ImageTree):
-            # Images that are too large are refused before all of them are read.
+            # Refuse images that are too large before reading all of them.
             size = image_size or self.contents.native_size(skip_damaged=skip_damaged)
             name = f"{self._digest}-{dimensions(size)}-{folder.DECODING}"
             contents = self.contents.read(cache(name), size, skip_damaged=skip_damaged)
@@ -104,11 +104,11 @@ def check_directory(path: str | os.PathLike[str]) -> Path:
 
 
 def hint(path: str | os.PathLike[str], names: Iterable[str] = ()) -> str:
-    """Returns a sentence with the directory or name that is nearest, or nothing.
+    """Returns a sentence that suggests the nearest directory or name, or "".
 
     Args:
-        path: what does not exist.
-        names: what else it may stand for.
+        path: path that does not exist.
+        names: names that the user may have meant instead.
     """
     folders, missing = [], Path(path).expanduser()
     with contextlib.suppress(OSError), os.scandir(missing.parent) as entries:
@@ -120,10 +120,10 @@ def hint(path: str | os.PathLike[str], names: Iterable[str] = ()) -> str:
 
 
 def open_directory(path: str | os.PathLike[str]) -> Directory:
-    """Finds out which layout a directory has; contents are not read yet.
+    """Finds the layout of a directory without reading its contents.
 
     Raises:
-        UserError: neither of the two layouts, or one of them with a mistake.
+        UserError: the layout is neither of the two, or has a mistake.
     """
     directory = check_directory(path)
     contents = idx.find(directory) or folder.scan(directory)

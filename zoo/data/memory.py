@@ -1,4 +1,4 @@
-"""Memory for examples, or one line that says that there is not enough."""
+"""Decides which examples fit in memory, and which are mapped from disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psutil
 from zoo.data.dataset import dimensions
 from zoo.errors import RunError
 
-# The array, and two more while TensorFlow makes a tensor of it (measured, 2.21).
+# TensorFlow 2.21 needs two more copies while it makes a tensor of an array (measured).
 _COPIES = 3
 
 # Limit and usage of a control group, in versions 2 and 1.
@@ -24,17 +24,17 @@ _CONTROL_FILES = (
 def choose_mapped(
     shapes: Sequence[tuple[int, ...]], limit: int | None, what: str
 ) -> list[bool]:
-    """Tells which splits are mapped from disk, so that the others fit in memory.
+    """Returns which splits to map from disk so that the others fit in memory.
 
-    The smallest splits come into memory first.
+    The smallest splits are put into memory first.
 
     Args:
-        shapes: of the splits' uint8 examples, (n, height, width, channels).
-        limit: bytes for all of them; None for no limit.
-        what: the dataset, for the message.
+        shapes: shapes of the splits' uint8 examples, (n, height, width, channels).
+        limit: memory for all splits in bytes; None for no limit.
+        what: name of the dataset in the message.
 
     Raises:
-        RunError: what is not mapped needs more memory than there is.
+        RunError: the splits that are not mapped need more memory than there is.
     """
     mapped, needed = [False] * len(shapes), 0
     for i in sorted(range(len(shapes)), key=lambda i: math.prod(shapes[i])):
@@ -55,14 +55,14 @@ def choose_mapped(
 def available(
     groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
 ) -> int:
-    """Returns the bytes that this process may still take.
+    """Returns the number of bytes that this process may still allocate.
 
-    What the machine has, or what the limit of a control group (a container's, a
-    batch job's) leaves of it.
+    This is the free memory of the machine or, if that is less, of the process's control
+    group, such as that of a container or a batch job.
 
     Args:
-        groups: where Linux shows control groups.
-        own: where it says which ones this process is in.
+        groups: directory in which Linux shows control groups.
+        own: file in which Linux lists the control groups of this process.
     """
     there: float = psutil.virtual_memory().available
     for line in own.read_text().splitlines() if own.exists() else ():
@@ -75,14 +75,14 @@ def available(
 
 
 def _left(group: Path) -> float:
-    """Returns the bytes that a control group's limit leaves; infinity without one."""
+    """Returns a control group's free bytes; infinity if it has no limit."""
     for limit, usage in _CONTROL_FILES:
         try:
             left = int((group / limit).read_text()) - int((group / usage).read_text())
             words = (group / "memory.stat").read_text().split()
-        except (OSError, ValueError):  # not this version, or no limit: "max"
+        except (OSError, ValueError):  # another version, or no limit ("max")
             continue
-        # Pages of files are given up when memory is asked for.
+        # Linux frees pages of files when a process needs memory.
         pages = dict(zip(words[::2], words[1::2], strict=True))
         return left + int(pages.get("inactive_file", 0))
     return math.inf

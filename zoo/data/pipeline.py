@@ -1,8 +1,8 @@
 """Batches by step: the batch of step s is a pure function of (seed, s).
 
-A pass over the data is a permutation that ``index_shuffle`` computes without
-state, a whole batch of indices at a time. So the pipeline can start at any step,
-has no shuffle buffer, and gathers batches instead of examples.
+A pass over the data is a permutation that ``index_shuffle`` computes without state, one
+batch of indices at a time. The pipeline can therefore start at any step, needs no
+shuffle buffer, and gathers whole batches instead of single examples.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zoo.errors import UserError
 from zoo.recipe import Recipe
 
 EVAL_BATCH_SIZE = 500
-# What a batch of a recipe is halved for, and what it is not halved below.
+# A batch is halved until a pass has this many steps, but not below this size.
 _STEPS_PER_PASS = 40
 _SMALLEST_BATCH = 16
 
@@ -39,12 +39,12 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Steps of the whole training."""
+        """Number of steps of the whole training."""
         return self.steps_per_epoch * self.epochs
 
     @property
     def last_batch(self) -> int:
-        """Examples in the last batch of a pass; fewer if the remainder is kept."""
+        """Number of examples in the last batch of a pass, which may be smaller."""
         before = (self.steps_per_pass - 1) * self.batch_size
         return min(self.batch_size, self.num_examples - before)
 
@@ -56,18 +56,18 @@ class Plan:
 
 
 def fit_to(recipe: Recipe, num_examples: int, asked: Collection[str] = ()) -> Recipe:
-    """Returns the recipe with a batch that suits few examples.
+    """Returns the recipe with a batch size that suits the number of examples.
 
     The batch is halved until a pass over the examples has 40 steps, or until half of it
-    would be less than 16 examples; it is never larger than the training split. The
-    learning rate follows in proportion with sgd, and otherwise, as with Adam, with the
-    square root of the batch. Recipes that repeat a tutorial step for step, or count
-    their steps themselves, stay as they are.
+    would be less than 16 examples; it is never larger than the training split. With
+    sgd, the learning rate is reduced in proportion to the batch; with other optimizers,
+    such as Adam, in proportion to its square root. Recipes that repeat a tutorial step
+    for step, or that set their number of steps, stay as they are.
 
     Args:
         recipe: the recipe.
         num_examples: size of the training split.
-        asked: names of fields that the user has set, which stay as they are.
+        asked: names of the fields that the user has set; these stay as they are.
     """
     exact = recipe.order == "file" or recipe.remainder == "keep"
     if (
@@ -90,7 +90,7 @@ def fit_to(recipe: Recipe, num_examples: int, asked: Collection[str] = ()) -> Re
 
 
 def make_plan(recipe: Recipe, num_examples: int, replicas: int = 1) -> Plan:
-    """Works out how long a recipe trains on so many examples.
+    """Returns the numbers of steps and epochs for a number of examples.
 
     Raises:
         UserError: a batch is larger than the training split, or cannot be divided
@@ -118,7 +118,7 @@ def make_plan(recipe: Recipe, num_examples: int, replicas: int = 1) -> Plan:
 
 
 def _uneven(plan: Plan, replicas: int) -> UserError:
-    """Builds the answer to batches that cannot be divided, with sizes that can."""
+    """Returns the error for an indivisible batch; it suggests sizes that work."""
     received = f"a batch of {plan.batch_size}"
     fitting: Collection[int] = range(replicas, plan.num_examples + 1, replicas)
     if plan.last_batch < plan.batch_size:
@@ -137,23 +137,23 @@ def _uneven(plan: Plan, replicas: int) -> UserError:
 class TrainingBatches:
     """The batches of one epoch, from the step that ``start_at`` set.
 
-    ``model.fit`` makes a new iterator of ``dataset`` at the beginning of each
-    epoch; the first step of that iterator is read from a variable then.
+    ``model.fit`` makes a new iterator of ``dataset`` at the beginning of each epoch.
+    The iterator then reads its first step from a variable.
 
     Args:
         split: the examples.
-        plan: the sizes.
-        recipe: how to shuffle and augment them.
-        seed: of the run.
-        op_determinism: TensorFlow's op determinism is on.
-        replicas: (first, number, all): the first replica that is served, how many are,
-            each with an element of its own, and how many a batch is divided among.
-        class_weights: how much an example of each class counts in the loss; None for
-            all the same.
+        plan: the size and the number of the batches.
+        recipe: the recipe, which says how to shuffle and augment the examples.
+        seed: the seed of the run.
+        op_determinism: whether TensorFlow's op determinism is on.
+        replicas: (first, number, all): the first replica to serve, the number of
+            replicas to serve, each with its own element, and the number of replicas
+            that share a batch.
+        class_weights: weight of each class in the loss; None for equal weights.
 
     Attributes:
-        dataset: batches (x, y), or (x, y, sample weights) with ``class_weights``; as
-            many as an epoch has steps for each replica.
+        dataset: batches (x, y), or (x, y, sample weights) with ``class_weights``. It
+            has one element per step of an epoch and replica.
     """
 
     def __init__(
@@ -172,8 +172,8 @@ class TrainingBatches:
         self._first_step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._read, self._y = reader(split.x), tf.constant(split.y)
         self._class_weights = class_weights
-        # One parallel call: more of them take the cores of the training step. With op
-        # determinism TensorFlow ignores the option, and complains about it.
+        # More than one parallel call would take cores away from the training step. With
+        # op determinism, TensorFlow ignores the option and warns about it.
         elements = tf.data.Dataset.range(plan.steps_per_epoch * self._served).map(
             self._element,
             num_parallel_calls=None if op_determinism else 1,
@@ -201,11 +201,11 @@ class TrainingBatches:
         return images, labels, tf.gather(tf.constant(self._class_weights), labels)
 
     def _indices(self, step: tf.Tensor, replica: tf.Tensor) -> tf.Tensor:
-        """Returns the int64 indices of the examples of a replica in a step."""
+        """Returns the int64 indices of a replica's examples in a step."""
         plan = self._plan
         number_of_pass = step // plan.steps_per_pass
         first = (step % plan.steps_per_pass) * plan.batch_size
-        # With a fixed size the shape is static, which XLA and fast kernels want.
+        # With a fixed size, the shape is static, as XLA and fast kernels need it.
         size = plan.batch_size // self._replicas
         rows = tf.range(size, dtype=tf.int64)
         if plan.last_batch < plan.batch_size:
@@ -222,7 +222,7 @@ class TrainingBatches:
         )
 
     def take(self, steps: int) -> tf.data.Dataset:
-        """Returns the first batches of an epoch, for so many steps."""
+        """Returns the first batches of an epoch, enough for this number of steps."""
         return self.dataset.take(steps * self._served)
 
     def start_at(self, step: int) -> None:

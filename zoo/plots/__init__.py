@@ -1,1 +1,1 @@
-"""Pictures of a finished run, R/plots."""
+"""Pictures of finished runs and of augmentations."""

@@ -18,11 +18,13 @@ _PAPER = 232  # the gray between the images, 0..255
 
 
 def augmentations(train: Split, strengths: Mapping[str, float], seed: int) -> Figure:
-    """Draws one row for each change, and rows of all changes together.
+    """Draws one row for each change, then rows with all changes together.
 
     Args:
-        train: images (n, height, width, 1 or 3); the first of each class is a column.
-        strengths: by name, see ``zoo.recipe.AUGMENTATIONS``.
+        train: images (n, height, width, 1 or 3). Each column shows the first image of
+            a class.
+        strengths: strength of each change by its name, see
+            ``zoo.recipe.AUGMENTATIONS``.
         seed: the seed of the run.
     """
     _, first = np.unique(train.y, return_index=True)

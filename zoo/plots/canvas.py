@@ -1,4 +1,4 @@
-"""What all pictures share: 800 pixels, colors for any color vision, class names."""
+"""The style of all pictures: 800 pixels wide, color-blind safe, any class name."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PALE, SILVER = "#D5E9F5", "#C4C4C4"
 _CYCLE = [BLUE, VERMILION, GREEN, BLACK, PURPLE, ORANGE, SKY]
 SEQUENTIAL, DIVERGING = "cividis", "PuOr"
 INCHES, _DPI = 8, 100
-# Comes with matplotlib: Latin, Greek, Cyrillic, Hebrew, Arabic and more.
+# The font that comes with matplotlib: Latin, Greek, Cyrillic, Hebrew, Arabic and more.
 _FONT = "DejaVu Sans"
 
 
 def style(names: Sequence[str] = ()) -> contextlib.AbstractContextManager[None]:
-    """Sets what all pictures share, and the fonts that ``names`` need."""
+    """Returns a context with the style of all pictures and the fonts for ``names``."""
     return matplotlib.rc_context(
         {
             "font.family": find_fonts(names)[0],
@@ -49,19 +49,19 @@ def style(names: Sequence[str] = ()) -> contextlib.AbstractContextManager[None]:
 
 def new_figure(height: float) -> Figure:
     """Returns an empty figure of this height in inches."""
-    # Not pyplot, which keeps every figure and may ask for a display.
+    # pyplot would keep every figure and may need a display.
     return Figure(figsize=(INCHES, height))
 
 
 def save(figure: Figure, path: pathlib.Path) -> None:
-    """Writes a PNG file, or none if that fails."""
+    """Writes a PNG file; leaves no partial file if that fails."""
     with files.replacing(path) as beside:
-        # Without matplotlib's version, which would change the bytes.
+        # Leave out matplotlib's version, so that the bytes do not depend on it.
         figure.savefig(beside, format="png", dpi=_DPI, metadata={"Software": None})
 
 
 def new_grid(height: float, rows: int, columns: int) -> tuple[Figure, np.ndarray]:
-    """Returns a figure and its axes, row by row and without ticks."""
+    """Returns a figure and its axes, in row order and without ticks."""
     figure = new_figure(height)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for each in axes:
@@ -76,21 +76,21 @@ def show_image(axes: Any, image: np.ndarray) -> None:
 
 
 def plain_log(axis: Any, major: Any) -> None:
-    """Labels a logarithmic axis without powers, which would need math text."""
+    """Labels a logarithmic axis without powers, because they need math text."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(major)
     axis.set_minor_formatter(NullFormatter())
 
 
 def find_fonts(names: Sequence[str]) -> tuple[list[str], set[str]]:
-    """Returns families of fonts for ``names``, and the letters that none of them has.
+    """Returns font families for ``names``, and the letters that no family has.
 
-    Matplotlib's own font comes first; other fonts of this machine follow where it lacks
-    letters. Matplotlib looks for each letter in this order.
+    Matplotlib's own font comes first, then other fonts of this machine for the letters
+    that it lacks. Matplotlib looks for each letter in this order.
     """
     families = [_FONT]
     lacking = set("".join("".join(names).split())) - _letters(_FONT)
-    # Noto is made to go together, whatever the script.
+    # Noto fonts of different scripts match each other.
     for family in sorted(
         font_manager.get_font_names() if lacking else (),
         key=lambda family: (not family.startswith("Noto Sans"), family),
@@ -103,7 +103,7 @@ def find_fonts(names: Sequence[str]) -> tuple[list[str], set[str]]:
 
 @functools.cache
 def _letters(family: str) -> frozenset[str]:
-    """Returns what a family's regular font has: nothing if it cannot be drawn."""
+    """Returns the letters of a family's regular font; none if it cannot be drawn."""
     if "Last Resort" in family:  # comes with matplotlib; a box for every letter
         return frozenset()
     try:
@@ -111,25 +111,25 @@ def _letters(family: str) -> frozenset[str]:
         # Fonts of color emoji are not scalable.
         return frozenset(map(chr, font.get_charmap() if font.scalable else ()))
     except Exception:
-        # FreeType has an error of its own for each way in which a file is damaged.
+        # FreeType raises many kinds of errors for damaged files.
         return frozenset()
 
 
 def find_undrawable(names: Sequence[str]) -> list[str]:
-    """Returns those of ``names`` that have letters which no font here has."""
+    """Returns the ``names`` with letters that no font on this machine has."""
     _, lacking = find_fonts(names)
     return [name for name in names if lacking & set(name)]
 
 
 def shorten(names: Sequence[str], length: int) -> list[str]:
-    """Returns names that fit into a picture and are told apart.
+    """Returns names that fit into a picture and differ from each other.
 
     Long names lose their middle. A name that no font here can show becomes its number,
     such as ``#17``, since boxes would look like any other name's.
 
     Args:
         names: names of the classes, in order.
-        length: letters that there is room for, 4 or more.
+        length: largest number of letters, 4 or more.
     """
     undrawable = set(find_undrawable(names))
     result = []
@@ -141,7 +141,7 @@ def shorten(names: Sequence[str], length: int) -> list[str]:
             head = (length - 1) // 2
             text = f"{text[:head]}…{text[head + 1 - length :]}"
         result.append(text)
-    # A name with a number at its end may be another's name: repeat until all differ.
+    # A name with an added number may equal another name, so repeat until all differ.
     while doubles := {text for text in result if result.count(text) > 1}:
         for number, text in enumerate(result):
             if text in doubles:

@@ -21,17 +21,17 @@ from zoo.training.outcome import TrainedRun
 MOST_COUNTS = 20  # classes whose counts are written into the matrix
 MISTAKES = 25
 BINS = 15
-FEW = 20  # examples; fewer tell little about an accuracy
+FEW = 20  # with fewer examples, an accuracy says little
 
 
 def count_answers(trained: TrainedRun) -> np.ndarray:
-    """Returns int counts (classes, classes) of answers; true classes are rows."""
+    """Returns the counts (classes, classes) of predictions; rows are true classes."""
     predicted, n = trained.outputs.argmax(axis=1), trained.outputs.shape[1]
     return confusion_matrix(trained.dataset.test.y, predicted, labels=range(n))
 
 
 def confusion(trained: TrainedRun) -> Figure:
-    """Draws a confusion matrix; of many classes the most frequent mistakes below it."""
+    """Draws a confusion matrix and, for many classes, the most frequent mistakes."""
     counts, classes = count_answers(trained), trained.config["data"]["class_names"]
     n = len(counts)
     if n <= MOST_COUNTS:
@@ -42,7 +42,7 @@ def confusion(trained: TrainedRun) -> Figure:
         _frequent_mistakes(below.subplots(), counts, canvas.shorten(classes, 26))
     axes = above.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    # The root shows single mistakes beside a diagonal of thousands.
+    # A square-root scale keeps single mistakes visible beside a diagonal of thousands.
     image = axes.imshow(shares, canvas.SEQUENTIAL, norm=PowerNorm(0.5, 0, 1))
     label = "share of the examples of the true class (%)"
     above.colorbar(image, ax=axes, label=label, shrink=0.7, format=PercentFormatter(1))
@@ -76,13 +76,13 @@ def confusion(trained: TrainedRun) -> Figure:
 def _frequent_mistakes(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> None:
     """Draws bars of the most frequent mistakes."""
     wrong = counts * ~np.eye(len(counts), dtype=bool)
-    axes.set_title(f"The most frequent of {wrong.sum():,} mistakes")
-    axes.set_xlabel("test examples")
+    axes.set_title(f"The most frequent of {wrong.sum():,} mistakes on the test split")
+    axes.set_xlabel("number of test examples")
     order = np.argsort(-wrong, axis=None, kind="stable")[:15]
     order = order[wrong.flat[order] > 0]
     bars = axes.barh(range(len(order)), wrong.flat[order], color=canvas.BLUE)
     axes.bar_label(bars, padding=3)
-    # A line that began with a Hebrew name would be set from right to left.
+    # A line that begins with a Hebrew name would be drawn from right to left.
     pairs = zip(*np.unravel_index(order, counts.shape), strict=True)
     names = [f"true {labels[t]}, predicted {labels[p]}" for t, p in pairs]
     axes.set_yticks(range(len(order)), names, fontsize=8)
@@ -91,7 +91,7 @@ def _frequent_mistakes(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> 
 
 
 def mistakes(trained: TrainedRun) -> Figure:
-    """Draws the wrong answers with the highest probabilities; there must be one."""
+    """Draws the most confident mistakes; there must be at least one."""
     outputs, test = trained.outputs, trained.dataset.test
     names = canvas.shorten(trained.config["data"]["class_names"], 12)
     wrong = np.flatnonzero(outputs.argmax(axis=1) != test.y)
@@ -113,17 +113,17 @@ def mistakes(trained: TrainedRun) -> Figure:
 
 
 def first_layer(trained: TrainedRun) -> Figure:
-    """Draws the first kernel: filters of a convolution, or templates of the pixels."""
+    """Draws the first kernel: a convolution's filters, or weights for all pixels."""
     model, data = trained.model, trained.config["data"]
     kernel = next(w for w in model.trainable_weights if len(w.shape) in (2, 4))
     values, count = kernel.numpy(), kernel.shape[-1]
     names, order = [""] * count, np.arange(count)
-    each = "one unit has for the pixels of an image"
+    each = "of one unit for the pixels of an image"
     if values.ndim == 4:
         what = f"{count} filters of {values.shape[0]}x{values.shape[1]} pixels"
-        each = "one filter has for the pixels under it"
+        each = "of one filter for the pixels under it"
     elif kernel is model.trainable_weights[-2]:  # of a linear model, the only layer
-        what, each = f"{count} templates", "one class has for the pixels of an image"
+        what, each = f"{count} templates", "of one class for the pixels of an image"
         names, order = canvas.shorten(data["class_names"], 12), order[:100]
     else:
         order = np.argsort(-np.square(values).sum(axis=0), kind="stable")[:64]
@@ -147,16 +147,16 @@ def first_layer(trained: TrainedRun) -> Figure:
     if in_color:
         meaning = "Gray stands for 0; a brighter channel has a larger weight."
     else:
-        meaning = "A bright pixel counts for it where purple, against it where orange."
+        meaning = "Purple: bright pixels raise the output. Orange: they lower it."
         bar: dict[str, Any] = {
             "location": "bottom",
             "shrink": 0.5,
             "aspect": 40,
-            "label": "weight",
+            "label": "weight (no unit)",
         }
         figure.colorbar(image, ax=grid, **bar)
     figure.suptitle(
-        f"First layer: {what}\nEach square shows the weights that {each}.\n{meaning}"
+        f"First layer: {what}\nEach square shows the weights {each}.\n{meaning}"
     )
     return figure
 
@@ -172,12 +172,12 @@ def calibration(
 
     Returns:
         The number of examples in each of 15 bins of equal width, (0, 1/15] to
-        (14/15, 1]; the mean confidence and the accuracy in those that have examples;
-        and the expected calibration error of Guo et al., 2017, 0 to 1.
+        (14/15, 1]; the mean confidence and the accuracy of each bin with examples; and
+        the expected calibration error of Guo et al., 2017, 0 to 1.
     """
     confidence = outputs.max(axis=1).astype(np.float64)
     right = outputs.argmax(axis=1) == labels
-    # The bins of calibration_curve, which does not tell how many are in each.
+    # calibration_curve uses the same bins but does not return their counts.
     inner = np.linspace(0, 1, BINS + 1)[1:-1]
     counts = np.bincount(np.searchsorted(inner, confidence), minlength=BINS)
     accuracy, sure = calibration_curve(right, confidence, n_bins=BINS, pos_label=True)
@@ -186,7 +186,7 @@ def calibration(
 
 
 def reliability(trained: TrainedRun) -> Figure:
-    """Draws accuracy over confidence, and how many examples are behind each bar."""
+    """Draws accuracy against confidence, and the number of examples of each bar."""
     counts, sure, accuracy, error = calibration(trained.outputs, trained.dataset.test.y)
     figure = canvas.new_figure(6.8)
     above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
@@ -205,7 +205,7 @@ def reliability(trained: TrainedRun) -> Figure:
     above.set(
         ylabel="accuracy (%)",
         ylim=(0, 1.02),
-        title="How often answers of each confidence are right: expected calibration "
+        title="Accuracy of predictions by their confidence: expected calibration "
         f"error {100 * error:.2f}% ({BINS} bins)",
     )
     above.yaxis.set_major_formatter(PercentFormatter(1))
@@ -213,7 +213,7 @@ def reliability(trained: TrainedRun) -> Figure:
     below.bar_label(drawn, fmt=lambda n: f"{n:,.0f}" if n else "", fontsize=8)
     below.set(
         xlabel="confidence: probability of the predicted class (%)",
-        ylabel="examples (log)",
+        ylabel="test examples (log scale)",
         xlim=(0, 1),
         yscale="symlog",
         ylim=(0, 8 * counts.max()),

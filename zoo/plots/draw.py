@@ -21,7 +21,7 @@ TITLES = {
     "mistakes": "The most confident mistakes of the test split",
     "first_layer": "What the first layer learned",
     "reliability": "Reliability of the probabilities on the test split",
-    "line": "The line learned and the line of least squares",
+    "line": "The learned line and the least-squares line",
     "path": "The path of weight and bias on the loss surface",
     "sizes": "Size, accuracy and latency of the exported files",
 }
@@ -30,19 +30,20 @@ CAPTIONS = {
     "curves": "The training curve is the mean over an epoch, with augmentation and "
     "dropout where the recipe has them; the other curve is measured after the epoch "
     "without them, so it can lie above.",
-    "confusion": "A row is a true class, a column a predicted class; the diagonal is "
-    "right. Colors show shares of the row.",
+    "confusion": "Each row is a true class and each column a predicted class; correct "
+    "predictions are on the diagonal. Colors show shares of the row.",
     "mistakes": "Each image has its true class, the predicted class and the "
     "probability that the model gave to its prediction.",
     "first_layer": "In gray images, a bright pixel raises the output of a unit or "
     "filter where its weight is purple and lowers it where its weight is orange. A "
     "filter slides over the image; a unit or template sees all of it at once.",
-    "reliability": "A bar that ends on the dashed line is calibrated: answers with a "
-    "confidence of 80% are right 80% of the time. Bars above the line are answers that "
-    "are right more often than their confidence says. Pale bars rest on few examples.",
+    "reliability": "A bar that ends on the dashed line is calibrated: predictions with "
+    "a confidence of 80% are right 80% of the time. A bar above the line shows "
+    "predictions that are right more often than their confidence says. Pale bars stand "
+    "for few examples.",
     "line": "Both lines coincide when the training has converged.",
     "path": "Each dot is the state after one epoch; darker rings have a lower loss.",
-    "sizes": "Measured on the machine that exported.",
+    "sizes": "The latency was measured on the machine that exported the files.",
 }
 _CLASSIFIER = ("curves", "confusion", "mistakes", "first_layer", "reliability")
 _REGRESSION = ("curves", "line", "path")
@@ -53,12 +54,12 @@ def draw_run(
 ) -> list[pathlib.Path]:
     """Draws the missing pictures of a finished run, for TensorBoard too.
 
-    Nothing is loaded for pictures that exist. An error becomes a warning: a run is
-    worth more than its pictures.
+    Nothing is loaded if all pictures exist. An error becomes a warning, because a run
+    is worth more than its pictures.
 
     Args:
-        trained: the run.
-        artifacts: records of export.json; with them ``sizes.png`` is drawn again.
+        trained: the finished run.
+        artifacts: records of export.json. If given, ``sizes.png`` is drawn again.
 
     Returns:
         Paths of all pictures in R/plots, in the order of ``TITLES``.
@@ -78,7 +79,7 @@ def draw_run(
         for name in missing:
             drawn.append(_draw(name, trained, artifacts))
     except Exception as error:
-        # Fonts, damaged weights, a full disk: whatever matplotlib and Keras raise.
+        # Matplotlib and Keras raise many kinds of errors: fonts, weights, a full disk.
         said = " ".join(f"{type(error).__name__}: {error}".split())
         console.warn(f"Not all pictures of {run.path} could be drawn: {said}.")
     if drawn and run.tensorboard.exists():

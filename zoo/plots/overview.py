@@ -16,7 +16,7 @@ from zoo.training.outcome import TrainedRun
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
-    """Reads metrics.csv: one dict per epoch, without the cells that are empty."""
+    """Reads metrics.csv: one dict per epoch, without the empty cells."""
     with path.open(encoding="utf-8", newline="") as file:
         return [
             {key: float(value) for key, value in row.items() if value}
@@ -25,7 +25,7 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
 
 
 def curves(trained: TrainedRun) -> Figure:
-    """Draws loss and accuracy over the epochs, on what was evaluated while training."""
+    """Draws loss and accuracy over the epochs, for training and evaluated splits."""
     rows = read_metrics(trained.run.metrics)
     evaluated = "validation" if "validation" in trained.result else "test"
     names = [name for name in ("loss", "accuracy") if name in rows[0]]
@@ -62,7 +62,7 @@ def curves(trained: TrainedRun) -> Figure:
         axes.set(xlabel="epoch", ylabel=labels[name], title=title)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.25)
-        # Below the axes, where no curve can run behind it.
+        # The legend is below the axes, where it covers no curve.
         axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.17))
     return figure
 
@@ -70,7 +70,7 @@ def curves(trained: TrainedRun) -> Figure:
 def sizes(artifacts: Sequence[Mapping[str, Any]]) -> Figure:
     """Draws a row for each exported file: its size, its accuracy and its latency.
 
-    For a regression, the largest difference from Keras takes the place of the accuracy.
+    For a regression, it draws the largest difference from Keras instead of accuracy.
 
     Args:
         artifacts: records of export.json.
@@ -89,17 +89,17 @@ def sizes(artifacts: Sequence[Mapping[str, Any]]) -> Figure:
         errors = [record["max_abs_error"] for record in artifacts]
         quality.set_xscale("symlog", linthresh=1e-7)
         _dots(quality, errors, (0, 1e-6 + 3 * max(errors)), "{:.2g}".format)
-        quality.set(title="Error", xlabel="largest difference from Keras (y)")
+        quality.set(title="Error", xlabel="largest difference from Keras's y")
         quality.set_xticks([0, 1e-6, 1e-3], ["0", "1e-6", "1e-3"])
     _bars(latency, [r["latency_ms"]["median"] for r in artifacts], format_milliseconds)
-    latency.set(title="Latency", xlabel="one example, one thread (ms)")
+    latency.set(title="Latency", xlabel="time per example, one thread (ms)")
     size.set_yticks(range(len(artifacts)), [record["name"] for record in artifacts])
     size.invert_yaxis()
     for axes in (size, quality, latency):
         axes.grid(alpha=0.25, axis="x")
         axes.set_axisbelow(True)
         axes.tick_params(axis="y", length=0)
-    figure.suptitle("What each exported file costs and how well it answers")
+    figure.suptitle("Size, quality and speed of the exported files")
     return figure
 
 
@@ -139,8 +139,8 @@ def _dots(
 def accuracy_limits(values: Sequence[float]) -> tuple[float, float]:
     """Returns the ends of an axis for accuracies in percent, within 0 to 100.
 
-    The axis is at least 2 points wide: a scale that makes hundredths of a point look
-    like cliffs would mislead.
+    The axis is at least 2 points wide, because a narrower one would exaggerate
+    differences of hundredths of a point.
     """
     low, high = min(values), max(values)
     width = max(1.5 * (high - low), 2.0)

@@ -1,4 +1,4 @@
-"""Pictures of a linear regression: the learned line, and its path on the loss."""
+"""Pictures of a linear regression: the learned line and the path of training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.training.outcome import TrainedRun
 
 
 def line(trained: TrainedRun) -> Figure:
-    """Draws the training examples, and the lines learned and of least squares."""
+    """Draws the training examples, the learned line and the least-squares line."""
     figure = canvas.new_figure(5)
     axes = figure.subplots()
     train = trained.dataset.train
@@ -27,7 +27,7 @@ def line(trained: TrainedRun) -> Figure:
         sign = "-" if bias < 0 else "+"
         label = f"{key.replace('_', ' ')}: y = {weight:.3f} x {sign} {abs(bias):.3f}"
         axes.plot(ends, weight * ends + bias, style, color=color, lw=width, label=label)
-    title = f"The learned line through {len(x):,} training examples"
+    title = f"The learned line and {len(x):,} training examples"
     axes.set(xlabel="x (no unit)", ylabel="y (no unit)", title=title)
     figure.legend(loc="outside lower center", frameon=False, ncols=3, markerscale=3)
     return figure
@@ -62,7 +62,7 @@ def path(trained: TrainedRun) -> Figure:
     axes.plot(*way.T, "o-", color="w", mec="k", ms=5, label="each epoch")
     axes.plot(*way[0], "s", color=canvas.ORANGE, mec="k", ms=10, label="start")
     axes.plot(*best, "*", color=canvas.VERMILION, mec="w", ms=16, label="least squares")
-    title = "Path of weight and bias to the lowest training loss"
+    title = "Path of weight and bias during training"
     axes.set(xlabel="weight (no unit)", ylabel="bias (no unit)", title=title)
     figure.legend(loc="outside lower center", facecolor=canvas.SILVER, ncols=3)
     return figure
@@ -71,8 +71,9 @@ def path(trained: TrainedRun) -> Figure:
 def mean_squared_error(
     train: Split, weights: np.ndarray, biases: np.ndarray
 ) -> np.ndarray:
-    """Returns the training loss of lines, in the shape of ``weights``."""
-    # By the moments of the data: the error is the product of (w, b, -1) and (x, 1, y).
+    """Returns the training loss of each line, in the shape of ``weights``."""
+    # The error of a point is the product of (w, b, -1) and (x, 1, y), so the moments of
+    # the data are enough.
     points = np.stack([train.x[:][:, 0], np.ones(len(train.x)), train.y[:, 0]])
     moments = points @ points.T / len(train.x)
     lines = np.stack([weights, biases, -np.ones_like(weights)])

@@ -1,1 +1,1 @@
-"""One training run: what it is asked for, what it does, what it leaves behind."""
+"""Training runs: their configuration, the training itself, and the run directory."""

@@ -1,4 +1,4 @@
-"""What is said before a training starts, and what is refused then."""
+"""Warnings and refusals before a training starts."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from zoo.errors import UserError
 from zoo.training.config import PHOTOGRAPHS
 from zoo.training.job import Job
 
-_MANY = 20_000_000  # weights from which there is a better choice
+_MANY = 20_000_000  # with more weights than this, another model is a better choice
 _TOO_MANY = 200_000_000
-# Models of smaller inputs are not counted: it would take time, and they are small.
+# Models for smaller inputs are small, so counting their weights would waste time.
 _COUNTED_FROM = 2048
 
 
 def give(job: Job) -> None:
-    """Says what the user may want to know; nothing about a run that is finished.
+    """Prints advice about a training, but none about a finished run.
 
     Raises:
-        UserError: there is one class alone, or the model would have far too many
+        UserError: there is only one class, or the model would have far too many
             weights for such images.
     """
     if job.run.finished:
@@ -69,9 +69,9 @@ def give(job: Job) -> None:
 
 
 def count_weights(job: Job) -> int:
-    """Returns the number of the model's weights without making them; 0 if it is small.
+    """Returns the number of weights, without creating them; 0 for a small model.
 
-    A graph that never runs has variables without memory.
+    Variables in a graph that never runs take no memory.
     """
     shape = job.dataset.spec.input_shape
     if job.config.model == PHOTOGRAPHS or math.prod(shape) < _COUNTED_FROM:

@@ -1,8 +1,8 @@
-"""What happens beside the training steps: evaluation, metrics.csv, backups, stopping.
+"""Callbacks of a training: evaluation, metrics.csv, backups and stopping.
 
 ``fit`` calls them in this order, and each relies on those before it: StepCounter,
 Evaluation, MetricsLog, TensorBoard, EpochLine, Checkpoints. ``model`` is the one in
-training, and ``progress`` says where the training stands.
+training, and ``progress`` holds the steps and seconds so far.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from zoo.training.signals import SIGNALS, Stop
 
 
 class StepCounter(keras.callbacks.Callback):
-    """Counts steps and their seconds in ``progress``; starts each epoch at its step."""
+    """Counts steps and seconds in ``progress``; sets the first step of each epoch."""
 
     def __init__(
         self, progress: Progress, plan: pipeline.Plan, batches: pipeline.TrainingBatches
@@ -44,7 +44,7 @@ class StepCounter(keras.callbacks.Callback):
         self._counted = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        # An execution counts all its steps, but an epoch's last one may be shorter.
+        # Keras counts full calls, but the last call of an epoch may be shorter.
         self._progress.step = min(self._first + batch + 1, self._end)
         now = time.perf_counter()
         self._progress.seconds += now - self._counted
@@ -54,9 +54,9 @@ class StepCounter(keras.callbacks.Callback):
 class Evaluation(keras.callbacks.Callback):
     """Scores the validation split, or else the test split, into ``val_`` logs.
 
-    It does so after each ``eval_every`` epochs and after the last one. ``copy`` is the
-    model to score, on one device and in float32: ``model`` itself, or one that is
-    brought up to date before.
+    It does so every ``eval_every`` epochs and after the last one. ``copy`` is the model
+    to score, on one device and in float32. It is ``model`` itself, or a copy whose
+    weights are updated before.
     """
 
     def __init__(self, job: Job, model: TapeModel, copy: TapeModel):
@@ -100,7 +100,7 @@ class Evaluation(keras.callbacks.Callback):
 
 
 class MetricsLog(keras.callbacks.Callback):
-    """Writes metrics.csv; guards ``model`` and ends a training that is not finite."""
+    """Writes metrics.csv; stops the training on a non-finite loss or gradient."""
 
     def __init__(self, job: Job, model: TapeModel, progress: Progress):
         super().__init__()
@@ -133,7 +133,7 @@ class MetricsLog(keras.callbacks.Callback):
             files.write_csv(self._job.run.metrics, self._progress.rows)
 
     def check_finite(self, values: dict[str, float]) -> None:
-        """Raises RunError if a loss or metric after the last step is not finite."""
+        """Raises RunError if a loss or metric is not finite after the last step."""
         for name, value in values.items():
             if not math.isfinite(value):
                 step, rate = self._progress.step, self._learning_rate()
@@ -144,7 +144,7 @@ class MetricsLog(keras.callbacks.Callback):
 
 
 class EpochLine(keras.callbacks.Callback):
-    """Prints the row of metrics.csv after each of the ``epochs``, for logs."""
+    """Prints the row of metrics.csv after each epoch, for logs."""
 
     def __init__(self, progress: Progress, epochs: int):
         super().__init__()
@@ -159,16 +159,16 @@ class EpochLine(keras.callbacks.Callback):
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Writes backups, and stops the training when a signal asks for it.
+    """Writes backups, and stops the training after a signal.
 
-    Only the chief writes, and all workers agree when.
+    Only the chief writes, and all workers agree on the step.
     """
 
     def __init__(self, job: Job, model: TapeModel, progress: Progress, stop: Stop):
         super().__init__()
         self.set_model(model)
         self._job, self._progress, self._stop = job, progress, stop
-        # All state of a training, the metrics last: Keras resets them once more.
+        # All state of a training; metrics come last, because Keras resets them again.
         self._variables = [
             *model.variables,
             *model.optimizer.variables,
@@ -182,9 +182,9 @@ class Checkpoints(keras.callbacks.Callback):
         self._asked_then = 0.0
 
     def restore(self) -> int:
-        """Brings back the newest backup, if any; returns the steps that are done."""
+        """Restores the newest backup, if any; returns the number of steps done."""
         job, progress, like = self._job, self._progress, self._read()
-        # The chief first, since it sets damaged ones aside.
+        # The chief reads first, because it sets damaged backups aside.
         if not job.placement.is_chief:
             job.placement.wait()
         arrays, saved = checkpoint.load_newest(job.run.backup, like) or ([], Progress())
@@ -195,9 +195,9 @@ class Checkpoints(keras.callbacks.Callback):
             done = saved.step // job.plan.steps_per_epoch
             if not 0 < saved.step <= job.plan.steps or len(saved.rows) != done:
                 raise UserError(
-                    f"The backup of step {saved.step} in {job.run.backup} is not of "
-                    f"this run of {job.plan.steps} steps. Pass --overwrite to start "
-                    "over."
+                    f"The backup of step {saved.step} in {job.run.backup} does not "
+                    f"belong to this run of {job.plan.steps} steps. Pass --overwrite "
+                    "to start over."
                 )
             self._assign(self._variables, arrays)
             self._metrics = arrays[-len(self.model.metrics_variables) :]
@@ -218,13 +218,13 @@ class Checkpoints(keras.callbacks.Callback):
                 variable.assign(value)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        # In the middle of an epoch: Keras has just reset them.
+        # Keras has just reset the metrics, which is wrong in the middle of an epoch.
         if self._metrics and self._progress.step % self._job.plan.steps_per_epoch:
             self._assign(self.model.metrics_variables, self._metrics)
         self._metrics = []
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        # At the end of an epoch on_epoch_end is next, with the row that belongs to it.
+        # At the end of an epoch, on_epoch_end follows and has the row of that epoch.
         is_within = self._progress.step % self._job.plan.steps_per_epoch
         if is_within and self._is_due():
             self._save()
@@ -237,10 +237,10 @@ class Checkpoints(keras.callbacks.Callback):
         self._stop_if_asked()
 
     def _is_due(self, *, epoch_ends: bool = False) -> bool:
-        """Whether to write a backup now, be it because a signal asks for a stop.
+        """Returns whether to write a backup now; a signal to stop is one reason.
 
-        Several workers ask each other about once in a second, by the chief's clock, and
-        at the ends of epochs.
+        Several workers ask each other about once a second, by the chief's clock, and at
+        the ends of epochs.
         """
         step, placement = self._progress.step, self._job.placement
         due = self._interval.is_due(step, epoch_ends=epoch_ends)
@@ -263,7 +263,7 @@ class Checkpoints(keras.callbacks.Callback):
         return bool(any_due or any(stops))
 
     def _save(self) -> None:
-        """Writes a backup of this moment; raises RunError for weights not finite."""
+        """Writes a backup now; raises RunError if weights are not finite."""
         began, step, run = time.perf_counter(), self._progress.step, self._job.run
         arrays = self._read()
         if not all(np.isfinite(array).all() for array in arrays):
@@ -275,7 +275,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._interval.written(step, time.perf_counter() - began)
 
     def stop_if_asked(self) -> None:
-        """Raises Interrupted, after a backup, if a signal has asked for a stop."""
+        """Raises Interrupted, once there is a backup, if a signal asked for a stop."""
         self._is_due(epoch_ends=True)
         self._stop_if_asked()
 

@@ -1,7 +1,7 @@
 """Backups of an unfinished training: all variables and the progress.
 
-A backup is one uncompressed .npz file. It holds the values of the variables under
-their numbers, and the progress as JSON text. The zip format adds a checksum to each.
+A backup is one uncompressed .npz file. It holds the values of the variables, named by
+number, and the progress as JSON text. The zip format adds a checksum to each.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zoo import console, files
 from zoo.errors import UserError
 
 GENERATIONS = 2
-# The defaults without --backup_steps: how often, and how cheap it must be.
+# Without --backup_steps: seconds between backups, and their largest share of the time.
 _SECONDS = 30.0
 _TIMES_THE_COST = 60.0
 
@@ -40,8 +40,8 @@ class BackupInterval:
     Args:
         steps: steps between backups. None: every 30 s and at the end of each epoch, as
             long as backups take less than 1/60 of the time.
-        done: steps that are done already.
-        size: bytes of a backup.
+        done: number of steps that are done already.
+        size: size of a backup in bytes.
     """
 
     def __init__(self, steps: int | None, *, done: int, size: int):
@@ -66,7 +66,7 @@ class BackupInterval:
 def save(
     directory: pathlib.Path, arrays: Sequence[np.ndarray], progress: Progress
 ) -> None:
-    """Writes a backup and removes all but the newest ones.
+    """Writes a backup and removes all but the newest two.
 
     Raises:
         OSError: the backup cannot be written.

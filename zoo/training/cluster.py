@@ -10,7 +10,7 @@ from typing import Any
 
 from zoo.errors import UserError
 
-#: The variables from which a task of a Slurm step learns its place.
+#: The variables that describe a task's place in a Slurm step.
 _SLURM = (
     "SLURM_STEP_NUM_TASKS",
     "SLURM_STEP_NODELIST",
@@ -29,7 +29,7 @@ class Cluster:
     """The processes of one training."""
 
     workers: tuple[str, ...]  # host:port; the first one is the chief
-    index: int  # of this process among them
+    index: int  # the position of this process among the workers
 
 
 def several(strategy: str) -> bool:
@@ -130,7 +130,7 @@ def _from_slurm() -> Cluster:
             auto_set_gpu=False,
         )
         workers = tuple(resolver.cluster_spec().as_dict()["worker"])
-        # The resolver takes the rank for the index, but sorts hosts alphabetically,
+        # The resolver uses the rank as the index but sorts hosts alphabetically, with
         # n10 before n2.
         local = port + int(os.environ["SLURM_LOCALID"])
         index = workers.index(f"{os.environ['SLURMD_NODENAME']}:{local}")

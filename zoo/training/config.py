@@ -1,4 +1,4 @@
-"""What a run was asked for, checked as far as it can be without TensorFlow."""
+"""The configuration of a run, checked as far as possible without TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe
 from zoo.training import cluster
 
-#: The architecture that suits photographs, of any size.
+#: The architecture that suits photographs of any size.
 PHOTOGRAPHS = "resnet"
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-#: The words that a flag may be.
+#: The allowed values of flags that take a word.
 CHOICES = {
     "strategy": ("auto", "one", "mirrored", "multi_worker", "tpu"),
     "precision": PRECISIONS,
@@ -31,13 +31,13 @@ CHOICES = {
 class Config:
     """A request to train: the flags of ``train.py``, whose help explains them.
 
-    None stands for a flag that is not given, or for its ``auto`` where that is no word
-    of a list.
+    None means that a flag is not given, or that it is ``auto`` if ``CHOICES`` does not
+    list that word.
 
     Attributes:
-        overrides: fields of the recipe that are replaced.
-        image_size: (height, width) that images are resized to.
-        memory_limit: bytes.
+        overrides: fields of the recipe to replace, with their values.
+        image_size: (height, width) to which images are resized.
+        memory_limit: memory for images in bytes.
         profile_steps: the first and the last step to profile, from 1.
         validation: share of the training split, above 0 and below 1.
     """
@@ -71,7 +71,7 @@ class Config:
 
     @property
     def shown(self) -> str:
-        """What is shown while training: ``bar``, ``epoch`` or ``none``."""
+        """What to print while training: ``bar``, ``epoch`` or ``none``."""
         if self.progress == "auto":
             if console.is_terminal():
                 return "bar"
@@ -82,7 +82,7 @@ class Config:
         """Checks names and numbers.
 
         Raises:
-            UserError: what is wrong, what was received, what is allowed.
+            UserError: a name or a number is not allowed.
         """
         registry.check_model(self.model)
         if self.weights is not None:
@@ -92,8 +92,8 @@ class Config:
                 "--freeze and --recipe=finetune need --weights: pretrained ones, such "
                 "as --weights=cifar10, or a run directory. Received: none."
             )
-        # The recipe itself is behind TensorFlow: momentum is checked by itself here,
-        # and together with the recipe's optimizer later.
+        # The recipe needs TensorFlow. Here momentum is checked alone; it is checked
+        # together with the recipe's optimizer later.
         fields = dict(self.overrides)
         if "momentum" in fields or "nesterov" in fields:
             fields.setdefault("optimizer", "sgd")
@@ -116,7 +116,7 @@ class Config:
             raise UserError(f"--seed must be 0 to 2**31 - 1. Received: {self.seed}.")
         if self.run_dir == "":
             raise UserError("--run_dir is empty. Leave it out for runs/MODEL-DATASET.")
-        # NaN fails every comparison.
+        # This form rejects NaN too, because NaN fails every comparison.
         if self.validation is not None and not 0 < self.validation < 1:
             raise UserError(
                 "--validation must be a share of the training split, above 0 and below "
@@ -133,7 +133,7 @@ class Config:
 def _parse(
     flag: str, text: str, pattern: str, read: Callable[..., Any], expected: str
 ) -> Any:
-    """Returns what ``read`` makes of the groups of the pattern, if it is anything."""
+    """Returns ``read`` of the pattern's groups; raises UserError if that fails."""
     match = re.fullmatch(pattern, text, re.ASCII | re.IGNORECASE)
     if match and (value := read(*match.groups())):
         return value
@@ -141,7 +141,7 @@ def _parse(
 
 
 def parse_steps_per_execution(text: str) -> int | None:
-    """Reads a number of steps; None, the recipe's, for ``auto``."""
+    """Reads a number of steps; ``auto`` gives None, the recipe's number."""
     if text == "auto":
         return None
     expected = "a whole number, 1 or more, or auto"
@@ -162,7 +162,7 @@ def parse_profile_steps(text: str | None) -> tuple[int, int] | None:
 
 
 def parse_memory_limit(text: str) -> int | None:
-    """Reads bytes, such as ``8G`` or ``500M``; None for ``auto``."""
+    """Reads a number of bytes, such as ``8G`` or ``500M``; None for ``auto``."""
     units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
     def read(number: str, unit: str) -> int | None:

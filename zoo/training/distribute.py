@@ -18,7 +18,7 @@ import tensorflow as tf
 from zoo.errors import RunError, UserError
 from zoo.training import cluster, signals
 
-# What TensorFlow raises in the other workers when one has stopped.
+# The errors that TensorFlow raises in the other workers when one has stopped.
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -36,7 +36,7 @@ class Placement:
     name: str  # as --strategy takes it
     strategy: Any = None  # a tf.distribute.Strategy; None for one device
     workers: int = 1
-    index: int = 0  # of this process among them; the chief is 0
+    index: int = 0  # the position of this process among the workers; the chief is 0
 
     @property
     def replicas(self) -> int:
@@ -55,7 +55,7 @@ class Placement:
         return self.index * here, here, self.replicas
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what config.json and result.json record of it."""
+        """Returns the record of the devices for config.json and result.json."""
         return {"name": self.name, "replicas": self.replicas, "workers": self.workers}
 
     def scope(self) -> contextlib.AbstractContextManager:
@@ -63,32 +63,32 @@ class Placement:
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
     def distribute(self, dataset: tf.data.Dataset) -> Any:
-        """Returns the dataset for ``fit``; an element is one replica's part."""
+        """Returns the dataset for ``fit``; each element is the part of one replica."""
         if self.strategy is None:
             return dataset
-        # All replicas have the same number of steps, so no step has to ask whether the
-        # others have data.
+        # All replicas have the same number of steps, so they need not ask each other
+        # whether there are data.
         self.strategy.extended.experimental_enable_get_next_as_optional = False
         distributed = self.strategy.distribute_datasets_from_function(lambda _: dataset)
-        # TensorFlow 2.21 counts elements, which Keras takes for steps: after the last
-        # one it would run the parts of a step that need no data.
+        # TensorFlow 2.21 counts elements, but Keras takes them for steps. After the
+        # last step, it would run those parts of a step that need no data.
         distributed._cardinality //= self.rows[1]
         return distributed
 
     def total(self, values: Sequence[int]) -> list[int]:
-        """Sums whole numbers over all workers, and waits for all of them."""
+        """Returns the sums of whole numbers over all workers; waits for all workers."""
         if self.workers == 1:
             return list(values)
         return self._add(tf.constant(values, tf.int64)).numpy().tolist()
 
     @functools.cached_property
     def _add(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """A function that sums int64 vectors over all workers, traced once."""
+        """A compiled function that sums int64 vectors over all workers."""
         here = self.rows[1]
 
         def add_in_replica(values: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            # Count each worker once, however many replicas it has.
+            # Count each worker once, no matter how many replicas it has.
             first = tf.equal(context.replica_id_in_sync_group % here, 0)
             return context.all_reduce("SUM", tf.where(first, values, 0))
 
@@ -102,9 +102,9 @@ class Placement:
     def reader(
         self, variables: Sequence[keras.Variable]
     ) -> Callable[[], list[np.ndarray]]:
-        """Returns a function that reads variables, in all workers at once.
+        """Returns a function that reads variables; all workers must call it together.
 
-        Variables that each replica has its own value of, such as metrics, are summed.
+        If each replica has its own value, as for metrics, the values are summed.
         """
         if self.strategy is None:
             return lambda: [variable.value.numpy() for variable in variables]
@@ -133,7 +133,7 @@ class Placement:
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        """Turns the error that a stopped worker causes in the others into RunError."""
+        """Raises RunError instead of the errors that a stopped worker causes."""
         try:
             yield
         except _LOST as error:
@@ -154,11 +154,11 @@ def _line(error: Exception, number: int) -> str:
 
 @functools.cache
 def place(name: str) -> Placement:
-    """Returns the devices for a ``--strategy``; several workers first meet here.
+    """Returns the devices for a ``--strategy``; several workers connect here.
 
     The result is cached, because a process must have only one strategy of each kind:
-    TensorFlow 2.21 numbers the collectives of each strategy from 0, and confuses those
-    with the same number.
+    TensorFlow 2.21 numbers the collectives of each strategy from 0, and confuses
+    collectives with the same number.
 
     Raises:
         UserError: this machine has no such devices.
@@ -212,7 +212,7 @@ def _multi_worker(found: cluster.Cluster) -> Placement:
 
 
 def jit_compile(asked: str, placement: Placement) -> bool:
-    """Returns whether to compile with XLA, for a ``--jit_compile``.
+    """Returns whether to compile with XLA for this value of ``--jit_compile``.
 
     Raises:
         UserError: XLA was asked for, but several devices share a step, which it cannot
@@ -234,8 +234,8 @@ def jit_compile(asked: str, placement: Placement) -> bool:
 def repair(model: keras.Model) -> None:
     """Makes ``fit`` work for a model that was created under a strategy.
 
-    Keras 3.0 to 3.15 fails in three places (keras issue 20585, and a loop). Tests fail
-    when Keras is fixed and this can go.
+    Keras 3.0 to 3.15 fails in three places (keras issue 20585, and a loop). When Keras
+    is fixed, tests will fail and this function can be removed.
     """
     repair_symbolic_build(model)
     repair_train_function(model)
@@ -244,8 +244,8 @@ def repair(model: keras.Model) -> None:
 def repair_symbolic_build(model: keras.Model) -> None:
     """Builds the model on the first batch of one replica.
 
-    Keras reduces a tuple of PerReplica values instead (line 731 of the file below),
-    which MultiWorkerMirroredStrategy only defines for a single value.
+    Keras reduces a tuple of PerReplica values instead (line 731 of the file below), but
+    MultiWorkerMirroredStrategy can only reduce a single value.
     """
     strategy = model.distribute_strategy
     build = model._maybe_symbolic_build
@@ -263,12 +263,12 @@ def repair_symbolic_build(model: keras.Model) -> None:
 
 
 def repair_train_function(model: keras.Model) -> None:
-    """Runs the steps of one call from Python in a plain loop, and reduces metrics.
+    """Runs the steps of a call from Python in a plain loop, and reduces metrics.
 
     Two lines of keras/src/backend/tensorflow/trainer.py (3.15.1) fail. Under
-    MultiWorkerMirroredStrategy, line 841 takes the mean of metrics over axis 0, which
-    scalars do not have. Under any strategy, line 182 puts a step into a ``tf.cond`` in
-    a loop: "You must feed a value for placeholder tensor".
+    MultiWorkerMirroredStrategy, line 841 takes the mean of metrics over axis 0, but
+    scalars have no axis. Under any strategy, line 182 puts a step into a ``tf.cond`` in
+    a loop, which raises "You must feed a value for placeholder tensor".
     """
     strategy = model.distribute_strategy
     # The remaining steps of each epoch's iterator.

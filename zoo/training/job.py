@@ -1,4 +1,4 @@
-"""A training that is about to begin, and what its run directory records about it."""
+"""A training that is about to begin, and the records in its run directory."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from zoo.training.rundir import RunDir
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A training that is about to begin: all that is decided before the model is made.
+    """A training that is about to begin: all decisions before the model is created.
 
-    ``origin`` is where its pretrained weights come from, if it has any. ``asked`` is
-    the recipe that was asked for, with the fields that ``config`` overrides;
-    ``recipe`` is what it became for the number of examples.
+    ``origin`` describes its pretrained weights, if it has any. ``asked`` is the
+    requested recipe with the overrides of ``config``; ``recipe`` is the same after it
+    was fitted to the number of examples.
     """
 
     config: Config
@@ -48,10 +48,10 @@ class Job:
     run: RunDir
 
     def identity(self) -> dict[str, Any]:
-        """Returns what makes a run this run and no other."""
+        """Returns the settings that distinguish this run from others."""
         spec, settings = self.dataset.spec, self.recipe.to_json()
-        del settings["steps_per_execution"]  # changes nothing except the speed
-        later: dict[str, Any] = {}  # what older versions did not have, where it is used
+        del settings["steps_per_execution"]  # only affects the speed
+        later: dict[str, Any] = {}  # settings that older versions lack, if used
         if self.config.class_weights != "none":
             later["class_weights"] = self.config.class_weights
         if self.origin:
@@ -69,7 +69,7 @@ class Job:
         }
 
     def fitted(self) -> dict[str, tuple[Any, Any]]:
-        """Returns the settings changed because there are few examples, old and new."""
+        """Returns the old and new values of settings that few examples changed."""
         names = ("batch_size", "learning_rate")
         both = {
             name: (getattr(self.asked, name), getattr(self.recipe, name))
@@ -120,7 +120,7 @@ class Job:
         }
 
     def hyperparameters(self) -> dict[str, Any]:
-        """Returns what runs are compared by in TensorBoard."""
+        """Returns the settings by which TensorBoard compares runs."""
         settings = self.recipe.to_json()
         settings["model_arguments"] = settings.pop("model")
         asked = self._asked("model", "recipe", "seed", "precision")
@@ -131,7 +131,7 @@ class Job:
 
 
 def _versions() -> dict[str, str]:
-    """Returns the versions of what the numbers of a run depend on."""
+    """Returns the versions of the software that affects the results of a run."""
     return {
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
@@ -141,7 +141,7 @@ def _versions() -> dict[str, str]:
 
 
 def _git_commit() -> str | None:
-    """Returns the commit of the project; None without one."""
+    """Returns the Git commit of the project; None outside of a repository."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(
             ["git", "rev-parse", "--verify", "--quiet", "HEAD"],

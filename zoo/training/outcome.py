@@ -1,4 +1,4 @@
-"""A finished run and everything made of it, so that nothing is made twice."""
+"""A finished run with its model, dataset and outputs, each loaded only once."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from zoo.training.rundir import RunDir, finished_run
 class TrainedRun:
     """A finished run with its model, dataset and outputs.
 
-    What is not given is loaded or computed when it is first asked for.
+    Missing arguments are loaded or computed when they are first needed.
 
     Args:
         run: the directory of a finished run.
         config: the content of config.json.
         result: the content of result.json.
-        dataset: what it was trained on.
+        dataset: the dataset that it was trained on.
         model: the trained model, on one device and in float32.
-        outputs: what the model says of the whole test split.
-        done_before: the run was finished before this process began.
+        outputs: the outputs of the model for the whole test split.
+        done_before: whether the run was finished before this process began.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class TrainedRun:
     ):
         self.run = run
         self.done_before = done_before
-        # What is given takes the place of the cached property of that name.
+        # A given value takes the place of the cached property with its name.
         made: dict[str, Any] = {"config": config, "result": result}
         made |= {"dataset": dataset, "model": model, "outputs": outputs}
         vars(self).update((k, value) for k, value in made.items() if value is not None)
@@ -75,12 +75,12 @@ class TrainedRun:
 
     @functools.cached_property
     def outputs(self) -> np.ndarray:
-        """float32 probabilities (n, classes), or y (n, 1), of the whole test split."""
+        """float32 probabilities (n, classes), or y (n, 1), for the whole test split."""
         return scoring.outputs(self.model, self.dataset.test)
 
 
 def open_run(run_dir: str | os.PathLike[str]) -> TrainedRun:
-    """Opens a finished run; nothing but its state is looked at yet.
+    """Opens a finished run; only checks that it is finished.
 
     Raises:
         UserError: there is no run in the directory, or it is not finished.
@@ -100,7 +100,7 @@ def load_run(
     try:
         model = keras.models.load_model(run.model, safe_mode=True)
     except Exception as error:
-        # Keras raises whatever its zip, HDF5 and JSON readers raise.
+        # Errors of the zip, HDF5 and JSON readers pass through Keras.
         raise UserError(
             f"{run.model} cannot be loaded: {type(error).__name__}: {error}"
         ) from error
@@ -110,14 +110,14 @@ def load_run(
 
 
 def _take_over(model: TapeModel, path: str | os.PathLike[str]) -> None:
-    """Puts weights from a device into the model."""
+    """Copies weights from a device into the model."""
     from zoo.learner import checked_weights
 
     try:
         with np.load(path, allow_pickle=False) as file:
             weights = dict(file)
     except Exception as error:
-        # NumPy raises whatever its zip and header readers raise; an .npy is no dict.
+        # Errors of the zip and header readers pass through NumPy; an .npy is no dict.
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"device_weights must be an .npz file of what the signature weights gave. "
@@ -135,8 +135,8 @@ def run_dataset(run: RunDir) -> Dataset:
     """Loads the dataset that a run was trained on, with the same validation split.
 
     Raises:
-        UserError: it is gone, or is not what it was.
-        RunError: it cannot be read.
+        UserError: the dataset is gone or has changed.
+        RunError: the dataset cannot be read.
     """
     config = run.read_config()
     if config.get("is_sample"):
@@ -152,7 +152,7 @@ def run_dataset(run: RunDir) -> Dataset:
         num_examples=identity["settings"]["num_examples"],
         seed=identity["seed"],
         memory_limit=memory.available() // 2,
-        # A directory that only the run names is not written.
+        # Do not write into a directory that only the run names.
         read_only=data_dir is not None,
         skip_damaged=config.get("skip_damaged", False),
     )

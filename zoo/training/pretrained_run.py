@@ -1,4 +1,4 @@
-"""Weights that come with the zoo as a finished run: to predict, evaluate and export."""
+"""Treats weights that come with the zoo as a finished run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.training.rundir import RunDir
 
 
 def open_weights(name: str) -> TrainedRun:
-    """Returns the run that made the weights, with the model that they make.
+    """Returns the run that produced the weights, with their model.
 
     Args:
         name: MODEL/DATASET or MODEL/DATASET/RECIPE.
@@ -38,7 +38,7 @@ def read_dataset(info: pretrained.WeightsInfo, dataset: str) -> Dataset:
     """Reads a dataset in the image size of the weights.
 
     Raises:
-        UserError: its classes or channels are not those of the weights.
+        UserError: its classes or channels differ from those of the weights.
         RunError: it is not on this machine and cannot be downloaded.
     """
     height, width, _ = info.input_shape
@@ -62,23 +62,23 @@ def _shape(shape: tuple[int, ...]) -> str:
 def adopt(
     name: str, directory: str | os.PathLike[str], dataset: str | None = None
 ) -> TrainedRun:
-    """Writes weights into a directory as the finished run that made them.
+    """Writes weights into a directory, as the finished run that produced them.
 
-    What is exported from there is verified on the test split of ``test_data``.
+    Exports of that run are verified on the test split of ``test_data``.
 
     Args:
-        name: as for ``open_weights``.
-        directory: a new one, or one that these weights were written to before.
-        dataset: as for ``test_data``.
+        name: same as for ``open_weights``.
+        directory: a new directory, or one that these weights were written to before.
+        dataset: same as for ``test_data``.
 
     Raises:
-        UserError: the directory has something else in it, or the dataset other classes.
+        UserError: the directory has other content, or the dataset has other classes.
     """
     info, run = pretrained.find(name), RunDir(directory)
     if run.path.exists() and not _holds(run, info):
         raise UserError(
             f"--out must be a new directory, or one that {name} was written to before. "
-            f"Received: {run.path}, which has something else."
+            f"Received: {run.path}, which has other content."
         )
     data, tested_on = test_data(info, dataset)
     trained = TrainedRun(
@@ -123,15 +123,16 @@ def _holds(run: RunDir, info: pretrained.WeightsInfo) -> bool:
 def test_data(
     info: pretrained.WeightsInfo, dataset: str | None = None
 ) -> tuple[Dataset, str]:
-    """Returns the dataset to test weights on, and what its test split is.
+    """Returns the dataset to test weights on, and a description of its test split.
 
     Args:
-        info: describes the weights.
-        dataset: as for train.py. None for the dataset that they were trained on, or,
-            with a warning, for the sample that comes with them if that is not at hand.
+        info: description of the weights.
+        dataset: a dataset as train.py takes it. None means the dataset that the weights
+            were trained on. If that is not on this machine, the sample that comes with
+            the weights is used, with a warning.
 
     Raises:
-        UserError: the dataset has other classes than the weights.
+        UserError: the classes of the dataset differ from those of the weights.
         RunError: ``dataset`` is not on this machine and cannot be downloaded.
     """
     try:

@@ -17,7 +17,7 @@ from zoo import files
 from zoo.errors import RunError, UserError
 from zoo.files import check_numbers, check_texts
 
-# The measurements of a file that learns in export.json.
+# The measurements of a trainable file in export.json.
 _LEARNING = (
     "batch_size",
     "parameter_bytes",
@@ -46,14 +46,14 @@ class RunDir:
         self.plots = self.path / "plots"
         self.tensorboard = self.path / "tensorboard"
         self.export = self.path / "export"
-        # --overwrite removes these and nothing else, config.json last: while it exists,
-        # the directory is a run's.
+        # --overwrite removes these and nothing else. config.json goes last, because it
+        # marks the directory as that of a run.
         self._owned = [self.metrics, self.result, self.model, self.backup]
         self._owned += [self.plots, self.tensorboard, self.export, self.config]
         self._lock = filelock.FileLock(self.path / ".lock")
 
     def check_usable(self) -> None:
-        """Raises the errors that entering ``locked`` would, without writing."""
+        """Raises the errors that entering ``locked`` would raise, without writing."""
         if (self.path / ".lock").exists():
             with self.locked():
                 pass
@@ -62,7 +62,7 @@ class RunDir:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Locks the directory for this process, which releases it when it dies.
+        """Locks the directory for this process; the lock ends with the process.
 
         Raises:
             UserError: it cannot be written, or it holds something other than a run.
@@ -145,18 +145,19 @@ class RunDir:
         overwrite: bool,
         is_same_data: Callable[[str], bool] = lambda fingerprint: False,
     ) -> None:
-        """Makes sure that the locked directory is empty or holds this very run.
+        """Ensures that the locked directory is empty or holds this run.
 
         Args:
             identity: the part of config.json that distinguishes a run from others.
-            overwrite: remove another run, but no other files, instead of refusing.
-            is_same_data: returns whether a recorded fingerprint, even of an older
-                form, is that of the run's dataset.
+            overwrite: whether to remove another run (and no other files) instead of
+                refusing.
+            is_same_data: function that returns whether a recorded fingerprint, even
+                in an older form, is that of the run's dataset.
 
         Raises:
             UserError: the directory holds a run of another configuration.
         """
-        for leftover in self.path.glob(files.BESIDE):  # by a process that was killed
+        for leftover in self.path.glob(files.BESIDE):  # from a killed process
             leftover.unlink()
         for entry in self._owned if overwrite else ():
             if entry.is_dir() and not entry.is_symlink():
@@ -166,9 +167,9 @@ class RunDir:
         if not self.config.exists():
             return
         before = self.read_config()["identity"]
-        # Earlier versions recorded it, although it only affects speed.
+        # Earlier versions recorded this setting, although it only affects speed.
         before["settings"].pop("steps_per_execution", None)
-        # As JSON has it, without tuples.
+        # JSON turns tuples into lists.
         now = json.loads(json.dumps(identity))
         if is_same_data(before["dataset_fingerprint"]):
             for key in ("dataset", "dataset_fingerprint"):
@@ -181,15 +182,15 @@ class RunDir:
             )
 
     def read_config(self) -> dict[str, Any]:
-        """Reads config.json; raises UserError if its content is not a run's."""
+        """Reads config.json; raises UserError if the content is invalid."""
         return files.read_json(self.config, _check_config)
 
     def read_result(self) -> dict[str, Any]:
-        """Reads result.json; raises UserError if its content is not a run's."""
+        """Reads result.json; raises UserError if the content is invalid."""
         return files.read_json(self.result, _check_result)
 
     def read_export(self) -> dict[str, Any] | None:
-        """Reads export.json, if any; raises UserError if it is not an export's."""
+        """Reads export.json, if any; raises UserError if the content is invalid."""
         path = self.export / "export.json"
         return files.read_json(path, _check_export) if path.exists() else None
 
@@ -263,7 +264,7 @@ def _check_export(content: dict[str, Any]) -> None:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Lists the differences of two configurations as ``key: old -> new``."""
+    """Lists the differences between two configurations as ``key: old -> new``."""
     lines = []
     for key in sorted({*old, *new}):
         before, after = old.get(key), new.get(key)
@@ -279,12 +280,12 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _named(value: Any) -> Any:
-    """Returns the name of what has one, such as pretrained weights."""
+    """Returns the name in a value that has one, such as pretrained weights."""
     return value.get("name", value) if isinstance(value, Mapping) else value
 
 
 def runs_beside(path: str | os.PathLike[str]) -> list[str]:
-    """Lists the runs in the directory that would hold ``path``, sorted."""
+    """Lists the runs in the parent directory of ``path``, sorted."""
     parent = pathlib.Path(path).parent
     with contextlib.suppress(OSError):  # a name that is too long, before Python 3.12
         configs = parent.absolute().glob("*/config.json")
@@ -299,7 +300,7 @@ def finished_run(run_dir: str | os.PathLike[str]) -> RunDir:
         UserError: there is no run, or it is not finished.
     """
     run = RunDir(run_dir)
-    # os.path answers False where pathlib raises: names too long, before Python 3.12.
+    # For names that are too long, pathlib raises before Python 3.12; os.path does not.
     if not os.path.isdir(run.path):  # noqa: PTH112
         names = runs_beside(run.path)
         there = f" Runs beside it: {', '.join(names[:20])}." if names else ""

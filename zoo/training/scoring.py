@@ -1,4 +1,4 @@
-"""Scores and outputs of a model on a split, in one pass."""
+"""Computes the scores and outputs of a model for a split, in one pass."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Evaluator:
         self._step = step
 
     def __call__(self, batches: tf.data.Dataset) -> tuple[dict[str, float], np.ndarray]:
-        """Returns loss and metrics by name, and the outputs as ``outputs`` does."""
+        """Returns the loss and metrics by name, and the outputs like ``outputs``."""
         self._model.reset_metrics()
         said = [self._step(x, y) for x, y in batches]
         scores = self._model.get_metrics_result()
@@ -46,16 +46,16 @@ class Evaluator:
 def per_class(
     names: Sequence[str], labels: np.ndarray, outputs: np.ndarray
 ) -> dict[str, Any]:
-    """Returns the recall of each class, as result.json has it.
+    """Returns the recall of each class in the form of result.json.
 
     Args:
-        names: of the classes.
+        names: names of the classes.
         labels: true classes (n,).
         outputs: probabilities (n, classes).
 
     Returns:
-        ``test_per_class``, with name, recall (None without examples) and number of
-        examples, and ``test_macro_recall``, the mean over the classes with examples.
+        ``test_per_class``: name, recall (None without examples) and number of examples
+        of each class; and ``test_macro_recall``: the mean over classes with examples.
     """
     counts = np.bincount(labels, minlength=len(names))
     right = np.bincount(labels[outputs.argmax(axis=1) == labels], minlength=len(names))
@@ -76,5 +76,5 @@ def outputs(model: TapeModel, split: Split) -> np.ndarray:
 
 
 def probabilities(model: TapeModel, said: np.ndarray | tf.Tensor) -> np.ndarray:
-    """Returns float32 probabilities (n, classes) of logits; y (n, 1) as it is."""
+    """Returns float32 probabilities (n, classes) for logits, or y (n, 1) unchanged."""
     return np.asarray(said if model.num_classes is None else tf.nn.softmax(said))

@@ -1,4 +1,4 @@
-"""Signals that stop a training: acknowledged at once, obeyed between two steps."""
+"""Signals that stop a training; they take effect between two steps."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def noticed() -> Iterator[Stop]:
 
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    # Python runs handlers only between two steps, but writes the signal's number to
+    # Python runs handlers only between two steps, but it writes the signal's number to
     # this pipe at once.
     listener = threading.Thread(target=_listen, args=(reader, taken), daemon=True)
     listener.start()
@@ -54,10 +54,10 @@ def noticed() -> Iterator[Stop]:
 
 @contextlib.contextmanager
 def ending() -> Iterator[None]:
-    """Lets the first SIGINT end the process, as it does without a handler.
+    """Lets the first SIGINT end the process, as without a handler.
 
-    This is for calls that wait in C++ and keep Python from running handlers. There,
-    TensorFlow handles SIGTERM itself.
+    This is for calls that wait in C++ and keep Python from running handlers. During
+    these calls, TensorFlow handles SIGTERM itself.
     """
     if signal.SIGINT not in _handled():
         yield
@@ -70,9 +70,9 @@ def ending() -> Iterator[None]:
 
 
 def _handled() -> list[signal.Signals]:
-    """Returns the signals to handle: those that are not ignored, as under nohup.
+    """Returns the signals to handle, without ignored ones, such as under nohup.
 
-    Outside of the main thread, which alone can set handlers, there are none.
+    Outside of the main thread there are none, because only that can set handlers.
     """
     if threading.current_thread() is not threading.main_thread():
         return []
@@ -89,5 +89,5 @@ def _listen(reader: int, taken: list[int]) -> None:
         if asked:
             os._exit(128 + number[0])
         asked = True
-        # print might wait for a lock that the main thread holds.
+        # print could wait for a lock that the main thread holds.
         os.write(2, b"Stopping after this step; a second Ctrl-C stops at once.\n")

@@ -15,7 +15,7 @@ def summary(trained: TrainedRun) -> str:
     if result["dataset"] != result["dataset_requested"]:
         dataset += f" instead of {result['dataset_requested']}"
     devices = "one"
-    if strategy := result.get("strategy"):  # runs of older versions have none
+    if strategy := result.get("strategy"):  # runs of older versions lack it
         devices = strategy["name"]
         if strategy["replicas"] > 1:
             devices += ", {replicas} replicas on {workers} worker(s)".format(**strategy)

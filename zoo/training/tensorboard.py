@@ -23,19 +23,19 @@ from zoo.training.rundir import RunDir
 
 @contextlib.contextmanager
 def _warning(path: str | pathlib.Path) -> Iterator[list[Exception]]:
-    """Turns an exception of the writers into a warning, and appends it to the list."""
+    """Turns an exception of the writers into a warning; yields the list of them."""
     failed: list[Exception] = []
     try:
         yield failed
     except Exception as error:
-        # Such as a full disk, or a profiler that is already running.
+        # Examples are a full disk and a profiler that is already running.
         said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         console.warn(f"Nothing more is written to {path} for TensorBoard: {said}.")
         failed.append(error)
 
 
 def _unless_broken(hook: Callable[..., None]) -> Callable[..., None]:
-    """Makes a hook warn instead of raise, and do nothing afterwards."""
+    """Makes a hook warn instead of raising, and do nothing from then on."""
 
     @functools.wraps(hook)
     def guarded(self: TensorBoard, *arguments: Any, **options: Any) -> None:
@@ -51,8 +51,8 @@ class TensorBoard(keras.callbacks.TensorBoard):
     """Writes into ``tensorboard/train`` and ``tensorboard/validation``.
 
     If something cannot be written, the callback warns and stops writing; the training
-    continues. It profiles whole calls from Python, so all ``steps_per_execution``
-    steps of the calls that run the requested steps.
+    continues. It profiles whole calls from Python. A call runs ``steps_per_execution``
+    steps, so it may profile more steps than requested.
     """
 
     on_train_batch_begin = _unless_broken(
@@ -82,15 +82,15 @@ class TensorBoard(keras.callbacks.TensorBoard):
     @_unless_broken
     def on_train_begin(self, logs: dict | None = None) -> None:
         super().on_train_begin(logs)
-        # Keras starts at 0 even if the training is resumed.
+        # Keras starts at 0 even in a resumed training.
         self._global_train_batch = self._call_of(self._progress.step + 1) - 1
-        # Compiled, because writing a scalar from Python takes more than 100 us; and
-        # once per fit, because each fit has its own writer.
+        # Compiled, because writing a scalar from Python takes more than 100 us.
+        # Compiled again for each fit, because each fit has its own writer.
         self._write_learning_rates = tf.function(self._learning_rates)
 
     @_unless_broken
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        # Without the logs, for each of which Keras would call tf.summary, which has no
+        # Pass no logs: Keras would call tf.summary for each of them, but there is no
         # writer within an epoch.
         super().on_train_batch_end(batch)
 
@@ -104,10 +104,10 @@ class TensorBoard(keras.callbacks.TensorBoard):
             writer.flush()
 
     def _learning_rates(self, steps_done: tf.Tensor) -> None:
-        """Writes the learning rate of the step after each number of steps done."""
+        """Writes the learning rate of the next step, for each number of steps done."""
         from tensorboard.plugins.scalar import metadata
 
-        # tf.summary.scalar would prefix the tag with the name of the loop.
+        # tf.summary.scalar would put the name of the loop in front of the tag.
         kind = metadata.create_summary_metadata("learning_rate", None)
         optimizer = self.model.optimizer
         rate = getattr(optimizer, "inner_optimizer", optimizer)._learning_rate
@@ -119,7 +119,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
 
 def write_hyperparameters(run: RunDir, settings: Mapping[str, Any]) -> None:
-    """Writes the hyperparameters that TensorBoard compares runs by."""
+    """Writes the hyperparameters by which TensorBoard compares runs."""
     with _warning(run.tensorboard), _writer(run.tensorboard):
         from tensorboard.plugins.hparams import api
 
@@ -128,7 +128,7 @@ def write_hyperparameters(run: RunDir, settings: Mapping[str, Any]) -> None:
 
 
 def add_pictures(run_dir: pathlib.Path, pictures: Sequence[pathlib.Path]) -> None:
-    """Writes pictures of a run, given as PNG files."""
+    """Writes the pictures of a run from their PNG files."""
     directory = RunDir(run_dir).tensorboard
     with _warning(directory), _writer(directory):
         for path in pictures:

@@ -1,4 +1,4 @@
-"""One training from beginning to end: build, fit, evaluate, write the run."""
+"""Runs one training: builds the model, fits, evaluates, writes the results."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from zoo.training.tensorboard import TensorBoard, write_hyperparameters
 
 
 def train(config: Config) -> TrainedRun | None:
-    """Trains as asked, or goes on where an interrupted training stopped.
+    """Trains a model, or resumes an interrupted training.
 
     Returns:
         The finished run; None in a worker that is not the chief.
 
     Raises:
-        UserError: the request cannot be met; nothing has been written.
-        RunError: the work failed; the last backup is as it was.
+        UserError: the configuration is impossible; nothing has been written.
+        RunError: the training failed; the last backup is unchanged.
         Interrupted: a signal asked for a stop; a backup has been written.
     """
     config.check()
@@ -70,7 +70,7 @@ def train(config: Config) -> TrainedRun | None:
 
 
 def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) -> Job:
-    """Opens and reads the dataset; decides everything that follows from it."""
+    """Opens and reads the dataset; decides everything that depends on it."""
     source = load.open_dataset(
         config.dataset,
         default=registry.get_architecture(config.model).model_class.default_dataset,
@@ -78,7 +78,7 @@ def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) ->
     )
     if source.reason:
         console.warn(
-            f"{source.requested} was not asked for by name and cannot be had "
+            f"The default dataset {source.requested} is not available "
             f"({source.reason}): training on {source.used} instead."
         )
     name = [config.model, config.recipe, source.name]
@@ -127,7 +127,7 @@ def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> TrainedRun:
         is_same_data=functools.partial(load.same_data, job.source, job.dataset.spec),
     )
     if run.finished:
-        run.remove_backup()  # left if the process died right here
+        run.remove_backup()  # it remains if the process died at this point
         _follow_moved_data(job)
         job.placement.wait()
         return TrainedRun(run, dataset=job.dataset, done_before=True)
@@ -136,7 +136,7 @@ def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> TrainedRun:
     result, outputs = _fit(job, model, copy)
     with files.replacing(run.model) as beside:
         copy.save(beside)
-    files.write_json(run.result, job.header(copy) | result)  # it is finished now
+    files.write_json(run.result, job.header(copy) | result)  # the run is now finished
     run.remove_backup()
     if job.config.tensorboard:
         write_hyperparameters(run, job.hyperparameters())
@@ -144,7 +144,7 @@ def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> TrainedRun:
 
 
 def _follow_moved_data(job: Job) -> None:
-    """Notes in config.json where the same data are now, for evaluations and exports."""
+    """Updates the place of moved data in config.json, for evaluations and exports."""
     recorded, place = job.run.read_config(), job.dataset.spec.source
     if job.source.directory and recorded["dataset_used"] != place:
         now = job.description()
@@ -155,14 +155,14 @@ def _follow_moved_data(job: Job) -> None:
 def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
     """Returns the model to train, and the one to evaluate and to save.
 
-    They are one where one device trains in float32.
+    They are the same model if one device trains in float32.
     """
     config, recipe, plan = job.config, job.recipe, job.plan
     spec, origin = job.dataset.spec, job.origin
     options: dict[str, Any] = {
         "weights": config.weights,
         "freeze": config.freeze,
-        # Other classes get a new head, even if there are as many.
+        # Other classes get a new head, even if their number is the same.
         "new_head": origin is not None and origin.class_names != spec.class_names,
         "input_shape": spec.input_shape,
         "num_classes": spec.num_classes,
@@ -184,7 +184,7 @@ def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
 
 @contextlib.contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Makes ``name`` the Keras dtype policy of what is made meanwhile."""
+    """Makes ``name`` the Keras dtype policy within the context."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
@@ -228,7 +228,7 @@ def _fit(
         for first, last, data in _epochs(plan, step, batches):
             model.fit(
                 placement.distribute(data),
-                shuffle=False,  # the pipeline does it
+                shuffle=False,  # the pipeline shuffles
                 initial_epoch=first,
                 epochs=last,
                 verbose=int(job.config.shown == "bar" and placement.is_chief),
@@ -247,7 +247,7 @@ def _fit(
 def _results(
     job: Job, progress: Progress, tested: dict[str, float], model: TapeModel
 ) -> dict[str, Any]:
-    """Returns the part of result.json that the training gave."""
+    """Returns the part of result.json that comes from the training."""
     last, seconds = progress.rows[-1], progress.seconds
     result = {
         "train": {name: last[name] for name in tested},
@@ -268,7 +268,7 @@ def _results(
 def _epochs(
     plan: pipeline.Plan, step: int, batches: pipeline.TrainingBatches
 ) -> Iterator[tuple[int, int, tf.data.Dataset]]:
-    """Yields first epoch, last epoch and batches of what is left after ``step``."""
+    """Yields first epoch, last epoch and batches of the fits after ``step``."""
     done, begun = divmod(step, plan.steps_per_epoch)
     if begun:
         yield done, done + 1, batches.take(plan.steps_per_epoch - begun)
@@ -278,7 +278,7 @@ def _epochs(
 
 
 def _compare_with_least_squares(model: TapeModel, dataset: Dataset) -> dict[str, Any]:
-    # Here, since it imports TFDS, which most trainings do without.
+    # Imported here, because it imports TFDS, which most trainings do not need.
     from zoo.data.builders import linear_regression
 
     x, y = dataset.train.x[:][:, 0], dataset.train.y[:, 0]

@@ -1,4 +1,4 @@
-"""Builders of TFDS for the datasets of our own."""
+"""TFDS builders for our own datasets."""
 
 DIGITS = "digits"
 OWN = (DIGITS, "linear_regression")

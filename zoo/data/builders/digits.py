@@ -1,4 +1,4 @@
-"""The handwritten digits that scikit-learn ships, laid out like MNIST."""
+"""The handwritten digits that ship with scikit-learn, in the format of MNIST."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
 
 def _like_mnist(pixels: np.ndarray) -> np.ndarray:
-    """Scales 8x8 digits, 0..16, up to the middle 20x20 of 28x28, 0..255, bicubic."""
+    """Scales 8x8 digits, 0..16, to the middle 20x20 of 28x28, 0..255 (bicubic)."""
     import tensorflow as tf
 
     small = np.asarray(pixels, np.float32).reshape(-1, 8, 8, 1) * (255 / 16)

@@ -1,4 +1,4 @@
-"""The made data of the custom-training tutorial: a noisy straight line."""
+"""The synthetic data of the custom-training tutorial: a noisy straight line."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ BIAS = 2.0
 
 @dataclasses.dataclass(eq=False)
 class LineConfig(tfds.core.BuilderConfig):
-    """How many training examples, and the seed they come from."""
+    """The number of training examples, and the seed that generates them."""
 
     num_examples: int = 1000
     seed: int = 0
 
 
 class LinearRegression(tfds.core.GeneratorBasedBuilder):
-    """y = 3x + 2 + N(0, 1) with x ~ N(0, 1); 1,000 test examples of their own."""
+    """y = 3x + 2 + N(0, 1) with x ~ N(0, 1), and 1,000 separate test examples."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
@@ -48,7 +48,7 @@ class LinearRegression(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(
         self, num_examples: int, seed: int, stream: int
     ) -> Iterator[tuple[int, dict]]:
-        # A stream for training, another for test: independent of each other.
+        # The streams of training and test examples are independent.
         rng = np.random.default_rng([seed, stream])
         x = rng.standard_normal((num_examples, 1))
         y = WEIGHT * x + BIAS + rng.standard_normal((num_examples, 1))
