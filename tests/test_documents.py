@@ -144,6 +144,8 @@ def check(command, arguments):
         parse_formats(flags.formats)
     elif command == "export.serve":
         assert console.parse_flags([command, *arguments], "", serve.FLAGS) == []
+    elif command.startswith("examples/"):
+        assert (ROOT / command).exists()
     else:
         assert command.startswith("benchmarks")
         name = "benchmarks.__main__" if command == "benchmarks" else command
@@ -159,7 +161,7 @@ def test_every_flag_that_is_named_exists():
         for name in values:
             flags |= {name, f"no{name}"} if values[name].boolean else {name}
     others = (
-        r"tensorflow_model_server.*\n.*|docker run.*|#SBATCH.*|srun --\S+"
+        r"tensorflow_model_server.*\n.*|docker run.*|curl.*|#SBATCH.*|srun --\S+"
         r"|`--gpus-per-task.*?`|python -m benchmarks[^`\n]*"
     )
     named = set(re.findall(r"[ `(]--(\w+)", re.sub(others, "", TEXT))) - {"help"}
@@ -209,6 +211,30 @@ def test_the_libraries_of_phones_are_those_of_the_card():
     for language, pattern in (("kotlin", r"implementation\(.*"), ("swift", r"pod '.*")):
         card = (calls / f"{language}.md.j2").read_text()
         assert re.findall(pattern, TEXT) == re.findall(pattern, card)
+
+
+def test_the_calls_of_phones_reach_from_a_picture_to_its_class():
+    steps = {
+        "kotlin": (
+            "createScaledBitmap",
+            "interpreter.run",
+            "quantization.zeroPoint",
+            "labels[",
+        ),
+        "swift": (
+            "image.draw",
+            "interpreter.invoke",
+            "quantization.zeroPoint",
+            "labels[",
+        ),
+    }
+    for language, parts in steps.items():
+        text = DOCUMENTS[ROOT / "docs/export.md"]
+        (code,) = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+        places = [code.find(part) for part in parts]
+        assert places == sorted(places) and places[0] > 0, language
+        for pair in ("()", "[]", "{}"):
+            assert code.count(pair[0]) == code.count(pair[1])
 
 
 def test_the_tables_of_personalize_are_those_of_its_results():

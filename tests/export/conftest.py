@@ -84,8 +84,8 @@ def ask(path, images):
 
 
 def run_code(card, folder):
-    """Runs the first Python of a model card; returns what it prints."""
-    code = re.search(r"```python\n(.*?)```", card, re.DOTALL).group(1)
+    """Runs the Python of a model card; returns what it prints."""
+    code = "".join(re.findall(r"```python\n(.*?)```", card, re.DOTALL))
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,

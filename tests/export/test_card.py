@@ -20,6 +20,7 @@ from PIL import Image
 
 from export import card
 from export.exporter import export_run
+from tests.export.conftest import run_code
 from zoo.console import format_milliseconds
 
 
@@ -153,8 +154,8 @@ def test_the_recall_of_an_older_run_is_counted(content):
     [
         (20, 90, 1, "of 50: light on a dark ground. Invert images of dark ink "),
         (180, 250, 1, "of 50: dark on a light ground. Invert images of light ink "),
-        (20, 250, 1, "of 50. Images of another size"),
-        (20, 90, 3, "of 50. Images of another size"),
+        (20, 250, 1, "of 50. Turn images of another size"),
+        (20, 90, 3, "of 50. Turn images of another size"),
     ],
 )
 def test_the_card_says_which_images_to_invert(content, lowest, highest, channels, said):
@@ -163,6 +164,20 @@ def test_the_card_says_which_images_to_invert(content, lowest, highest, channels
     export["data"]["input_shape"] = [28, 28, channels]
     assert said in card.render(result, export | {"brightness": brightness})
     assert "brightness" not in card.render(result, export | {"brightness": None})
+
+
+def test_a_card_speaks_of_the_files_that_there_are(content, runs):
+    result, export = deepcopy(content)
+    said = re.search(r"a test image of the class (\d)", card.render(result, export))[1]
+    whole = export["artifacts"]
+    export["artifacts"] = [r for r in whole if r["format"] == "tflite"]
+    text = card.render(result, export)
+    assert "serve_bytes" not in text and "saved_model" not in text
+    assert run_code(text, runs("mlp").run.export).startswith(f"{said} 0.")
+    export["artifacts"] = [r for r in whole if r["format"] == "saved_model"]
+    text = card.render(result, export)
+    assert "serve_bytes" in text and "tflite" not in text
+    assert run_code(text, runs("mlp").run.export).count("[[") == 2
 
 
 @pytest.mark.parametrize("channels", [1, 3])

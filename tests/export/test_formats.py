@@ -179,6 +179,7 @@ def test_the_export_directory_is_complete(name, runs, digits):
     found = records(run)
     for record in found.values():
         assert record["verified"] is True
+        assert record["examples"] == len(digits.test.y)
         assert record.keys() >= set(KEYS.split())
         assert record["latency_ms"]["threads"] == 1
         assert 0 < record["latency_ms"]["median"] <= record["latency_ms"]["p95"]
@@ -203,7 +204,10 @@ def test_the_export_directory_is_complete(name, runs, digits):
 
 def test_the_python_of_the_card_runs(runs):
     card = (runs("mlp").run.export / "README.md").read_text()
-    assert run_code(card, runs("mlp").run.export).count("[[") == 3
+    said = re.search(r"a test image of the class (\d)", card)[1]
+    tensorflow, litert = run_code(card, runs("mlp").run.export).rsplit("\n", 2)[:2]
+    assert tensorflow.count("[[") == 2
+    assert litert.startswith(f"{said} 0.")
 
 
 def test_any_artifact_is_one_callable(runs, digits):
