@@ -1,4 +1,4 @@
-"""Trained runs as files for servers, phones and browsers, each one proved.
+"""Exports trained models to servers, phones and browsers, and verifies each file.
 
 import export
 
@@ -18,7 +18,7 @@ from zoo import startup
 
 __all__ = ["DEFAULT_FORMATS", "FORMATS", "check_node", "parse_formats"]
 
-# They need TensorFlow or LiteRT, and are imported when they are first asked for.
+# Functions that need TensorFlow or LiteRT are imported when they are first used.
 _LATER = {
     "export_run": "export.exporter",
     "export_weights": "export.exporter",
@@ -27,7 +27,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    """Finds the functions of ``_LATER`` here too."""
+    """Imports a function of ``_LATER``."""
     if name not in _LATER:
         raise AttributeError(f"module 'export' has no attribute {name!r}")
     if name != "load":  # LiteRT loads a file without TensorFlow

@@ -1,7 +1,7 @@
-"""The model card of an export, and the table that is printed at its end.
+"""The model card of an export, and the table that is printed after it.
 
-The card, R/export/README.md, is made from result.json and export.json. Its text is in
-``templates``: card.md.j2, and one file for each language that calls the exported files.
+The card, R/export/README.md, is rendered from result.json and export.json. Its text is
+in ``templates``: card.md.j2, and one file for each language of the calls.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def render(
     Args:
         result: the content of result.json.
         export: the content of export.json.
-        pictures: names of the pictures in ``plots`` beside it, such as in
+        pictures: names of the pictures in ``plots`` beside it, keys of
             ``zoo.plots.draw.TITLES``.
     """
     environment = jinja2.Environment(
@@ -79,8 +79,7 @@ def render(
 def repeating(result: Mapping[str, Any]) -> str:
     """Returns the command that repeats a run.
 
-    That is the command that was given, with the dataset that took the place of one that
-    could not be had.
+    If another dataset took the place of the default, the command names it.
     """
     words = shlex.split(result["command"])
     if words[1:2] == ["__main__.py"]:
@@ -106,11 +105,11 @@ def _recalls(
 
 
 def _polarity(brightness: Mapping[str, float] | None, shape: Sequence[int]) -> str:
-    """Says which images to invert, where nearly all training images are dark or light.
+    """Says which images to invert if nearly all training images are dark, or light.
 
     Args:
-        brightness: of the training images, see ``Split.brightness``.
-        shape: of an input; only gray images are inverted.
+        brightness: ``Split.brightness`` of the training images.
+        shape: shape of an input; only gray images are inverted.
     """
     if brightness is None or shape[-1] != 1:
         return ""
@@ -143,7 +142,12 @@ def _measured(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def summary(export: Mapping[str, Any], run_dir: str | os.PathLike[str]) -> str:
-    """Returns a table of the files that export.json, ``export``, tells of."""
+    """Returns a table of the exported files.
+
+    Args:
+        export: the content of export.json.
+        run_dir: the directory of the run, for the last line.
+    """
     classifier = export["data"]["num_classes"] is not None
     columns = ("accuracy", "agreement") if classifier else ("largest error",)
     rows = [("exported", "bytes", *columns, "ms")]

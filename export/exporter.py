@@ -1,4 +1,4 @@
-"""Exports a finished run to a verified directory, all or nothing."""
+"""Exports a finished run: all files are verified, or none is written."""
 
 from __future__ import annotations
 
@@ -39,22 +39,23 @@ def export_run(
 ) -> dict[str, Any]:
     """Writes R/export: the files, export.json and the model card.
 
-    Formats of an earlier export of the same weights stay, unless they are asked for.
+    Formats of an earlier export of the same weights stay, unless they are exported
+    again.
 
     Args:
         run: a finished run, R, or its directory.
         formats: names of ``export.FORMATS``.
         train_batch: an option of ``tflite_trainable``, see ``formats.check_request``.
         device_optimizer: likewise.
-        plots: draw pictures, of the run where they are missing, for the model card.
+        plots: draw the pictures for the model card that the run does not have yet.
 
     Returns:
         The content of export.json.
 
     Raises:
-        UserError: not a finished run, a damaged model.keras, a target that cannot
-            be written, a format that is not for such a run.
-        RunError: a file does not reach its bounds; nothing has been replaced.
+        UserError: the run is not finished, its model.keras is damaged, the target
+            cannot be written, or a format does not support such a model.
+        RunError: a file misses its bounds; nothing has been replaced.
     """
     formats, batch, optimizer = check_request(formats, train_batch, device_optimizer)
     trained = run if isinstance(run, TrainedRun) else open_run(run)
@@ -68,9 +69,9 @@ def export_run(
                 get_format(name).write(draft)
                 for file in get_format(name).files:
                     if draft.bound(file):
-                        _prove(draft, get_format(name), file)
+                        _verify(draft, get_format(name), file)
             content = _describe(draft)
-            # Missing pictures of R/plots are drawn; the card shows all of them.
+            # Draws the pictures that are missing in R/plots; the card shows all.
             if plots:
                 draw_run(trained, draft.records)
             pictures = list_pictures(trained.run)
@@ -90,22 +91,25 @@ def export_weights(
     dataset: str | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Writes pretrained weights as a run into a directory, and exports it.
+    """Writes pretrained weights into a directory as a run, and exports it.
+
+    If no dataset is at hand, a warning says that the files are verified on the 200 test
+    images that come with the weights.
 
     Args:
         weights: a name of ``zoo.list_weights()``.
         out: the run directory: a new one, or one that they were written to before.
         formats: as for ``export_run``.
-        dataset: what the files are proved on, as for train.py. None for what the
-            weights were trained on, or for a sample of it that comes with the zoo.
+        dataset: the dataset to verify the files on, as for train.py; None for the one
+            that the weights were trained on, or for their sample.
         **options: of ``export_run``.
 
     Returns:
         The content of export.json.
 
     Raises:
-        UserError: there are no such weights, or ``out`` has something else in it.
-        RunError: a file does not reach its bounds.
+        UserError: there are no such weights, or ``out`` has other files in it.
+        RunError: a file misses its bounds.
     """
     parse_formats(",".join(formats))
     return export_run(pretrained_run.adopt(weights, out, dataset), formats, **options)
@@ -117,7 +121,7 @@ def _check_model(trained: TrainedRun) -> None:
     same = trained.model.name == trained.result["model"]
     if same and accuracy is not None:
         right = trained.outputs.argmax(axis=1) == trained.dataset.test.y
-        # In other batches a tie may fall the other way.
+        # In batches of another size, a tie may be decided differently.
         same = abs(accuracy - right.mean()) <= 2 / len(right)
     if not same:
         run = trained.run
@@ -128,10 +132,10 @@ def _carry_over(draft: Draft, formats: Sequence[str]) -> tuple[str, ...]:
     """Copies the other formats of an earlier export of the same weights.
 
     Returns:
-        The formats to write: those asked for, and those that they need.
+        The formats to write: the requested ones, and those that they need.
 
     Raises:
-        UserError: a file is gone or was changed.
+        UserError: a file is missing or has been changed.
     """
     run = draft.trained.run
     earlier = run.read_export()
@@ -148,9 +152,8 @@ def _carry_over(draft: Draft, formats: Sequence[str]) -> tuple[str, ...]:
         same = source.exists() and files.checksum(source) == record["sha256"]
         if not (inside and same):
             raise UserError(
-                f"{source} is not what was exported. Name its format too, with "
-                f"--formats={','.join((*formats, record['format']))}, to write it "
-                "again."
+                f"{source} is not what was exported. To write it again, pass "
+                f"--formats={','.join((*formats, record['format']))}."
             )
         place.parent.mkdir(exist_ok=True)
         copy = shutil.copytree if source.is_dir() else shutil.copy2
@@ -160,14 +163,14 @@ def _carry_over(draft: Draft, formats: Sequence[str]) -> tuple[str, ...]:
     return parse_formats(",".join((*formats, *(needed - carried))))
 
 
-def _prove(draft: Draft, format: Format, file: ExportedFile) -> None:
-    """Runs a file over the test split and records it, or raises RunError."""
+def _verify(draft: Draft, format: Format, file: ExportedFile) -> None:
+    """Runs a file over the test split and records the result, or raises RunError."""
     record, problems = verify.verify(draft, file)
     if not problems:
         details, problems = format.details(draft, file)
     if problems:
         raise RunError(
-            f"The export of {draft.trained.run.path} failed its proof: "
+            f"The export of {draft.trained.run.path} failed its verification: "
             f"{pathlib.Path(file.path).name}: {'; '.join(problems)}. Nothing was "
             "exported."
         )
@@ -218,8 +221,8 @@ def _describe(draft: Draft) -> dict[str, Any]:
 def _replacing(target: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields a directory that replaces ``target`` at the end.
 
-    Only one process may do so at a time. What a killed process left behind is put back
-    or removed first. Errors of the file system become one line.
+    Only one process may do so at a time. Directories that a killed process left behind
+    are restored or removed first. An error of the file system becomes one line.
     """
     beside, old = (target.with_name(f".{target.name}.{n}") for n in ("new", "old"))
     try:
@@ -243,7 +246,7 @@ def _replacing(target: pathlib.Path) -> Iterator[pathlib.Path]:
             raise
         shutil.rmtree(old, ignore_errors=True)
     except (OSError, tf.errors.OpError) as error:
-        # TensorFlow says: operation, path; reason [operation].
+        # TensorFlow's messages have the form: operation, path; reason [operation].
         said = str(error).splitlines()[0].split("; ")[-1].split(" [Op:")[0]
         reason = getattr(error, "strerror", None) or said
         message = f"The export to {target} failed: {reason}. {target} is as it was."

@@ -18,13 +18,13 @@ from zoo.errors import UserError
 
 FLAGS = console.Flags()
 FLAGS.string("run_dir", None, "The run whose export/web is served.")
-FLAGS.integer("port", 8000, "Where to listen; 0 for any that is free.")
+FLAGS.integer("port", 8000, "The port to listen on; 0 for any free one.")
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves static files without logging requests."""
 
-    # The system's tables differ from machine to machine.
+    # Without these, the types would depend on the tables of the machine.
     extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {
         ".js": "text/javascript",
         ".wasm": "application/wasm",
@@ -44,7 +44,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Ignores browsers that close the connection early."""
+    """A server that ignores browsers that close the connection early."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Prints the traceback of anything else."""
@@ -53,7 +53,11 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def server(directory: pathlib.Path, port: int = 0) -> http.server.ThreadingHTTPServer:
-    """Returns a server of a folder on 127.0.0.1; raises UserError for a used port."""
+    """Returns a server of a folder on 127.0.0.1.
+
+    Raises:
+        UserError: the port is in use or does not exist.
+    """
     handler = functools.partial(Handler, directory=directory)
     try:
         return Server(("127.0.0.1", port), handler)

@@ -1,4 +1,4 @@
-"""What all commands share: flags, exit codes, errors of one line, tables."""
+"""Flags, exit codes, one-line errors and tables, which all commands share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HELP = ("--help", "-help", "--h", "-h")
 
 
 def main(command: Callable[[list[str]], int | None]) -> None:
-    """Runs a command and exits: with 0 if it is done, 1 if it failed, 2 for a mistake.
+    """Runs a command and exits: 0 for success, 1 for a failure, 2 for a user's mistake.
 
     The exit code is 130 after Ctrl-C and 143 after SIGTERM. A ``ZooError`` and a
     missing package become one line on stderr. Any other exception is a bug and keeps
@@ -101,7 +101,7 @@ def _flag_help(flag: flags.Flag) -> str:
 
 
 def is_terminal() -> bool:
-    """Tells whether stdout is a terminal; it may also be closed."""
+    """Whether stdout is a terminal; a closed one is not."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 

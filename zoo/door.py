@@ -1,4 +1,4 @@
-"""How every command begins: a package that is not installed gets one line."""
+"""Starts every command, and reports a missing package in one line."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def run(module: str) -> None:
     """Imports a module and runs its ``main`` as ``zoo.console.main`` does.
 
     Args:
-        module: a dotted name. This file imports nothing that has to be installed, so
-            the name is all that it is given.
+        module: the dotted name of the module. It is imported here, so that a package
+            that it lacks is reported; this file itself needs no installed package.
     """
     try:
         console = importlib.import_module("zoo.console")

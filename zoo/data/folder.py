@@ -1,4 +1,4 @@
-"""Trees of image files: one folder per class, with or without train and test."""
+"""Trees of image files: one folder per class, with or without train and test sets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-#: Part of the name of decoded images: it changes when the same files give other pixels.
+#: Part of the cache's name. It changes if the same files are decoded to other pixels.
 DECODING = "upright"
 _TEST_FRACTION = 0.2
 _SPLIT_SEED = 0
@@ -39,8 +39,8 @@ class ImageTree:
 
     Attributes:
         class_names: names of the classes, in natural order.
-        train: files to train on, each with its class index.
-        test: likewise, to test on.
+        train: the files to train on, each with its class index.
+        test: the files to test on, each with its class index.
         ignored: files and folders that are not hidden and belong to no class.
     """
 
@@ -50,17 +50,17 @@ class ImageTree:
     ignored: tuple[str, ...] = ()
 
     def paths(self) -> list[str]:
-        """All files whose change means other data."""
+        """Returns the files of both splits."""
         return [path for path, _ in (*self.train, *self.test)]
 
     def native_size(self, *, skip_damaged: bool = False) -> tuple[int, int]:
         """Returns height and width of the first image.
 
         Args:
-            skip_damaged: take the first image that decodes.
+            skip_damaged: use the first image that decodes.
 
         Raises:
-            UserError: it is damaged, or too large to be trained on at its own size.
+            UserError: the image is damaged, or too large to train on at its own size.
         """
         from zoo.data import decode
 
@@ -79,10 +79,10 @@ class ImageTree:
     def read(
         self, cache: Cache, image_size: tuple[int, int], *, skip_damaged: bool = False
     ) -> Contents:
-        """Decodes every image to one size, once; gray if all of them are gray.
+        """Decodes all images once to one size; to gray if all of them are gray.
 
         Args:
-            cache: where the decoded images are kept.
+            cache: the cache of the decoded images.
             image_size: (height, width).
             skip_damaged: leave out the files that do not decode.
 
@@ -93,7 +93,7 @@ class ImageTree:
         if not cache.exists():
             shapes = [(len(split), *image_size, 3) for split in (self.train, self.test)]
             memory.choose_mapped(shapes, cache.limit, cache.what)
-        # The filter takes out what TensorFlow says of errors that become ours.
+        # Hides TensorFlow's messages about errors that are reported here in one line.
         with startup.quiet_stderr():
             contents = cache.make(
                 lambda place: self._write(place, image_size, skip_damaged)
@@ -105,7 +105,7 @@ class ImageTree:
     def _write(
         self, cache: Cache, image_size: tuple[int, int], skip_damaged: bool
     ) -> None:
-        """Decodes all images, or with ``skip_damaged`` those that are not damaged."""
+        """Decodes all images; with ``skip_damaged``, all that are not damaged."""
         try:
             self._write_decoded(cache, image_size, ())
         except _DamageFoundError as error:
@@ -130,7 +130,7 @@ class ImageTree:
                 return cache.write(self.class_names, train, test, damaged)
 
     def _find_damaged(self) -> dict[str, str]:
-        """Returns a line with the reason for each file that does not decode."""
+        """Returns the files that do not decode, each with a line that says why."""
         from zoo.data import decode
 
         def reason(path: str) -> str | None:
@@ -146,7 +146,7 @@ class ImageTree:
             return {path: line for path, line in lines if line}
 
     def _without(self, damaged: dict[str, str]) -> ImageTree:
-        """Returns the tree without some files; raises UserError if it lacks a class."""
+        """Returns the tree without some files; raises UserError if a class is lost."""
         train, test = (
             tuple(example for example in split if example[0] not in damaged)
             for split in (self.train, self.test)
@@ -165,11 +165,11 @@ class ImageTree:
 
 
 class _ColorFoundError(Exception):
-    """An image of a tree that was taken for gray is not."""
+    """An image has colors in a tree whose images seemed to be gray."""
 
 
 class _DamageFoundError(Exception):
-    """An image does not decode; TensorFlow's message does not say which."""
+    """An image does not decode. TensorFlow's message does not say which one."""
 
 
 def _damaged_error(lines: Sequence[str]) -> UserError:
@@ -181,13 +181,13 @@ def _damaged_error(lines: Sequence[str]) -> UserError:
 
 
 def listed(lines: Sequence[str]) -> str:
-    """Lists damaged files in one line, the first 100 of them."""
+    """Returns the first 100 of some lines about damaged files as one line."""
     more = f"; and {len(lines) - _SHOWN:,} more" if len(lines) > _SHOWN else ""
     return f"{'; '.join(lines[:_SHOWN])}{more}"
 
 
 def kinds(paths: Sequence[str]) -> str:
-    """Counts files by their extensions, such as ``3 .txt files, 1 folder``."""
+    """Returns numbers of files by extension, such as ``3 .txt files, 1 folder``."""
     counts = collections.Counter(
         "folder" if os.path.isdir(path) else f"{Path(path).suffix.lower()} file".strip()  # noqa: PTH112
         for path in paths
@@ -201,15 +201,16 @@ def kinds(paths: Sequence[str]) -> str:
 def scan(root: Path) -> ImageTree | None:
     """Finds the images of a tree and checks its layout.
 
-    ``train/CLASS/*`` with ``test/CLASS/*``, or ``CLASS/*``, which is split 80/20
-    within each class, the same way on every machine.
+    The layout is ``train/CLASS/*`` with ``test/CLASS/*``, or ``CLASS/*``. The latter is
+    split 80/20 within each class, in the same way on every machine.
 
     Returns:
-        The tree, or None when no folder of the directory holds an image.
+        The tree, or None if no folder of the directory has an image.
 
     Raises:
-        UserError: a class folder without images, a split that is missing, a class
-            that only test has, or a class of one image where a split is needed.
+        UserError: a class folder has no images, a split is missing, the test split has
+            a class that the training split does not have, or a class that has to be
+            split has one image.
     """
     listing = _list(root)
     folders = {path.name: path for path in map(Path, listing.folders)}
@@ -249,9 +250,9 @@ def _scan_splits(
 
 
 def _classes(directory: Path) -> tuple[dict[str, list[str]], list[str]]:
-    """Maps class names to image files, in natural order; lists what it ignores."""
+    """Returns the image files by class name, in natural order, and ignored files."""
     listing, classes = _list(directory), {}
-    # Images of no class are ignored too.
+    # Images outside of class folders are ignored too.
     ignored = [*listing.images, *listing.others]
     for folder in map(Path, listing.folders):
         name = os.fsencode(folder.name).decode(errors="replace")
@@ -295,7 +296,7 @@ def _split(classes: dict[str, list[str]], ignored: Sequence[str]) -> ImageTree:
 
 @dataclasses.dataclass(frozen=True)
 class _Listing:
-    """What is in a directory, in natural order, without what is hidden."""
+    """The entries of a directory that are not hidden, in natural order."""
 
     folders: list[str]
     images: list[str]
@@ -314,7 +315,7 @@ def _list(directory: Path) -> _Listing:
                 listing.images.append(entry.name)
             else:
                 listing.others.append(entry.name)
-    # Not as Path, which takes as long to make as a small file to read.
+    # Strings, since making a Path takes as long as reading a small file.
     return _Listing(
         *(
             [f"{directory}/{name}" for name in sorted(names, key=_natural)]
@@ -324,7 +325,7 @@ def _list(directory: Path) -> _Listing:
 
 
 def _natural(name: str) -> tuple:
-    """Sorts "2" before "10"; the name itself decides between equals ("02", "2")."""
+    """Returns a sort key: "2" comes before "10"; equals ("02", "2") sort by name."""
     parts = re.split(r"(\d+)", name)
     return [int(p) if i % 2 else p for i, p in enumerate(parts)], name
 
@@ -332,7 +333,7 @@ def _natural(name: str) -> tuple:
 def _batches(
     examples: Sequence[_Example], shape: tuple[int, int, int]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Decodes files in parallel and in order; yields images and labels."""
+    """Decodes files in parallel; yields images and labels in order."""
     import tensorflow as tf
 
     height, width, channels = shape
@@ -357,7 +358,7 @@ def _batches(
 
 @functools.lru_cache(maxsize=8)
 def _decoder(height: int, width: int) -> Callable:
-    """Returns the function from a path to uint8 RGB and whether all of it is gray."""
+    """Returns a function from a path to uint8 RGB pixels and whether they are gray."""
     import tensorflow as tf
 
     from zoo.data import decode

@@ -1,7 +1,7 @@
 """Finds a dataset by its name or directory, and reads it.
 
-A source is resolved once and then read. TensorFlow is imported only to read it, and a
-mistyped name is answered without it.
+A name is resolved once to a source, which is then read. TensorFlow is imported only for
+reading, so a mistyped name is reported without it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 WELL_KNOWN = ("mnist", "fashion_mnist", "kmnist", "emnist/letters", "cifar10")
-_SUBSTITUTED = ("mnist", "cifar10")  # defaults that digits may stand in for
+_SUBSTITUTED = ("mnist", "cifar10")  # defaults that digits may replace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Source:
     """A dataset that has been found and can be read.
 
     Attributes:
-        requested: the name asked for, or the default when none was.
-        used: the name of what is read.
-        name: what ``DataSpec.name`` is going to be.
-        reason: why ``used`` is not ``requested``; None if it is.
+        requested: the requested name, or the default.
+        used: the name of the dataset that is read.
+        name: its short name, ``DataSpec.name``.
+        reason: why ``used`` differs from ``requested``; None if it does not.
         root: the data directory.
-        opened: TFDS's builder or the local directory; None for a dataset of our own.
+        opened: TFDS's builder or the local directory; None for the zoo's own datasets.
     """
 
     requested: str
@@ -51,7 +51,7 @@ class Source:
 
     @property
     def tree(self) -> folder.ImageTree | None:
-        """The tree of images that was found; None for other datasets."""
+        """The tree of images in the directory; None for other datasets."""
         contents = getattr(self.opened, "contents", None)
         return contents if isinstance(contents, folder.ImageTree) else None
 
@@ -70,13 +70,13 @@ class Source:
 
         Args:
             image_size: (height, width) to which images are stretched, whatever their
-                shape, bilinear with antialiasing; None for the dataset's own or, where
-                images differ, the first one's.
-            num_examples: training examples of ``linear_regression``.
-            seed: of ``linear_regression``, 0 or more.
+                shape, bilinear with antialiasing. None for the size of the dataset or,
+                if sizes differ, of the first image.
+            num_examples: number of training examples of ``linear_regression``.
+            seed: seed of ``linear_regression``, 0 or more.
             progress: show TFDS's messages and progress bars.
-            memory_limit: bytes; a split of images that needs more is mapped from disk.
-                None to refuse what does not fit in memory.
+            memory_limit: in bytes; a split of images that needs more is mapped from
+                disk. None to refuse a dataset that does not fit in memory.
             read_only: write nothing into the data directory.
             skip_damaged: leave out files of a tree of images that do not decode.
 
@@ -84,8 +84,8 @@ class Source:
             uint8 images with int32 labels, in file order; or float32 x and y.
 
         Raises:
-            UserError: a mistake in a local directory, a number out of range, or a data
-                directory that cannot be written.
+            UserError: there is a mistake in a local directory, a number is out of
+                range, or the data directory cannot be written.
             RunError: downloading, preparing or reading failed.
         """
         _check_image_size(image_size)
@@ -118,7 +118,7 @@ def check_name(dataset: str, data_dir: str | None) -> None:
         data_dir: where prepared datasets are kept; None for TFDS's default.
 
     Raises:
-        UserError: an unknown name or configuration, or a directory that is missing,
+        UserError: the name or configuration is unknown, or the directory is missing,
             empty or unreadable.
     """
     root = data_root(data_dir)
@@ -162,9 +162,9 @@ def open_dataset(
         only_this: no other dataset would do, so that no message suggests one.
 
     Raises:
-        UserError: see ``check_name``; also an unknown version, a dataset that is not
-            one of labeled images, or a directory whose layout has a mistake.
-        RunError: asked for by name, not prepared, and no host answers.
+        UserError: as for ``check_name``; or the version is unknown, the dataset does
+            not consist of labeled images, or the layout of a directory has a mistake.
+        RunError: the dataset is not prepared, and no host answers.
     """
     name = default if dataset is None else dataset
     check_name(name, data_dir)
@@ -198,14 +198,14 @@ def load(name: str, *, data_dir: str | None = None, **options) -> Dataset:
 
 
 def same_data(source: Source, spec: DataSpec, recorded_fingerprint: str) -> bool:
-    """Whether data are those of a recorded fingerprint.
+    """Whether data have a recorded fingerprint.
 
     Args:
         source: where the data were read from.
-        spec: their description.
-        recorded_fingerprint: a ``DataSpec.fingerprint`` of an earlier time. Older
-            versions recorded a digest of names, sizes and modification times for a
-            local directory, which is compared in its own way.
+        spec: the description of the data.
+        recorded_fingerprint: an earlier ``DataSpec.fingerprint``. For local
+            directories, older versions recorded a digest of names, sizes and
+            modification times; it is compared with such a digest.
     """
     if spec.fingerprint == recorded_fingerprint:
         return True
@@ -220,7 +220,7 @@ def data_root(data_dir: str | None) -> Path:
     """Returns where prepared datasets are kept: ``data_dir`` or TFDS's default.
 
     Raises:
-        UserError: not a local path.
+        UserError: ``data_dir`` is not a local path.
     """
     if data_dir is None:
         from tensorflow_datasets.core import constants
@@ -232,10 +232,10 @@ def data_root(data_dir: str | None) -> Path:
 
 
 def is_directory(dataset: str) -> bool:
-    """Whether the name means a local directory.
+    """Whether the name stands for a local directory.
 
-    It does when it starts like a path, or when it is no dataset's name and
-    something of that name exists.
+    It does if it starts like a path, or if it is not the name of a dataset and a file
+    or directory of that name exists.
     """
     if dataset.startswith((".", "/", "~")):
         return True

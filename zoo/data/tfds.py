@@ -35,10 +35,10 @@ _GATEWAY_ERRORS = {407, 502, 503, 504}  # said by a proxy, not by the host
 
 @contextlib.contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Silences TFDS's warnings, which are about its own old code or ours to handle.
+    """Silences TFDS's warnings, which tell users nothing.
 
-    TFDS 4.9.10 warns on reading that ``FeatureConnector.dtype`` is deprecated, of a
-    configuration that is not listed, and of a dataset that is not prepared.
+    TFDS 4.9.10 warns about its own use of ``FeatureConnector.dtype``, about a
+    configuration that is not listed, and about a dataset that is not prepared.
     """
     verbosity = logging.get_verbosity()
     logging.set_verbosity(min(verbosity, logging.ERROR))
@@ -55,16 +55,19 @@ def names() -> frozenset[str]:
 
 
 def parse(dataset: str) -> tuple[str, str | None]:
-    """Returns ``emnist`` and ``letters`` of ``emnist/letters:3.1.0``; "" of no name."""
+    """Splits ``emnist/letters:3.1.0`` into ``emnist`` and ``letters``.
+
+    The first part is empty if ``dataset`` cannot be a name.
+    """
     try:
         name, options = naming.parse_builder_name_kwargs(dataset)
-    except Exception:  # Whatever its parser raises, it is not a name.
+    except Exception:  # whatever the parser raises: it is not a name
         return "", None
     return "" if name.namespace else name.name, options.get("config")
 
 
 def exists(dataset: str, root: Path) -> bool:
-    """Whether TFDS has such a dataset, or ``root`` has it from another's builder.
+    """Whether TFDS has a dataset, or another builder has prepared it in ``root``.
 
     Raises:
         UserError: TFDS has the dataset, but not in that configuration.
@@ -81,10 +84,10 @@ def exists(dataset: str, root: Path) -> bool:
 
 @_without_warnings()
 def open_own(name: str, root: Path, num_examples: int, seed: int) -> Builder:
-    """Returns the builder of a dataset of our own.
+    """Returns the builder of a dataset of the zoo's own.
 
     Raises:
-        UserError: no example, or a negative seed.
+        UserError: ``num_examples`` is below 1, or the seed is negative.
     """
     if name == DIGITS:
         return Digits(data_dir=root)
@@ -104,8 +107,8 @@ def open_builder(dataset: str, root: Path) -> Builder:
     """Returns the builder of a name such as ``emnist/letters`` or ``mnist:3.0.1``.
 
     Raises:
-        UserError: an unknown version, TFDS cannot construct the builder, or the
-            dataset is not one of labeled images.
+        UserError: the version is unknown, TFDS cannot make the builder, or the dataset
+            does not consist of labeled images.
     """
     try:
         builder = tfds.builder(dataset, data_dir=root)
@@ -118,7 +121,7 @@ def open_builder(dataset: str, root: Path) -> Builder:
 
 @_without_warnings()
 def silent_host(builder: Builder) -> str | None:
-    """Returns the host to download from if that is needed and it does not answer.
+    """Returns the host of a needed download if it does not answer, else None.
 
     Without a network, TFDS would try for minutes.
     """
@@ -130,10 +133,10 @@ def silent_host(builder: Builder) -> str | None:
 
 
 def is_reachable(url: str, seconds: float = 3.0) -> bool:
-    """Whether the host of a URL answers one HEAD request, with whatever status.
+    """Whether the host of a URL answers a HEAD request, with any status.
 
-    Proxies are used as the environment says (``https_proxy``, ``no_proxy``, ...), and
-    a proxy's own error does not count.
+    Proxies are used as the environment says (``https_proxy``, ``no_proxy``, ...). An
+    error of the proxy itself is no answer.
     """
     answers = []
 
@@ -142,12 +145,12 @@ def is_reachable(url: str, seconds: float = 3.0) -> bool:
             answer = requests.head(url, timeout=seconds, allow_redirects=True)
             answers.append(answer.status_code not in _GATEWAY_ERRORS)
         except requests.exceptions.SSLError:
-            # TFDS checks certificates by a list of its own: here they are an answer.
+            # TFDS checks certificates with its own list, so this is an answer.
             answers.append(True)
         except requests.RequestException:
             answers.append(False)
 
-    # Resolving a name obeys no timeout, and must not hold up the process.
+    # Resolving a host's name has no timeout, so a thread does it.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
@@ -181,7 +184,7 @@ def _image_and_label(builder: Builder) -> tuple[str, str]:
 
 
 def _prepare(builder: Builder, what: str, *, progress: bool, read_only: bool) -> None:
-    """Downloads and prepares a dataset; one that is prepared is left as it is."""
+    """Downloads and prepares a dataset, unless that has been done."""
     root = Path(builder.data_dir_root)
     if not builder.is_prepared():
         if read_only:
@@ -192,14 +195,14 @@ def _prepare(builder: Builder, what: str, *, progress: bool, read_only: bool) ->
         with lock(root, builder.name):
             if not builder.is_prepared():
                 _download_and_prepare(builder, what, progress)
-    if not builder.info.splits:  # another process has prepared it meanwhile
+    if not builder.info.splits:  # another process has prepared it in the meantime
         builder.info.read_from_directory(builder.data_path)
 
 
 def _download_and_prepare(builder: Builder, what: str, progress: bool) -> None:
     (tfds.enable_progress_bar if progress else tfds.disable_progress_bar)()
     try:
-        # TFDS prints where it prepares to, which belongs to the bars.
+        # TFDS prints where it writes; show that only with the progress bars.
         with contextlib.redirect_stdout(sys.stdout if progress else io.StringIO()):
             builder.download_and_prepare()
     except Exception as error:  # from the network, the disk or one of many builders
@@ -213,7 +216,7 @@ def _download_and_prepare(builder: Builder, what: str, progress: bool) -> None:
 
 
 def _damaged_file(builder: Builder) -> str:
-    """Names the file that cannot be read, which TensorFlow's message does not."""
+    """Returns the damaged file, which TensorFlow's message does not name."""
     import tensorflow as tf
 
     for path in sorted(Path(builder.data_dir).glob("*.tfrecord*")):
@@ -246,15 +249,15 @@ def read(
 
     Args:
         builder: of labeled images, or of ``linear_regression``.
-        cache: from the name of decoded images to their cache.
+        cache: returns the cache of decoded images for a name.
         image_size: as for ``zoo.data.load.Source.read``.
-        name: for ``DataSpec.name``.
+        name: the ``DataSpec.name``.
         what: the dataset as the user named it, for messages.
         progress: show TFDS's messages and progress bars.
-        read_only: prepare nothing.
+        read_only: refuse to prepare the dataset.
 
     Raises:
-        UserError: no train split, labels that are missing, or a data directory that
+        UserError: there is no train split, labels are missing, or the data directory
             cannot be written.
         RunError: preparing failed, or the data are damaged or do not fit in memory.
     """
@@ -310,8 +313,8 @@ def _read_images(
 def _split_names(builder: Builder) -> tuple[str, str]:
     """Returns the splits to train and to test on.
 
-    Train and test where they exist, else train and validation, else the first 80%
-    and the last 20% of train.
+    They are train and test if both exist, or else train and validation, or else the
+    first 80% and the last 20% of train.
 
     Raises:
         UserError: there is no train split.
@@ -329,7 +332,7 @@ def _split_names(builder: Builder) -> tuple[str, str]:
 
 
 def _examples(builder: Builder, split: str, keys: tuple[str, str]):
-    """Returns the examples in file order, other features left undecoded."""
+    """Returns the examples in file order, with only the features in ``keys``."""
     return builder.as_dataset(
         split=split,
         shuffle_files=False,
@@ -337,7 +340,7 @@ def _examples(builder: Builder, split: str, keys: tuple[str, str]):
         read_config=tfds.ReadConfig(
             interleave_cycle_length=1,
             try_autocache=False,
-            skip_prefetch=True,  # of as many decoded images as TensorFlow likes
+            skip_prefetch=True,  # which may hold any number of decoded images
         ),
     )
 
@@ -351,7 +354,7 @@ def _xy(builder: Builder, split: str) -> Split:
 def _image_shape(
     builder: Builder, split: str, keys: tuple[str, str], size: tuple[int, int] | None
 ) -> tuple[int, int, int]:
-    """Returns the shape of all images: where they differ, that of the first one."""
+    """Returns the shape of all images, or of the first one if they differ."""
     height, width, channels = builder.info.features[keys[0]].shape
     if None in (height, width, channels):
         first = next(iter(_examples(builder, split, keys)))[keys[0]].shape
@@ -363,7 +366,7 @@ def _image_shape(
 def _stream(
     builder: Builder, split: str, keys: tuple[str, str], shape: tuple[int, int, int]
 ) -> Stream:
-    """Returns the images of a split, brought to a shape, and the labels."""
+    """Returns the images of a split, resized to a shape, and the labels."""
     import tensorflow as tf
 
     from zoo.data import decode
