@@ -1,7 +1,7 @@
-"""Random changes of shape: affine and elastic, on whole batches, in one sampling.
+"""Random affine and elastic distortions of whole batches, sampled only once.
 
-Images are uint8 or float (batch, height, width, channels); what is outside of them is
-black.
+Images are uint8 or float (batch, height, width, channels). Pixels outside of an image
+count as black.
 """
 
 from __future__ import annotations
@@ -13,41 +13,45 @@ import tensorflow as tf
 
 from zoo.data.draws import Draws
 
-# The Gaussian that smooths an elastic field, as a fraction of height and width: Simard
-# et al. have 4 pixels of 28.
+# Sigma of the Gaussian that smooths an elastic field, as a fraction of height and
+# width. Simard et al. use 4 of 28 pixels.
 ELASTIC_SIGMA = 1 / 7
 
 
 def warp(
     images: tf.Tensor, draws: Draws, *, elastic: float = 0.0, **affine: float
 ) -> tf.Tensor:
-    """Moves the pixels of each image around its center, bilinearly, to float32 images.
+    """Distorts images around their centers; returns float32 images.
 
     The strengths are those of ``zoo.recipe.AUGMENTATIONS``. ``elastic`` is the field of
     Simard et al. 2003, "Best Practices for Convolutional Neural Networks Applied to
-    Visual Document Analysis". All of the shape but the batch is known beforehand.
+    Visual Document Analysis". Height, width and channels must be static.
     """
     height, width = images.shape[1:3]
-    # Computed for the whole batch: last bits depend on how much is computed at once.
+    # Computed for the whole batch, because the last bits depend on the batch size.
     transforms = draws.own(affine_transforms(draws, height, width, **affine))
-    if not elastic:
-        # The fastest way, by far; but it knows no fields.
-        return tf.raw_ops.ImageProjectiveTransformV3(
-            images=tf.cast(images, tf.float32),
-            transforms=transforms,
-            output_shape=[height, width],
-            fill_value=0.0,
-            interpolation="BILINEAR",
-            fill_mode="CONSTANT",
-        )
-    a, b, left, c, d, up, _, _ = tf.unstack(transforms[:, :, None, None], axis=1)
+    field = None
+    if elastic:
+        unit = draws.own(elastic_field(draws.stream(1), height, width))
+        field = unit * np.float32([elastic * width, elastic * height])[:, None, None]
+    return _move(images, transforms, field)
+
+
+# Compiled by XLA, which passes over the pixels once instead of once per operation.
+@tf.function(jit_compile=True)
+def _move(
+    images: tf.Tensor, transforms: tf.Tensor, field: tf.Tensor | None
+) -> tf.Tensor:
+    """Samples images where affine transforms and then a field (in pixels) point."""
+    height, width = images.shape[1:3]
+    a, b, left, c, d, up = tf.unstack(transforms[:, :, None, None], axis=1)
     column = np.arange(width, dtype=np.float32)
     row = np.arange(height, dtype=np.float32)[:, None]
     x = a * column + (b * row + left)  # (batch, height, width): where each comes from
     y = c * column + (d * row + up)
-    field = draws.own(elastic_field(draws.stream(1), height, width))
-    dx, dy = tf.unstack(field, axis=1)
-    return sample(images, x + (elastic * width) * dx, y + (elastic * height) * dy)
+    if field is not None:
+        x, y = x + field[:, 0], y + field[:, 1]
+    return sample(images, x, y)
 
 
 def affine_transforms(
@@ -61,17 +65,21 @@ def affine_transforms(
     shear: float = 0.0,
     crop: float = 0.0,
 ) -> tf.Tensor:
-    """Draws float32 (batch, 8) for ``tf.raw_ops.ImageProjectiveTransformV3``."""
+    """Draws float32 (batch, 6): a, b, left, c, d, up.
+
+    The pixel (x, y) of the output is the pixel (a x + b y + left, c x + d y + up) of
+    the input.
+    """
     drawn = tf.random.stateless_uniform((10, draws.batch), draws.seed, -1.0, 1.0)
-    # Numbers that are known are multiplied first: tf.data's graphs would do so anyway,
-    # and round differently from what is run eagerly.
+    # Multiply constants first. The graphs of tf.data do so anyway, and would otherwise
+    # round differently from eager code.
     down, right = drawn[0] * (shift * height), drawn[1] * (shift * width)
     angle = drawn[2] * (rotate * math.pi / 180)
-    # Sizes are drawn evenly on a log scale: half as likely larger as smaller.
+    # Factors are drawn evenly on a log scale, so growing is as likely as shrinking.
     size_x = tf.exp(drawn[3] * math.log1p(scale))
     size_y = tf.exp(drawn[4] * math.log1p(scale))
     slant = drawn[5] * shear
-    # What a crop leaves fills the image again.
+    # The cropped part is scaled up to the full image.
     left_x = 1 - (drawn[6] + 1) * (crop / 2)
     left_y = 1 - (drawn[7] + 1) * (crop / 2)
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
@@ -84,12 +92,11 @@ def affine_transforms(
     from_x, from_y = left_x * center_x + right, left_y * center_y + down
     x = [a * left_x, b * left_y, center_x - a * from_x - b * from_y]
     y = [c * left_x, d * left_y, center_y - c * from_x - d * from_y]
-    zero = tf.zeros_like(a)
-    return tf.stack([*x, *y, zero, zero], axis=1)
+    return tf.stack([*x, *y], axis=1)
 
 
 def elastic_field(draws: Draws, height: int, width: int) -> tf.Tensor:
-    """Draws smooth fields (batch, 2, height, width): x and y, of mean 0, variance 1."""
+    """Draws smooth fields (batch, 2, height, width) with mean 0 and variance 1."""
     noise = tf.random.stateless_normal((draws.batch, 2, height, width), draws.seed)
     return _gaussian(height) @ noise @ _gaussian(width).T
 
@@ -103,9 +110,9 @@ def _gaussian(size: int) -> np.ndarray:
 
 
 def sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Looks images up at x, y (batch, rows, columns), in pixels, bilinearly."""
+    """Interpolates images at the pixel positions x, y (batch, rows, columns)."""
     height, width, channels = images.shape[1:]
-    # A black border, so that every place has four neighbors.
+    # Add a black border, so that every position has four neighbors.
     flat = tf.reshape(tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]]), [-1, channels])
     x = tf.clip_by_value(x + 1, 0.0, width + 1.0)
     y = tf.clip_by_value(y + 1, 0.0, height + 1.0)

@@ -21,7 +21,7 @@ def drawn():
     return tf.random.stateless_uniform((10, len(SMOOTH)), SEED, -1.0, 1.0).numpy()
 
 
-@pytest.mark.parametrize("elastic", [0.0, 1e-9])  # the two ways to sample
+@pytest.mark.parametrize("elastic", [0.0, 1e-9])  # without a field and with one
 def test_affine_is_that_of_scipy(elastic):
     ours = warp(SMOOTH, DRAWS, **AFFINE, elastic=elastic).numpy()
     height, width = SMOOTH.shape[1:3]
