@@ -32,8 +32,9 @@ def warp(
     transforms = draws.own(affine_transforms(draws, height, width, **affine))
     field = None
     if elastic:
+        pixels = np.array([elastic * width, elastic * height], np.float32)
         unit = draws.own(elastic_field(draws.stream(1), height, width))
-        field = unit * np.float32([elastic * width, elastic * height])[:, None, None]
+        field = unit * pixels[:, None, None]
     return _move(images, transforms, field)
 
 
