@@ -51,8 +51,8 @@ def load_dataset(name: str, *, data_dir: str | None = None, **options: Any) -> D
 
     Args:
         name: a TFDS name, ``digits``, ``linear_regression`` or a directory.
-        data_dir: the directory of prepared datasets; None for TFDS's default.
-        **options: of ``zoo.data.load.load``, such as ``image_size=(32, 32)``.
+        data_dir: directory of prepared datasets; None for TFDS's default.
+        **options: options of ``zoo.data.load.load``, such as ``image_size=(32, 32)``.
 
     Raises:
         UserError: the name is unknown, or the files are not a dataset.
@@ -73,13 +73,13 @@ def predict(
     Args:
         source: pretrained weights, such as ``mlp/mnist``, a run directory, or an
             exported file.
-        paths: PNG, JPEG, BMP, GIF or WebP files; or one of them.
+        paths: paths of PNG, JPEG, BMP, GIF or WebP files, or a single path.
 
     Returns:
         (path, class name, probability) for each file.
 
     Raises:
-        UserError: there is nothing of that name, or a file cannot be read.
+        UserError: ``source`` does not exist, or a file cannot be read.
     """
     startup.start_for_api()
     from zoo import evaluation
@@ -120,9 +120,9 @@ def load_run(
     return outcome.load_run(run_dir, device_weights)
 
 
-# Keras 3.15 loads a .keras file only if its classes are registered: of the modules that
-# the file names, it imports only those of Keras. Importing zoo does not import Keras,
-# so this hook registers the models as soon as something has imported Keras.
+# Keras 3.15 loads a .keras file only if its classes are registered, because it imports
+# none of the modules that the file names, except its own. Importing zoo does not import
+# Keras, so this hook registers the models as soon as something has imported Keras.
 def _register_models(keras: Any) -> None:
     if keras.config.backend() == "tensorflow":
         import_all()
@@ -131,6 +131,6 @@ def _register_models(keras: Any) -> None:
 try:
     import wrapt
 except ModuleNotFoundError:
-    pass  # TensorFlow needs it too, and every command reports missing packages
+    pass  # TensorFlow needs the package too, and every command reports missing ones
 else:
     wrapt.register_post_import_hook(_register_models, "keras")

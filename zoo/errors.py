@@ -1,4 +1,4 @@
-"""Errors that a command reports in one line, each with its exit code."""
+"""Errors that commands report in one line, each with an exit code."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Interrupted(ZooError):
     """A signal stopped the command after it had saved its work.
 
     Args:
-        message: what was saved and how to continue.
-        signal: the number of the signal; the exit code is 128 plus this number.
+        message: text that says what was saved and how to continue.
+        signal: number of the signal; the exit code is 128 plus this number.
     """
 
     def __init__(self, message: str, signal: int):
@@ -40,12 +40,12 @@ def unknown(kind: str, received: str, known: Iterable[str]) -> UserError:
     """Returns the error for an unknown name, with the known ones and the nearest.
 
     Args:
-        kind: what the name stands for, in lower case, such as ``"model"``.
+        kind: kind of the name in lower case, such as ``"model"``.
         received: the unknown name.
         known: the known names.
     """
     names = sorted(known)
-    # A part of a name, such as "cifar10" of "resnet/cifar10", is not close to it.
+    # difflib does not match a part of a name, such as "cifar10" in "resnet/cifar10".
     holding = [name for name in names if received and received in name]
     close = difflib.get_close_matches(received, names, n=1) or sorted(holding, key=len)
     hint = f" Did you mean {close[0]!r}?" if close else ""

@@ -47,13 +47,13 @@ def _sync(path: pathlib.Path) -> None:
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file by ``replacing``."""
+    """Writes a file completely or not at all, see ``replacing``."""
     with replacing(path) as beside:
         beside.write_bytes(content)
 
 
 def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Writes indented JSON by ``replacing``. NaN and infinity raise ValueError."""
+    """Writes indented JSON like ``write_bytes``; raises ValueError for NaN."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(path, (text + "\n").encode())
 
@@ -61,19 +61,19 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
 def read_json(
     path: pathlib.Path, check: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Reads a JSON object that the zoo wrote and that somebody may have edited.
+    """Reads a JSON object that the zoo wrote and that users may have edited.
 
     Args:
         path: the file.
-        check: raises KeyError, TypeError, ValueError or AttributeError if a value that
-            the caller needs is missing or wrong.
+        check: function that raises KeyError, TypeError, ValueError or AttributeError if
+            a value that the caller needs is missing or wrong.
 
     Raises:
         UserError: the file is missing, is not JSON, or fails the check.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        # A lone surrogate can be neither printed nor written: encode() raises.
+        # encode() raises for lone surrogates, which can be neither printed nor written.
         json.dumps(content, ensure_ascii=False).encode()
     except FileNotFoundError:
         raise UserError(f"{path} is missing. Is {path.parent} a run?") from None
@@ -90,7 +90,7 @@ def read_json(
 
 
 def check_texts(content: Any, *keys: str | int) -> None:
-    """Raises KeyError or TypeError unless these keys have strings as values."""
+    """Raises KeyError or TypeError unless the values of these keys are strings."""
     for key in keys:
         if not isinstance(content[key], str):
             raise TypeError(f"{key} must be text. Received: {str(content[key])[:80]}")
@@ -109,7 +109,7 @@ def check_numbers(content: Any, *keys: str | int, whole: bool = False) -> None:
 
 
 def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes a CSV file with the keys of the rows as header, in order of appearance."""
+    """Writes a CSV file; its header has the keys of all rows in order."""
     text = io.StringIO()
     header = list(dict.fromkeys(key for row in rows for key in row))
     writer = csv.DictWriter(text, header, lineterminator="\n")
@@ -130,7 +130,7 @@ def size(path: pathlib.Path) -> int:
 
 
 def checksum(path: pathlib.Path) -> str:
-    """Returns the SHA-256 of a file, or of a list of a directory's files and sums."""
+    """Returns the SHA-256 of a file, or of the list of a directory's checksums."""
     if path.is_file():
         return sha256(path)
     lines = [

@@ -1,4 +1,4 @@
-"""An exported file that keeps learning, in the runtime that a device has."""
+"""Trains the exported file that learns on a device, in LiteRT."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from zoo.errors import UserError
 
 
 class Learner:
-    """``model_trainable.tflite`` in LiteRT: what an app does with it, in Python.
+    """Runs ``model_trainable.tflite`` in LiteRT from Python, as an app would.
 
         learner = Learner("runs/mlp-mnist/export/tflite/model_trainable.tflite")
         learner.train(images, labels, learning_rate=0.01)
         np.savez("learned.npz", **learner.weights())
 
-    What it has learned is gone with the object, unless its ``weights`` are kept.
+    The learned weights live as long as the object; store ``weights()`` to keep them.
 
     Args:
-        path: of the file.
-        threads: of the interpreter.
+        path: path of the file.
+        threads: number of threads of the interpreter.
 
     Attributes:
-        batch_size: examples that ``train`` takes, no more and no fewer.
+        batch_size: exact number of examples that ``train`` takes.
         input_shape: (height, width, channels).
 
     Raises:
-        UserError: not such a file.
+        UserError: the file is not a ``model_trainable.tflite``.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, threads: int = 1):
@@ -43,7 +43,7 @@ class Learner:
                 self._train, self._weights = signature("train"), signature("weights")
                 self._restore, self._reset = signature("restore"), signature("reset")
         except Exception as error:
-            # The runtime raises what it pleases.
+            # LiteRT raises many kinds of errors.
             raise UserError(
                 f"A learner is a model_trainable.tflite, as --formats=tflite_trainable "
                 f"writes it. Received: {self.path} ({error})."
@@ -52,34 +52,34 @@ class Learner:
         self.batch_size, *self.input_shape = (int(size) for size in shape)
 
     def infer(self, images: np.ndarray) -> np.ndarray:
-        """Returns probabilities, float32 (n, classes).
+        """Returns float32 probabilities (n, classes).
 
         Args:
             images: raw pixels 0..255 (n, height, width, channels), of any number type.
 
         Raises:
-            UserError: images of another shape.
+            UserError: the images have another shape.
         """
         return self._infer(check_batch(images, self.input_shape, self.path.name))
 
     def train(
         self, images: np.ndarray, labels: np.ndarray, learning_rate: float
     ) -> float:
-        """Learns from one batch.
+        """Trains on one batch.
 
         Args:
             images: raw pixels 0..255 (batch_size, height, width, channels).
             labels: class indices (batch_size,).
-            learning_rate: of this step.
+            learning_rate: learning rate of this step.
 
         Returns:
-            The mean cross-entropy before the step. NaN if a label is no class, or a
-            pixel, the learning rate or anything that follows from them is not finite:
-            then nothing was learned.
+            The mean cross-entropy before the step. It is NaN if a label is not a class,
+            or if a pixel, the learning rate or a result is not finite; in that case the
+            weights have not changed.
 
         Raises:
-            UserError: arrays of other shapes, labels that are not whole numbers, or a
-                learning rate that is not one number.
+            UserError: an array has another shape, the labels are not whole numbers, or
+                the learning rate is not a single number.
         """
         images = check_batch(images, self.input_shape, self.path.name)
         labels, rate = np.asarray(labels), np.asarray(learning_rate)
@@ -95,21 +95,21 @@ class Learner:
             )
         answer = self._train(
             image=images.astype(np.float32),
-            # What is no class must not become one by being cut to 32 bits.
+            # Clipping keeps an invalid label from becoming a class in 32 bits.
             label=labels.clip(-1, 2**31 - 1).astype(np.int32),
             learning_rate=rate.astype(np.float32),
         )
         return float(answer["loss"])
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Returns every trainable parameter by name, float32."""
+        """Returns the trainable parameters by name, as float32 arrays."""
         return self._weights()
 
     def restore(self, weights: Mapping[str, np.ndarray]) -> bool:
-        """Puts back what ``weights`` gave, without momentum; returns whether it did.
+        """Sets the weights and resets the momentum; returns whether that succeeded.
 
         Raises:
-            UserError: other names or shapes, or numbers that are not finite.
+            UserError: names or shapes differ, or numbers are not finite.
         """
         wanted = {
             name: tuple(details["shape"].tolist())
@@ -119,7 +119,7 @@ class Learner:
         return bool(self._restore(**given)["restored"])
 
     def reset(self) -> None:
-        """Goes back to the weights that the file was shipped with."""
+        """Goes back to the weights in the file."""
         self._reset()
 
 
@@ -131,10 +131,10 @@ def checked_weights(
     Args:
         weights: the arrays.
         wanted: their shapes by name.
-        taker: who wants them, for messages.
+        taker: name of the receiver for messages.
 
     Raises:
-        UserError: they have other names or shapes than are wanted, or are not finite.
+        UserError: names or shapes differ from ``wanted``, or numbers are not finite.
     """
     checked = {}
     for name in sorted({*weights, *wanted}):

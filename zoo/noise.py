@@ -1,4 +1,4 @@
-"""A filter that removes the log messages that TensorFlow prints at every start.
+"""Filters out the log messages that TensorFlow prints at every start.
 
     python zoo/noise.py < log > log_without_noise
 
@@ -31,7 +31,7 @@ NOISE = re.compile(
 
 
 def main() -> None:
-    """Copies stdin to stdout line by line, without the noise."""
+    """Copies stdin to stdout without the lines that match ``NOISE``."""
     with contextlib.suppress(BrokenPipeError):
         for line in sys.stdin.buffer:
             if not NOISE.match(line):

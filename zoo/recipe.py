@@ -1,4 +1,4 @@
-"""What is decided before a training starts, besides the architecture itself."""
+"""Recipes: how an architecture is trained."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ OPTIMIZERS = [
     "rmsprop",
     "sgd",
 ]
-#: What ``augment`` may hold: the meaning of its strength, and the largest. Each image
-#: draws from 0, or from minus the strength, to the strength.
+#: The changes in ``augment``: the meaning of the strength, and its largest value. Each
+#: image draws a number from 0, or from minus the strength, to the strength.
 AUGMENTATIONS = {
     "shift": ("shift, as a fraction of height and width", 1.0),
     "rotate": ("rotation, in degrees", 180.0),
@@ -50,7 +50,7 @@ _CHOICES = {
     "order": ["shuffled", "file"],
     "remainder": ["drop", "keep"],
 }
-# The least of each; far more than the most is no training, nor fits the step's counter.
+# The smallest allowed values. _MAX_COUNT is far above any useful training.
 _COUNTS = {
     "batch_size": 1,
     "steps_per_epoch": 1,
@@ -60,7 +60,7 @@ _COUNTS = {
     "min_steps": 0,
 }
 _MAX_COUNT = 1_000_000_000
-# NaN fails every comparison.
+# These tests reject NaN too, because NaN fails every comparison.
 _NUMBERS = {
     "learning_rate": ("above 0 and finite", lambda value: 0 < value < math.inf),
     "pretrained_rate": ("above 0, at most 1", lambda value: 0 < value <= 1),
@@ -70,19 +70,19 @@ _NUMBERS = {
     "warmup": ("at least 0 and below 1", lambda value: 0 <= value < 1),
 }
 _OPTIONAL = ("task", "batch_size", "steps_per_epoch")
-# Fields that came later. Where they are at their default they are left out of
-# ``to_json``, so that a run that was recorded before them is still the same run.
+# Fields of later versions. ``to_json`` leaves them out if they have their defaults, so
+# that runs of earlier versions keep their identity.
 _LATER = ("label_smoothing", "decay_kernels_only", "pretrained_rate")
 
 
 def initializer(class_name: str, **config: Any) -> dict[str, Any]:
-    """Names a Keras initializer in the form that JSON and Keras both take."""
+    """Returns a Keras initializer in a form that both JSON and Keras accept."""
     return {"class_name": class_name, "config": config}
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How an architecture is trained. Flags override it field by field.
+    """The settings of a training. Flags override single fields.
 
     Attributes:
         task: ``classification``, ``regression``, or None for either.
@@ -90,31 +90,32 @@ class Recipe:
             defaults, such as ``{"scale": 1.0}``.
         loss: ``auto`` (cross-entropy for classes, mean squared error for numbers),
             ``cross_entropy``, ``cross_entropy_sum`` (summed over the batch),
-            ``mean_squared_error``, ``one_hot_mean`` and ``one_hot_sum`` (squares
-            of logits minus one-hot labels; mean or sum over the classes, mean
-            over the batch).
-        label_smoothing: share of each label that is spread evenly over all classes;
-            of ``auto`` with classes, and of ``cross_entropy``.
-        optimizer: a Keras optimizer's name in lower case.
-        learning_rate: its (highest) learning rate.
-        pretrained_rate: factor on the learning rate of weights that are pretrained;
-            those of a new head learn at the whole rate.
-        momentum: of ``sgd`` and ``rmsprop``, as in Keras.
-        nesterov: of ``sgd``, as in Keras.
-        weight_decay: decoupled, as in Keras; 0 for none.
-        decay_kernels_only: no weight decay of biases and of what normalization learns.
-        schedule: ``constant``, or ``cosine`` down to 0 at the last step.
-        warmup: fraction of the steps in which ``cosine`` climbs from 0.
-        batch_size: examples in a batch; None for all of the training split.
-        order: ``shuffled`` again in every pass, or ``file``.
-        remainder: whether a pass ``drop``s or ``keep``s its last partial batch.
-        augment: random changes of the training images: strengths by name, see
+            ``mean_squared_error``, ``one_hot_mean`` or ``one_hot_sum`` (squared error
+            between logits and one-hot labels; mean or sum over the classes, mean over
+            the batch).
+        label_smoothing: share of each label that is spread evenly over all classes, for
+            the loss ``cross_entropy``, and for ``auto`` with classes.
+        optimizer: name of a Keras optimizer in lower case.
+        learning_rate: highest learning rate of the schedule.
+        pretrained_rate: factor for the learning rate of pretrained weights; a new head
+            is trained with the full rate.
+        momentum: momentum of ``sgd`` and ``rmsprop``, as in Keras.
+        nesterov: whether ``sgd`` uses Nesterov momentum, as in Keras.
+        weight_decay: decoupled weight decay as in Keras; 0 for none.
+        decay_kernels_only: whether to exclude biases and the parameters of
+            normalization from weight decay.
+        schedule: ``constant``, or ``cosine``, which falls to 0 at the last step.
+        warmup: fraction of the steps in which ``cosine`` rises from 0.
+        batch_size: number of examples in a batch; None for the whole training split.
+        order: ``shuffled`` (differently in each pass) or ``file``.
+        remainder: whether to ``drop`` or ``keep`` the last partial batch of a pass.
+        augment: random changes of the training images, as strengths by name, see
             ``AUGMENTATIONS``.
-        num_examples: size of a dataset that is generated to order.
-        epochs: rounds of training, each with a line in metrics.csv.
-        steps_per_epoch: steps in a round; None for one pass over the data.
-        min_steps: the rounds are made longer, by further passes, until together
-            they have this many steps; for datasets that are small.
+        num_examples: number of training examples of a generated dataset.
+        epochs: number of epochs, each with a line in metrics.csv.
+        steps_per_epoch: steps of an epoch; None for one pass over the data.
+        min_steps: smallest number of steps of the whole training. On a small dataset,
+            epochs have more than one pass to reach it.
         steps_per_execution: steps that one call from Python runs.
     """
 
@@ -182,12 +183,12 @@ class Recipe:
     def override(self, **fields: Any) -> Recipe:
         """Returns the recipe with some fields replaced.
 
-        Another optimizer brings its own momentum: the recipe's is dropped unless
-        it is given too. A length that is asked for is that length, in passes over
-        the data, however small these are: ``min_steps`` is dropped.
+        Another optimizer has no momentum unless ``momentum`` is given too. If
+        ``epochs`` is given, ``min_steps`` becomes 0, so that a small dataset gets no
+        further passes.
 
         Raises:
-            UserError: a value that the field does not take.
+            UserError: a field does not allow its value.
         """
         if fields.get("optimizer", self.optimizer) != self.optimizer:
             fields = {"momentum": 0.0, "nesterov": False} | fields
@@ -208,7 +209,7 @@ def parse_augment(text: str | None) -> dict[str, float] | None:
     """Reads ``shift=0.1,flip=0.5`` or ``none``; None stays None.
 
     Raises:
-        UserError: it is neither.
+        UserError: the text has another form, or a strength is not allowed.
     """
     if text is None:
         return None
@@ -234,7 +235,7 @@ def _require(fits: bool, name: str, wanted: str, value: Any) -> None:
         raise UserError(f"--{name} must be {wanted}. Received: {value!r}.")
 
 
-#: What the networks for photographs share: these may be mirrored.
+#: The recipe that networks for photographs share; it mirrors images.
 PHOTOGRAPHS = Recipe(
     augment={"pad_crop": 4, "flip": 0.5, "erasing": 0.4},
     label_smoothing=0.1,

@@ -1,8 +1,8 @@
-"""Which architectures and recipes there are.
+"""The registry of architectures and recipes.
 
 Every module of ``zoo/models`` except ``base`` is an architecture of the same name, so
-names are known without importing TensorFlow. What the module registers, its model
-class and its recipes, is known once it has been imported.
+the names are known without importing TensorFlow. A module registers its model class
+and its recipes when it is imported.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def register(
     """Adds an architecture to the zoo, and to the classes that Keras can load.
 
     Args:
-        name: the ``--model`` name; that of the file.
-        model_class: the network.
-        recipes: at least ``default``, by name.
+        name: name in ``--model``, which is also the name of the file.
+        model_class: class of the network.
+        recipes: recipes by name, including ``default``.
 
     Raises:
         ValueError: the name is taken, or there is no default recipe.
@@ -72,8 +72,8 @@ def list_models(pattern: str = "*", *, weights: bool = False) -> list[str]:
     """Returns the names of all architectures, sorted.
 
     Args:
-        pattern: which of them, such as ``res*``.
-        weights: only those that pretrained weights come with.
+        pattern: pattern of the names, such as ``res*``.
+        weights: whether to return only architectures with pretrained weights.
     """
     files = {path.stem for path in _MODELS.glob("*.py")} - {"__init__", "base"}
     names = files | set(_ARCHITECTURES)
@@ -92,7 +92,7 @@ def list_recipes(model: str) -> list[str]:
 
 
 def check_model(model: str) -> None:
-    """Raises UserError, with the list, unless the model is known."""
+    """Raises UserError with the list of models unless the model is known."""
     if model not in list_models():
         raise unknown("model", model, list_models())
 
@@ -154,29 +154,31 @@ def create_model(
     Args:
         name: a name of ``list_models()``.
         input_shape: shape of one example: (height, width, channels) of raw pixels
-            0..255, or (1,) for linear regression. With ``weights`` None is for what
-            they were trained on.
-        num_classes: number of classes; None for regression, or with ``weights`` for
-            the classes that they were trained on.
+            0..255, or (1,) for linear regression. With ``weights``, None means the
+            shape that they were trained on.
+        num_classes: number of classes; None for regression. With ``weights``, None
+            means the classes that they were trained on.
         recipe: a name of ``list_recipes(name)``, or a Recipe.
-        weights: pretrained ones: DATASET or DATASET/RECIPE of ``list_weights()``, a run
-            directory or a .keras file. They bring the arguments of the architecture;
-            those of the recipe are for new networks.
-        new_head: with ``weights``, make a new head for as many classes too.
-        features: return the network without its head, not compiled: its output is
-            float32 features (batch, n).
-        freeze: name of a layer, such as ``head``: those before it are not trained.
-        steps: steps of the whole training, for a learning-rate schedule; None
+        weights: pretrained weights: DATASET or DATASET/RECIPE of ``list_weights()``, a
+            run directory or a .keras file. The arguments of the architecture then come
+            from the weights and not from the recipe.
+        new_head: with ``weights``, whether to make a new head even if the number of
+            classes is the same.
+        features: whether to return the network without its head and not compiled. Its
+            output is float32 features (batch, n).
+        freeze: name of a layer, such as ``head``. The layers before it are not trained.
+        steps: number of steps of the whole training, for a learning-rate schedule; None
             keeps the learning rate constant.
-        report_gradient_norm: report the global norm of the gradients as a metric.
+        report_gradient_norm: whether to report the global norm of the gradients as a
+            metric.
         **compile_options: passed on to ``compile``, such as ``jit_compile=True``.
 
     Returns:
-        The model with its weights made, ready for ``predict`` and ``fit``.
+        The model with its weights, ready for ``predict`` and ``fit``.
 
     Raises:
-        UserError: unknown names, a model that cannot take such examples, or weights
-            that are damaged or do not fit.
+        UserError: a name is unknown, the model does not accept such examples, or the
+            weights are damaged or do not fit.
     """
     check_model(name)
     startup.start_for_api()
@@ -205,7 +207,7 @@ def _new_model(
     features: bool,
     options: dict[str, Any],
 ) -> TapeModel:
-    """Returns a model with new weights; raises UserError if it is not for such data."""
+    """Returns a model with new weights; raises UserError unless it fits the data."""
     from zoo.models.common import build
 
     if input_shape is None:
@@ -223,7 +225,7 @@ def _build(
     features: bool,
     *compiled_with: Any,
 ) -> None:
-    """Makes the variables, and compiles a model that is not for its features alone."""
+    """Creates the variables, and compiles the model unless it only has features."""
     from zoo.models.common import build
 
     if features:

@@ -1,4 +1,4 @@
-"""What the recipes of the zoo reach: zoo/results.csv, which `make results` writes."""
+"""Reads the measured results of the recipes, which `make results` writes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import dataclasses
 import pathlib
 
 PATH = pathlib.Path(__file__).with_name("results.csv")
-#: Files of an export, in the order of the table's columns.
+#: Exported files in the order of the table's columns.
 ARTIFACTS = ("saved_model", "float32", "float16", "dynamic", "int8", "int16x8")
 
 
 @dataclasses.dataclass(frozen=True)
 class FileResult:
-    """An exported file: bytes, accuracy on the test split, ms per image, one thread."""
+    """An exported file: bytes, test accuracy, and ms per image on one thread."""
 
     bytes: int
     accuracy: float
@@ -22,27 +22,27 @@ class FileResult:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What one recipe of one model reached on one dataset, over some seeds."""
+    """The result of a recipe of a model on a dataset, over several seeds."""
 
     model: str
     recipe: str
     dataset: str  # its short name
     settings: str  # fingerprint of the recipe and the model
     seeds: int  # number of trainings
-    accuracy: float  # of the final weights on the test split, the mean
+    accuracy: float  # mean test accuracy of the final weights
     lowest: float
     highest: float
     parameters: int
-    seconds: float  # that the training of the first seed took
-    cpus: int  # that it had
-    artifacts: dict[str, FileResult]  # of the first seed's export, by name
+    seconds: float  # training time of the first seed
+    cpus: int  # number of CPUs of the first seed's training
+    artifacts: dict[str, FileResult]  # the files of the first seed's export by name
     tensorflow: str  # version
     keras: str  # version
-    date: str  # of the last of the trainings, ISO 8601
+    date: str  # date of the last training, ISO 8601
 
 
 def load() -> list[Result]:
-    """Reads the table; none where there is no file yet."""
+    """Reads the table; returns no rows if there is no file."""
     if not PATH.exists():
         return []
     with PATH.open(encoding="utf-8", newline="") as file:

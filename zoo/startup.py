@@ -1,4 +1,4 @@
-"""Starts TensorFlow: when it is needed, on the right backend, without its noise."""
+"""Starts TensorFlow when it is needed, and filters its start-up log."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ def cpus() -> int:
 
 
 def import_keras(*, log_level: int = 1) -> None:
-    """Imports TensorFlow and Keras, and filters what they log at that time.
+    """Imports TensorFlow and Keras, and filters their log during the import.
 
     Args:
-        log_level: the default of TF_CPP_MIN_LOG_LEVEL, which only an import reads.
+        log_level: default for TF_CPP_MIN_LOG_LEVEL, which TensorFlow reads only when it
+            is imported.
 
     Raises:
         UserError: KERAS_BACKEND names another backend.
@@ -57,14 +58,14 @@ def import_keras(*, log_level: int = 1) -> None:
 
 @functools.cache
 def start(*, alone: bool = True) -> None:
-    """Imports TensorFlow and Keras, makes the devices, and filters the start-up noise.
+    """Imports TensorFlow and Keras, creates the devices, and filters the start-up log.
 
-    Warnings still reach the screen. Only the first call does anything.
+    Warnings still appear. Only the first call has an effect.
 
     Args:
-        alone: False if several workers are going to connect before they make their
-            devices. When a worker is lost, TensorFlow logs pages about it in the
-            others, so their log level is higher: the zoo reports the loss in a line.
+        alone: False if several workers will connect before they create their devices.
+            Their log level is higher, because TensorFlow logs pages when a worker is
+            lost; the zoo reports the loss in one line.
 
     Raises:
         UserError: KERAS_BACKEND names another backend.
@@ -74,13 +75,13 @@ def start(*, alone: bool = True) -> None:
         import tensorflow as tf
 
         with quiet_stderr():
-            tf.zeros(())  # makes the devices
+            tf.zeros(())  # creates the devices
 
 
 def start_for_api() -> None:
-    """Starts TensorFlow for a function that users call in programs of their own.
+    """Starts TensorFlow for functions that users call in their own programs.
 
-    A worker of a cluster makes its devices later, when its strategy connects it.
+    A worker of a cluster creates its devices later, when its strategy connects it.
 
     Raises:
         UserError: KERAS_BACKEND names another backend.
@@ -98,7 +99,7 @@ def quiet_stderr() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if _filtering.acquire(blocking=False):
             stack.callback(_filtering.release)
-            # Without a stderr, or if no process can be started, nothing is filtered.
+            # Without a stderr, or if the filter cannot start, nothing is filtered.
             with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):
                 stack.enter_context(_filtered_stderr())
         yield
