@@ -1,4 +1,4 @@
-"""An exported file in the runtime that its users have, behind one call."""
+"""Loads any exported file in its own runtime, as a function."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 from zoo import startup
 from zoo.errors import UserError
 
-#: The signature that every artifact has, but for the file that keeps learning.
+#: The signature of every artifact except the file that keeps learning.
 SIGNATURE = "serving_default"
 LEARNING_SIGNATURE = "infer"
 
@@ -32,7 +32,7 @@ class Tensor:
     quantization: tuple[float, int] | None = None
 
     def __str__(self) -> str:
-        """Such as ``image uint8 (1, 28, 28, 1)``; None is a size that may vary."""
+        """Returns text such as ``image uint8 (1, 28, 28, 1)``; None is any size."""
         return f"{self.name} {self.dtype} {self.shape}"
 
     @property
@@ -48,10 +48,10 @@ class Artifact:
     Attributes:
         path: the file, or the SavedModel's directory.
         format: ``saved_model`` or ``tflite``.
-        input: what the runtime takes.
-        output: what the runtime gives.
+        input: the input of the runtime.
+        output: the output of the runtime.
         operations: sorted names of the operations; empty for a SavedModel.
-        tensor_dtypes: sorted names of the dtypes of all tensors; likewise.
+        tensor_dtypes: sorted dtypes of all tensors; empty for a SavedModel.
     """
 
     path: pathlib.Path
@@ -63,21 +63,22 @@ class Artifact:
     tensor_dtypes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Shows what the artifact takes and gives."""
+        """Shows the path, the input and the output."""
         return f"Artifact('{self.path}', {self.input} -> {self.output})"
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Runs the artifact on a batch of any size.
 
         Args:
-            inputs: uint8 images (n, height, width, channels), or float32 (n, 1);
-                pixels of any other number type are rounded to whole ones.
+            inputs: uint8 images (n, height, width, channels), or float32 (n, 1).
+                Pixels of other types are rounded to whole numbers.
 
         Returns:
             float32 probabilities (n, classes), or y (n, 1).
 
         Raises:
-            UserError: inputs of another shape, not finite, or pixels out of 0..255.
+            UserError: inputs have another shape or are not finite, or pixels are
+                outside of 0..255.
         """
         inputs = check_batch(inputs, self.input.example_shape, self.path.name)
         if not np.isfinite(inputs).all():
@@ -99,16 +100,16 @@ def load(
     """Loads a SavedModel directory or a TFLite file.
 
     Args:
-        path: of the artifact.
-        threads: of each TFLite interpreter.
-        workers: TFLite interpreters that share the examples of a batch: the files
-            are of batch 1.
+        path: the artifact.
+        threads: number of threads of each TFLite interpreter.
+        workers: number of TFLite interpreters, which share the examples of a batch,
+            since each takes one example at a time.
 
     Raises:
         UserError: there is no such artifact, or its file is damaged.
     """
     path = pathlib.Path(path)
-    # os.path answers False where pathlib raises: names too long, before Python 3.12.
+    # For names that are too long, pathlib raises before Python 3.12; os.path does not.
     if not os.path.exists(path):  # noqa: PTH110
         raise UserError(f"There is no exported file {path}.{_there(path)}")
     is_saved_model = path.is_dir() and (path / "saved_model.pb").exists()
@@ -123,13 +124,13 @@ def load(
                 return _load_saved_model(path)
             return _load_tflite(path, threads, workers)
     except Exception as error:
-        # Readers and runtimes raise OSError, OpError, KeyError, DecodeError and others.
+        # Readers and runtimes raise many kinds of errors, such as OSError and OpError.
         kind = "SavedModel" if is_saved_model else "TFLite file"
         raise UserError(f"{path} cannot be loaded as a {kind}: {error}") from error
 
 
 def _there(path: pathlib.Path) -> str:
-    """Says what is in the nearest directory above a path that exists."""
+    """Returns a sentence about the nearest existing directory above a path."""
     with contextlib.suppress(OSError):
         place = next(p for p in path.absolute().parents if p.is_dir())
         names = sorted(entry.name for entry in place.iterdir())
@@ -148,7 +149,7 @@ def _load_saved_model(path: pathlib.Path) -> Artifact:
     output = serve.structured_outputs[name]
 
     def run(inputs: np.ndarray) -> np.ndarray:
-        assert loaded  # owns the variables: without a reference to it they are gone
+        assert loaded  # keeps the variables alive
         parts = np.array_split(inputs, -(-len(inputs) // 500))
         asked = ({spec.name: tf.cast(part, spec.dtype)} for part in parts)
         return np.concatenate([serve(**part)[name].numpy() for part in asked])
@@ -163,7 +164,7 @@ def _load_saved_model(path: pathlib.Path) -> Artifact:
 
 
 def _load_tflite(path: pathlib.Path, threads: int, workers: int) -> Artifact:
-    # Read off the file itself, before any delegate rewrites the graph.
+    # From the file itself, since a delegate may rewrite the graph.
     model = flatbuffer_utils.convert_bytearray_to_object(path.read_bytes())
     operations = {
         code.customCode.decode()
@@ -190,7 +191,7 @@ def _load_tflite(path: pathlib.Path, threads: int, workers: int) -> Artifact:
 
 
 class Runner:
-    """An interpreter of a TFLite file of batch 1: call it on a batch of any size."""
+    """An interpreter of a TFLite file of batch size 1, for batches of any size."""
 
     def __init__(self, path: pathlib.Path, threads: int):
         self.interpreter = Interpreter(str(path), num_threads=threads)
@@ -198,7 +199,7 @@ class Runner:
         learns = LEARNING_SIGNATURE in self.interpreter.get_signature_list()
         signature = LEARNING_SIGNATURE if learns else SIGNATURE
         runner = self.interpreter.get_signature_runner(signature)
-        # A file with one signature is asked without it, which costs less.
+        # A file with a single signature is faster without a signature runner.
         self._signature = runner if learns else None
         ((name, self._in),) = runner.get_input_details().items()
         self.input = _tensor(name, self._in)
@@ -237,9 +238,9 @@ def _tensor(name: str, details: dict[str, Any]) -> Tensor:
 
 
 def check_batch(inputs: Any, shape: Sequence[int], file: str) -> np.ndarray:
-    """Returns inputs as an array; raises UserError unless it holds numbers (n, *shape).
+    """Returns inputs as an array of numbers (n, *shape); raises UserError otherwise.
 
-    ``file`` is the name of what takes them, for the message.
+    ``file`` is the name of the file that takes them, for the message.
     """
     inputs = np.asarray(inputs)
     if inputs.ndim == 0 or inputs.shape[1:] != tuple(shape):

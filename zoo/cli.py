@@ -3,8 +3,8 @@
     python -m zoo COMMAND [ARGUMENTS] [FLAGS]
     python -m zoo COMMAND --help
 
-Without a command, it lists the models. Where pip has installed the zoo, the command
-`zoo` does the same as `python -m zoo`.
+Without a command, it lists the models. If pip has installed the zoo, the command `zoo`
+does the same as `python -m zoo`.
 """
 
 from __future__ import annotations
@@ -35,18 +35,23 @@ for _flags in (RUN, PREDICT):
         "The pretrained weights to use instead, such as mlp/mnist; `python -m zoo "
         "list` lists them.",
     )
-RUN.string("dataset", None, "With --weights: what to evaluate on, as for train.py.")
+RUN.string(
+    "dataset",
+    None,
+    "With --weights: the dataset to evaluate on, as for train.py. Unset: the one that "
+    "they were trained on, or a sample of it if that is not on this machine.",
+)
 PREDICT.boolean("invert", False, "Swap black and white in the images.")
 
-AUGMENT.string("model", None, "Whose recipe to draw; `python -m zoo` lists the models.")
+AUGMENT.string("model", None, "The architecture; `python -m zoo` lists them.")
 AUGMENT.string("recipe", "default", "One of the architecture's recipes.")
-AUGMENT.string("augment", None, "Draw these instead of the recipe's, such as flip=0.5.")
-AUGMENT.string("dataset", "digits", "Whose images to draw, as for train.py.")
+AUGMENT.string("augment", None, "Instead of the recipe's, such as flip=0.5.")
+AUGMENT.string("dataset", "digits", "The dataset of the images, as for train.py.")
 AUGMENT.string("data_dir", None, "Where TFDS keeps prepared datasets.")
 AUGMENT.string("image_size", None, "Stretch images to SIZE or HEIGHTxWIDTH pixels.")
 AUGMENT.boolean("skip_damaged", False, "Leave out images that do not decode.")
 AUGMENT.string("output", None, "The PNG file to write.")
-AUGMENT.integer("seed", 0, "Seed of the run, 0 or more.", lower_bound=0)
+AUGMENT.integer("seed", 0, "The seed of the run, 0 or more.", lower_bound=0)
 
 
 def main(argv: list[str]) -> None:
@@ -68,7 +73,7 @@ def main(argv: list[str]) -> None:
 
 
 def list_command(extra: list[str]) -> None:
-    """Prints the architectures as a table.
+    """Prints the architectures and the pretrained weights as a table.
 
     python -m zoo list
     """
@@ -118,7 +123,7 @@ def predict(paths: list[str]) -> None:
 
 
 def _is_one(flags: console.Flags) -> bool:
-    """Whether a run or an artifact or weights are given, checked without TensorFlow."""
+    """Whether a run, an artifact or weights are given; needs no TensorFlow."""
     if flags.run_dir:
         finished_run(flags.run_dir)
     if flags.weights:
@@ -127,7 +132,7 @@ def _is_one(flags: console.Flags) -> bool:
 
 
 def evaluate(extra: list[str]) -> None:
-    """Evaluates a run or an exported file on the whole test split.
+    """Evaluates a run, an exported file or pretrained weights on the test split.
 
     python -m zoo evaluate --run_dir=R
     """
@@ -152,7 +157,7 @@ def evaluate(extra: list[str]) -> None:
 
 
 def augment(extra: list[str]) -> None:
-    """Draws images of a dataset as the augmentation of a recipe changes them.
+    """Draws images of a dataset with the augmentation of a recipe.
 
     python -m zoo augment --model=mlp --output=a.png
     """
@@ -205,7 +210,7 @@ def augment(extra: list[str]) -> None:
     print(path)
 
 
-#: Each command of this file with its flags; it takes the arguments that are not flags.
+#: Each command of this file, which takes the arguments that are not flags; its flags.
 COMMANDS = {
     "list": (list_command, NONE),
     "describe": (describe, NONE),
@@ -215,7 +220,7 @@ COMMANDS = {
 }
 
 #: The commands that are modules with a ``main``. They may import the export, and are
-#: imported when they are asked for.
+#: imported when they are used.
 MODULES = {
     "train": "zoo.commands.train",
     "export": "zoo.commands.export",

@@ -23,12 +23,12 @@ from zoo.training.scoring import probabilities as to_probabilities
 if TYPE_CHECKING:
     from zoo.artifact import Artifact
 
-#: By how much an image's mean may leave those of the training images, 0 to 255.
+#: How far an image's mean may be outside of the range of the training images' means.
 FAR = 25
 
 
 def read_image(path: str | os.PathLike[str], input_shape: Sequence[int]) -> np.ndarray:
-    """Reads an image file of any size as the model wants it.
+    """Reads an image file of any size and resizes it for the model.
 
     Args:
         path: a PNG, JPEG, BMP, GIF or WebP file.
@@ -59,18 +59,18 @@ def evaluate(
     """Evaluates a run, an artifact or pretrained weights on a whole test split.
 
     Args:
-        run_dir: a finished run; None for the one that the artifact lies in.
-        artifact_path: a SavedModel or TFLite file; None for the run's own model.
-        weights: a name of ``zoo.list_weights()``, instead of a run and an artifact.
-        dataset: what the weights are evaluated on, see ``pretrained_run.test_data``.
+        run_dir: a finished run; None for the one that holds the artifact.
+        artifact_path: a SavedModel or TFLite file; None for the model of the run.
+        weights: a name of ``zoo.list_weights()``, instead of a run or an artifact.
+        dataset: what to evaluate the weights on; see ``pretrained_run.test_data``.
 
     Returns:
         ``examples`` and ``accuracy``, or for a regression ``examples`` and
         ``mean_squared_error``.
 
     Raises:
-        UserError: not a run, not an artifact, an artifact that lies in no run, or one
-            that was changed since it was exported.
+        UserError: there is no such run, artifact or weights, the artifact is in no run,
+            or it has been changed since it was exported.
     """
     if weights is not None:
         data, _ = test_data(pretrained.find(weights), dataset)
@@ -82,8 +82,8 @@ def evaluate(
         loaded, run = _open_artifact(run_dir, artifact_path)
         if run is None:
             raise UserError(
-                f"{artifact_path} lies in no run directory. Pass --run_dir, the run "
-                "whose test split it is to be evaluated on."
+                f"{artifact_path} lies in no run directory. Pass --run_dir too: the "
+                "run whose test split it is evaluated on."
             )
         test = run_dataset(run).test
         said = np.concatenate([loaded(part) for part in test.blocks()])
@@ -103,20 +103,20 @@ def predict_images(
 ) -> list[tuple[str, str, float]]:
     """Classifies image files with a run's model, or with an artifact.
 
-    Warns of images that are much darker or lighter than those the model learned from.
+    Warns about images that are much darker or lighter than the training images.
 
     Args:
         run_dir: as for ``evaluate``.
         artifact_path: as for ``evaluate``; it may lie in no run.
         paths: PNG, JPEG, BMP, GIF or WebP files of any size.
         weights: as for ``evaluate``.
-        invert: make black white, and white black.
+        invert: swap black and white.
 
     Returns:
         (path, class name, probability) for each file.
 
     Raises:
-        UserError: the run or a file cannot be read, or the run is a regression.
+        UserError: the run or an image cannot be read, or the model is a regression.
     """
     trained, loaded = _open(run_dir, artifact_path, weights)
     if trained is not None:
@@ -155,7 +155,7 @@ def predict_images(
 
 
 def _read_all(paths: Sequence[str], input_shape: Sequence[int]) -> np.ndarray:
-    """Reads images, or raises the UserError that names all that do not decode."""
+    """Reads images; raises a UserError that names all that do not decode."""
     images, problems = [], []
     for path in paths:
         try:
@@ -173,13 +173,13 @@ def _check_brightness(
     trained: Mapping[str, float] | None,
     inverted: bool,
 ) -> None:
-    """Warns of images whose brightness is far from what the model was trained on.
+    """Warns about images whose brightness is far from that of the training images.
 
     Args:
-        paths: of the images, for the message.
+        paths: the files of the images, for the message.
         images: uint8 (n, height, width, channels).
-        trained: ``brightness`` of config.json; None in an older version's.
-        inverted: the images were inverted.
+        trained: ``brightness`` in config.json; None if an older version wrote it.
+        inverted: whether the images have been inverted.
     """
     if not trained:
         return
@@ -195,14 +195,14 @@ def _check_brightness(
             f"{path} is much {'darker' if value < low else 'lighter'} than the images "
             f"that the model was trained on (mean {value:.0f} of 255; theirs are "
             f"{trained['lowest']:.0f} to {trained['highest']:.0f}): the answer may be "
-            f"wrong, however sure it is.{hint}"
+            f"wrong, even if its probability is high.{hint}"
         )
 
 
 def _open(
     run_dir: str | None, artifact_path: str | None, weights: str | None
 ) -> tuple[TrainedRun | None, Artifact | None]:
-    """Returns the run, if there is one, and the artifact, if one is given."""
+    """Returns the run, if there is one, and the artifact, if one is named."""
     if weights is not None:
         return open_weights(weights), None
     if artifact_path is None:
@@ -227,11 +227,11 @@ def _open_artifact(
     if run_dir:
         run = finished_run(run_dir)
     else:
-        with contextlib.suppress(OSError):  # a place that may not be looked into
+        with contextlib.suppress(OSError):  # a directory that may not be read
             around = map(RunDir, path.resolve().parents)
             run = next((r for r in around if r.finished and r.config.exists()), None)
     if run is not None:
-        with contextlib.suppress(OSError):  # it cannot be read, as load says below
+        with contextlib.suppress(OSError):  # load reports that it cannot be read
             _check_unchanged(path, run)
     return artifact.load(path, workers=startup.cpus()), run
 

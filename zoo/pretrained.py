@@ -1,7 +1,7 @@
-"""Pretrained weights: those that come with the zoo, those of a run or of a .keras file.
+"""Pretrained weights: those that come with the zoo, of a run, or of a .keras file.
 
-What comes with the zoo lies in zoo/weights: NAME.weights.h5, NAME.json, which describes
-it, and DATASET.npz, which has 200 images of the test split. `make weights` writes them.
+The directory zoo/weights has NAME.weights.h5, NAME.json, which describes it, and
+DATASET.npz, which has 200 images of the test split. `make weights` writes them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from zoo.models.base import TapeModel
 
 DIRECTORY = pathlib.Path(__file__).with_name("weights")
-#: Of the JSON files; higher where an earlier zoo cannot read them.
+#: Version of the JSON files. It rises if older versions of the zoo cannot read them.
 FORMAT = 1
 
 
@@ -33,28 +33,28 @@ class WeightsInfo:
 
     Attributes:
         model: the architecture.
-        dataset: what it was trained on, by its short name.
-        recipe: how it was trained.
-        seed: of the training.
-        precision: of the training; weights are used in float32.
-        command: that trained it.
-        accuracy: on the whole test split, of these weights.
-        int8_accuracy: likewise, of the int8 TFLite file that was exported of them.
-        parameters: number of weights, those that are not trained included.
-        dtype: of the file, ``float16`` or ``float32``.
-        bytes: of the file.
-        sha256: of the file.
+        dataset: the short name of the dataset that they were trained on.
+        recipe: the recipe of the training.
+        seed: the seed of the training.
+        precision: the precision of the training; the weights are used in float32.
+        command: the command that trained them.
+        accuracy: their accuracy on the whole test split.
+        int8_accuracy: that of the int8 TFLite file that was exported from them.
+        parameters: number of weights, trainable or not.
+        dtype: type of the numbers in the file, ``float16`` or ``float32``.
+        bytes: size of the file.
+        sha256: digest of the file.
         input_shape: (height, width, channels) of one image.
         class_names: one name per class.
         num_train: number of training examples.
         num_test: number of test examples.
         test_sha256: of the test split, see ``zoo.data.dataset.Split.sha256``.
-        sample_classes: the classes that it gives the images of DATASET.npz.
-        license: of the dataset.
-        citation: of the dataset.
-        versions: of what it was trained with.
-        date: of the end of the training, ISO 8601.
-        config: the constructor's arguments of the model.
+        sample_classes: the classes that the model predicts for DATASET.npz.
+        license: the license of the dataset.
+        citation: the citation of the dataset.
+        versions: the versions of the packages of the training.
+        date: the end of the training, ISO 8601.
+        config: the arguments of the model's constructor.
         run: ``config``, ``result`` and ``metrics``: config.json, result.json and the
             rows of metrics.csv of the training, without paths of its machine.
     """
@@ -95,9 +95,9 @@ class WeightsInfo:
         return DIRECTORY / f"{stem(self.model, self.dataset, self.recipe)}.weights.h5"
 
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns uint8 images (200, height, width, channels) and classes int (200,).
+        """Returns 200 images of the test split and their classes.
 
-        They are of the test split.
+        The images are uint8 (200, height, width, channels), the classes int (200,).
         """
         import numpy as np
 
@@ -123,7 +123,7 @@ def list_weights(pattern: str = "*") -> list[str]:
     """Returns the names MODEL/DATASET or MODEL/DATASET/RECIPE of all weights, sorted.
 
     Args:
-        pattern: which of them, such as ``resnet/*``.
+        pattern: selects names, such as ``resnet/*``.
     """
     names = (path.stem.replace("-", "/") for path in DIRECTORY.glob("*.json"))
     return sorted(fnmatch.filter(names, pattern))
@@ -138,7 +138,7 @@ def weights_info(model: str, weights: str) -> WeightsInfo:
             full name, MODEL/DATASET/RECIPE, is taken too.
 
     Raises:
-        UserError: there are no such weights, or their description is damaged or of a
+        UserError: there are no such weights, or their description is damaged or has a
             newer version.
     """
     weights = weights.removeprefix(f"{model}/")
@@ -177,9 +177,9 @@ def create(
     new_head: bool = False,
     **options: Any,
 ) -> tuple[TapeModel, list[keras.Variable]]:
-    """Returns a model for the images and classes asked for, and its pretrained weights.
+    """Returns a model for given images and classes, and its pretrained weights.
 
-    The model is not compiled. Another number of classes gets a new head.
+    The model is not compiled. For another number of classes it gets a new head.
 
     Args:
         model_class: the architecture.
@@ -187,8 +187,8 @@ def create(
         weights: DATASET or DATASET/RECIPE, a run directory, or a .keras file.
         input_shape: (height, width, channels); None for that of the weights.
         num_classes: None for that of the weights; 0 for a network without a head.
-        new_head: make a new head for the same number of classes too.
-        **options: of TapeModel, such as ``freeze``.
+        new_head: make a new head even for the same number of classes.
+        **options: arguments of TapeModel, such as ``freeze``.
 
     Raises:
         UserError: there are no such weights, they are damaged, or they do not fit.
@@ -262,8 +262,8 @@ def _load(
 def _copy(given: TapeModel, model: TapeModel, but: str | None) -> list[keras.Variable]:
     """Copies all weights except those whose paths begin with ``but``; returns them.
 
-    For another number of channels the kernel of the first convolution is summed over
-    them and spread evenly again, as in timm.
+    For another number of channels, the kernel of the first convolution is summed over
+    the channels and spread evenly over the new ones, as in timm.
     """
     shapes = [tuple(m.get_build_config()["input_shape"][1:]) for m in (given, model)]
     old, new = (shape[-1] for shape in shapes)
@@ -295,7 +295,7 @@ def _path(model: TapeModel, weight: keras.Variable) -> str:
 def is_path(weights: str | os.PathLike[str]) -> bool:
     """Whether weights are a run directory or a file, not a name.
 
-    A name of weights that come with the zoo goes before a directory of that name.
+    Names of the zoo's weights take precedence over directories of the same name.
     """
     if not isinstance(weights, str):
         return True
@@ -317,7 +317,7 @@ def _file_of(path: pathlib.Path) -> pathlib.Path:
 
 
 def find(name: str) -> WeightsInfo:
-    """Describes weights by one name, MODEL/DATASET or MODEL/DATASET/RECIPE.
+    """Describes the weights MODEL/DATASET or MODEL/DATASET/RECIPE.
 
     Raises:
         UserError: as for ``weights_info``.
