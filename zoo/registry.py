@@ -162,15 +162,13 @@ def create_model(
         weights: pretrained weights: DATASET or DATASET/RECIPE of ``list_weights()``, a
             run directory or a .keras file. The arguments of the architecture then come
             from the weights and not from the recipe.
-        new_head: with ``weights``, whether to make a new head even if the number of
-            classes is the same.
+        new_head: whether to make a new head even if the number of classes is the same.
         features: whether to return the network without its head and not compiled. Its
             output is float32 features (batch, n).
         freeze: name of a layer, such as ``head``. The layers before it are not trained.
         steps: number of steps of the whole training, for a learning-rate schedule; None
             keeps the learning rate constant.
-        report_gradient_norm: whether to report the global norm of the gradients as a
-            metric.
+        report_gradient_norm: whether to report the global gradient norm as a metric.
         **compile_options: passed on to ``compile``, such as ``jit_compile=True``.
 
     Returns:
