@@ -1,1 +1,1 @@
-"""Measurements, and the documents that quote them."""
+"""Measurements, and the tables that show them in the documents."""

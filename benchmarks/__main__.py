@@ -3,8 +3,8 @@
     python -m benchmarks
     python -m benchmarks fit startup --rounds=1
 
-Needs MNIST in $MNIST_DIR. Prints the tables and writes them into the documents. The
-results are stored in benchmarks/results.json, where those of other comparisons stay.
+Needs MNIST in $MNIST_DIR. Prints the tables and writes them into the documents. Stores
+the results in benchmarks/results.json and keeps those of other comparisons there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COMPARISONS: dict[str, ModuleType] = {
 }
 FLAGS = console.Flags()
 FLAGS.integer(
-    "rounds", None, "Rounds to measure. Unset: each comparison's own.", lower_bound=1
+    "rounds", None, "Rounds to measure; default: as the comparison says.", lower_bound=1
 )
 
 

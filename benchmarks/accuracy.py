@@ -1,12 +1,12 @@
-"""Trains what the table of results has, and rewrites what quotes it.
+"""Trains the models of the tables of results, and writes the tables.
 
-    python -m benchmarks.accuracy                   everything; goes on where it stopped
-    python -m benchmarks.accuracy --only=mlp        one model
-    python -m benchmarks.accuracy --collect         what is in runs/results already
+    python -m benchmarks.accuracy               trains all models, or resumes
+    python -m benchmarks.accuracy --only=mlp    trains one model
+    python -m benchmarks.accuracy --collect     only reads the runs in runs/results
 
-Three seeds each, on MNIST from $MNIST_DIR, on digits, and on CIFAR-10 from
-$CIFAR10_DIR; the first one is exported, after all trainings. Writes zoo/results.csv,
-the tables of results, and the comments beside the recipes in zoo/models.
+Trains with three seeds, on MNIST from $MNIST_DIR, on digits, and on CIFAR-10 from
+$CIFAR10_DIR, and then exports the run of the first seed. Writes zoo/results.csv, the
+tables of results, and the comments beside the recipes in zoo/models.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ RUNS = document.ROOT / "runs" / "results"
 SEEDS = (0, 1, 2)
 # Recipes that repeat the tutorials are compared with them, not ranked.
 RECIPES = ("default", "best", "fast", "tiny", "photos")
-#: Where the directories of datasets are, unless TFDS has them.
+#: Variables that name the directories of datasets. Without them, TFDS is used.
 DIRECTORIES = {"mnist": "MNIST_DIR", "cifar10": "CIFAR10_DIR"}
 SHAPES = {"mnist": (28, 28, 1), "digits": (28, 28, 1), "cifar10": (32, 32, 3)}
-#: How a dataset is trained on, besides what the recipe says.
+#: Flags for trainings on a dataset, in addition to the recipe.
 HOW = {"cifar10": {"precision": "mixed_bfloat16"}}
-#: MLPerf Tiny's networks for the same 10,000 images, as it publishes them.
+#: The published figures of MLPerf Tiny's networks for the same 10,000 images.
 PUBLISHED = (
     "| MLPerf Tiny, ResNet-8 | 78,000 | 87.2% | 87.0% | |\n",
     "| MLPerf Tiny, larger network | 480,000 | 91.3% | 91.3% | |\n",
@@ -49,11 +49,11 @@ _COMMENT = re.compile(
 
 FLAGS = console.Flags()
 FLAGS.string("only", None, "Model to train; default: all.")
-FLAGS.boolean("collect", False, "Train nothing: read what there is.")
+FLAGS.boolean("collect", False, "Train nothing; only read finished runs.")
 
 
 def combinations(only: str | None) -> list[tuple[str, str, str]]:
-    """Returns what belongs into the table: (model, recipe, dataset)."""
+    """Returns the rows of the table: (model, recipe, dataset)."""
     return [
         (model, recipe, dataset)
         for model in zoo.list_models()
@@ -64,19 +64,19 @@ def combinations(only: str | None) -> list[tuple[str, str, str]]:
 
 
 def datasets(model: str, recipe: str) -> tuple[str, ...]:
-    """Returns what a recipe is measured on: photographs may be mirrored, digits not."""
+    """Returns the datasets for a recipe; digits do not suit recipes that mirror."""
     if "flip" in zoo.get_recipe(model, recipe).augment:
         return ("cifar10",)
     return ("mnist", "digits") if recipe == "default" else ("mnist",)
 
 
 def run_dir(model: str, recipe: str, dataset: str, seed: int) -> RunDir:
-    """Returns where a training of the table is kept."""
+    """Returns the run directory of a training of the table."""
     return RunDir(RUNS / f"{model}-{recipe}-{dataset}-seed{seed}")
 
 
 def train(model: str, recipe: str, dataset: str, seed: int) -> None:
-    """Runs train.py, which does nothing where that was done before."""
+    """Runs train.py, which does nothing if the run is finished."""
     source = os.environ.get(DIRECTORIES.get(dataset, ""), dataset)
     flags = {"model": model, "recipe": recipe, "dataset": source, "seed": seed}
     flags |= {"run_dir": run_dir(model, recipe, dataset, seed).path, "export": "none"}
@@ -85,17 +85,17 @@ def train(model: str, recipe: str, dataset: str, seed: int) -> None:
 
 
 def export(model: str, recipe: str, dataset: str) -> None:
-    """Exports the training of the first seed, unless that was done before."""
+    """Exports the run of the first seed unless that was done before."""
     first = run_dir(model, recipe, dataset, SEEDS[0])
     if first.read_export() is None:
         run_python("-m", "export", f"--run_dir={first.path}")
 
 
 def fingerprint(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str:
-    """Returns a short name of what is trained, and how, other than that of any other.
+    """Returns a short text that identifies a recipe and an architecture.
 
     Args:
-        settings: of the recipe.
+        settings: settings of the recipe.
         model: the model's ``get_config()``.
     """
     text = json.dumps([settings, model], sort_keys=True)
@@ -103,7 +103,7 @@ def fingerprint(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str:
 
 
 def current(model: str, recipe: str, dataset: str) -> str:
-    """Returns the fingerprint of a recipe and its architecture as they are now."""
+    """Returns the fingerprint of a recipe and its architecture in this version."""
     settings = zoo.get_recipe(model, recipe)
     made = zoo.create_model(
         model, input_shape=SHAPES[dataset], num_classes=10, recipe=settings
@@ -124,10 +124,10 @@ def followed(run: RunDir) -> str:
 
 
 def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
-    """Returns a row of the table, of the seeds that are there; None without any.
+    """Returns a row of the table from the finished runs; None if there is none.
 
-    Trainings of another recipe or architecture than today's are left out. Time and
-    exported files are those of the first seed that is there.
+    Runs of an earlier version of the recipe or architecture are left out. Time and
+    exported files are those of the first seed with a finished run.
     """
     settings = current(model, recipe, dataset)
     every = (run_dir(model, recipe, dataset, seed) for seed in SEEDS)
@@ -234,7 +234,7 @@ def files_table(rows: Sequence[results.Result]) -> str:
 
 
 def photographs_table(rows: Sequence[results.Result]) -> str:
-    """Returns the table of CIFAR-10 beside published figures, in Markdown."""
+    """Returns the table that compares CIFAR-10 with published figures, in Markdown."""
     lines = [
         "| network | weights | test accuracy | int8 | bytes of int8 |\n",
         "| --- | ---: | ---: | ---: | ---: |\n",
@@ -249,7 +249,7 @@ def photographs_table(rows: Sequence[results.Result]) -> str:
 
 
 def comment(row: results.Result) -> str:
-    """Returns the comment on a recipe: what it reaches, how long, by which command."""
+    """Returns the comment on a recipe: its accuracy, time and command."""
     flags = [f"--model={row.model}"]
     if row.recipe != "default":
         flags.append(f"--recipe={row.recipe}")
@@ -299,7 +299,7 @@ def main(argv: list[str]) -> None:
     rows = []
     for key in combinations(None):
         found = [row for row in (collect(*key), before.get(key)) if row]
-        rows += sorted(found, key=lambda row: -row.seeds)[:1]  # the new one of equals
+        rows += sorted(found, key=lambda row: -row.seeds)[:1]  # prefers the new one
     save(rows)
     tables = {
         "results": short_table(rows),

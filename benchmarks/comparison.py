@@ -1,4 +1,4 @@
-"""What comparisons share: command line, check of the peers, the machine."""
+"""Code that comparisons share: flags, check of the peers, machine, tables."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from zoo.errors import RunError, UserError
 
 
 def parse_flags(argv: Sequence[str], doc: str, flags: console.Flags) -> None:
-    """Parses the flags of a command that takes only flags.
+    """Parses the flags of a command without other arguments.
 
     Raises:
-        UserError: an unknown flag, an invalid value, or other arguments.
+        UserError: a flag is unknown, a value is invalid, or there are other arguments.
     """
     if rest := console.parse_flags(argv, doc, flags):
         raise UserError(f"Only flags are taken. Received: {' '.join(rest)}.")
@@ -80,11 +80,11 @@ def rates_table(models: Mapping[str, Mapping[str, Any]]) -> str:
     """Returns the Markdown table of training speeds.
 
     Args:
-        models: for each model ``examples_per_second`` and ``zoo_times_as_fast``, both
-            by who trains it.
+        models: for each model, ``examples_per_second`` and ``zoo_times_as_fast`` by
+            contestant.
     """
     lines = [
-        "| model | trained by | examples/s | zoo is times as fast |\n",
+        "| model | trained by | examples/s | speed of the zoo / this |\n",
         "| --- | --- | ---: | ---: |\n",
     ]
     for model_name, found in models.items():
@@ -96,7 +96,7 @@ def rates_table(models: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def end_with_children() -> None:
-    """Makes SIGTERM raise SystemExit, so that contestants are ended first."""
+    """Makes SIGTERM raise SystemExit, so that the contestants end too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 

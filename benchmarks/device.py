@@ -143,7 +143,7 @@ def _turn(ask: Callable[[int], np.ndarray], count: int) -> Callable[[], float]:
 def table(result: dict[str, Any]) -> str:
     """Returns the Markdown table of a result."""
     lines = [
-        "| model | file | bytes | ms, one thread | times ONNX Runtime's |\n",
+        "| model | file | bytes | ms, one thread | time / ONNX Runtime's |\n",
         "| --- | --- | ---: | ---: | ---: |\n",
     ]
     for model_name, files in result["models"].items():

@@ -1,4 +1,4 @@
-"""Tables in the documents, between two markers, written by commands only."""
+"""Writes tables into the documents, between two markers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def where(name: str) -> pathlib.Path:
     """Returns the document that has the markers of a table.
 
     Raises:
-        UserError: no document has them.
+        UserError: no document has the markers.
     """
     for path in DOCUMENTS:
         if f"<!-- {name} -->" in path.read_text(encoding="utf-8"):

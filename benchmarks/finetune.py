@@ -1,11 +1,12 @@
-"""Fine-tuning against training from scratch, on photographs of classes never seen.
+"""Compares fine-tuning with training from scratch on few photographs.
 
     python -m benchmarks.finetune
 
-resnet is trained on five classes of CIFAR-10 from $CIFAR10_DIR. The other five are
-learned from 10, 50 and 200 images a class, by --recipe=finetune from these weights and
-by the recipe that trained them from nothing, with the same batches and number of steps,
-three seeds each. All are measured on the 5,000 test images of the five new classes.
+Trains resnet on five classes of CIFAR-10 from $CIFAR10_DIR. Then trains it on 10, 50
+and 200 images per class of the other five: once with --recipe=finetune from these
+weights, and once from scratch with the recipe that trained them. Both use the same
+batches, number of steps and three seeds. The accuracy is that on the 5,000 test images
+of the five new classes.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ NEW = ("automobile", "cat", "dog", "horse", "truck")
 PRETRAINING = {"recipe": "tiny", "epochs": 15}
 IMAGES = (10, 50, 200)
 SEEDS = (0, 1, 2)
-STEPS = 400  # at least, in whole passes over the data
-BATCH = 16  # what so few images get
+STEPS = 400  # the smallest number of steps, in whole passes over the data
+BATCH = 16  # the batch size that train.py chooses for so few images
 
 FLAGS = console.Flags()
 
 
 def tree(name: str, classes: tuple[str, ...], count: int | None, seed: int = 0) -> str:
-    """Makes a directory of links to images: ``count`` a class, or all of them."""
+    """Makes a directory of links to ``count`` images per class, or to all images."""
     source, target = pathlib.Path(os.environ["CIFAR10_DIR"]), RUNS / "data" / name
     for split in ("train", "test"):
         for each in classes:
@@ -53,7 +54,7 @@ def tree(name: str, classes: tuple[str, ...], count: int | None, seed: int = 0) 
 
 
 def train(name: str, data: str, **flags: object) -> RunDir:
-    """Runs train.py, which does nothing where that was done before."""
+    """Runs train.py, which does nothing if the run is finished."""
     run = RunDir(RUNS / name)
     flags |= {"model": "resnet", "dataset": data, "run_dir": run.path}
     flags |= {"export": "none", "eval_every": 1000, "plots": False}
@@ -62,7 +63,7 @@ def train(name: str, data: str, **flags: object) -> RunDir:
 
 
 def measure(count: int, weights: RunDir) -> tuple[list[float], list[float], int]:
-    """Returns accuracies of fine-tuning and from scratch, by seed, and the steps."""
+    """Returns the accuracies of both trainings for each seed, and the steps."""
     tuned, scratch = [], []
     for seed in SEEDS:
         data = tree(f"{count}-seed{seed}", NEW, count, seed)
@@ -88,10 +89,10 @@ def measure(count: int, weights: RunDir) -> tuple[list[float], list[float], int]
 
 
 def table() -> str:
-    """Returns what is measured, in Markdown."""
+    """Returns the table of results, in Markdown."""
     first = train("pretraining", tree("seen", SEEN, None), **PRETRAINING)
     lines = [
-        "| images a class | steps | fine-tuned | from scratch |\n",
+        "| images per class | steps | fine-tuned | from scratch |\n",
         "| ---: | ---: | ---: | ---: |\n",
     ]
     for count in IMAGES:
@@ -105,11 +106,13 @@ def table() -> str:
 
 
 def main(argv: list[str]) -> None:
-    """Trains what is not there yet and writes the table."""
+    """Trains the missing runs and writes the table."""
     console.parse_flags(argv, __doc__, FLAGS)
     startup.start()
     if "CIFAR10_DIR" not in os.environ:
-        raise UserError("$CIFAR10_DIR must name the directory of CIFAR-10. Not set.")
+        raise UserError(
+            "CIFAR10_DIR must be the directory of CIFAR-10. Received: nothing."
+        )
     document.rewrite(document.where("finetune"), "finetune", table())
 
 

@@ -1,12 +1,12 @@
-"""Training speed: model.fit as train.py runs it, and everyone else's way.
+"""Compares the training speed of the zoo, Keras, PyTorch and JAX.
 
     python -m benchmarks.fit --rounds=7
 
-The same layers, optimizer and batches of MNIST, as large as the default recipe's, with
-all cores, without augmentation. A process each, that work in turns and never at once;
-a first round, in which compilers work, is not counted. Medians, and medians of the
-ratios within a round. Without evaluations, and without backups, which
-benchmarks.backup measures.
+All contestants use the same layers, optimizer and batches of MNIST, with the batch size
+of the default recipe, all cores and no augmentation. They take turns, each in its own
+process. The first round is not counted, because compilers work in it. Reports medians,
+and medians of the ratios within a round. There are no evaluations and no backups;
+benchmarks.backup measures these.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from zoo import startup
 
 NEEDS = ("torch", "jax", "flax", "optax")
 STEPS = {"mlp": 468, "convnet": 40}
-# Multiplications and additions of the matrix products of one example, forward.
+# Multiplications and additions in the matrix products of one example's forward pass.
 _FORWARD = {
     "mlp": 2 * (784 * 256 + 256 * 128 + 128 * 10),
     "convnet": 2 * (28 * 28 * 9 * 32 + 6272 * 1024 + 1024 * 10),
 }
-# The gradient of the weights costs as much, that of the input likewise; the first
-# layer needs none of the latter.
+# The gradients of the weights and of the input cost as much again, each. The first
+# layer needs no gradient of its input.
 _FIRST = {"mlp": 2 * 784 * 256, "convnet": 2 * 28 * 28 * 9 * 32}
-# Rows and columns of the largest layer's weights; and a product that is the roof.
+# Shape of the largest layer's weights, and of the product that serves as the roof.
 _LARGEST = {"mlp": (784, 256), "convnet": (6272, 1024)}
 _ROOF = (2048, 2048, 2048)
 _TUTORIAL_BATCH = 128
@@ -38,7 +38,7 @@ _OURS = ("zoo", "zoo, augmented", "zoo, tutorial")
 
 
 def measure_model(model_name: str, rounds: int) -> dict[str, Any]:
-    """Returns examples/s of everyone and how many times as fast the zoo is."""
+    """Returns the examples/s of each contestant, and the zoo's speed relative to it."""
     steps, batch = STEPS[model_name], zoo.get_recipe(model_name).batch_size
     work = (model_name, steps, batch)
     entries = {
@@ -89,7 +89,7 @@ def measure_model(model_name: str, rounds: int) -> dict[str, Any]:
 
 
 def _compared(name: str) -> str:
-    """Returns which training of the zoo does the same work."""
+    """Returns the zoo's contestant that does the same work."""
     return "zoo, tutorial" if name == "eager loop" else "zoo"
 
 
@@ -106,12 +106,13 @@ def table(result: dict[str, Any]) -> str:
     for model_name, found in result["models"].items():
         rows, columns = _LARGEST[model_name]
         lines.append(
-            f"- {model_name}: its matrix products alone are "
-            f"{found['share_of_roof']:.0%} of {found['roof_gflops']:.0f} GFLOP/s, the "
-            f"rate at\n  which TensorFlow multiplies matrices of {_ROOF[0]}x{_ROOF[1]} "
-            "in the same minutes. Those\n  of its largest layer, "
-            f"({found['batch_size']}, {rows}) x ({rows}, {columns}) and back, alone "
-            f"get {found['largest_layer_gflops']:.0f} GFLOP/s.\n"
+            f"- {model_name}: counting only matrix products, the zoo's training runs "
+            f"at {found['share_of_roof']:.0%} of\n  "
+            f"{found['roof_gflops']:.0f} GFLOP/s, the rate at which TensorFlow "
+            f"multiplies {_ROOF[0]}x{_ROOF[1]} matrices on\n"
+            "  this machine. The products of the largest layer, "
+            f"({found['batch_size']}, {rows}) x ({rows}, {columns})\n  and its "
+            f"transpose, run at {found['largest_layer_gflops']:.0f} GFLOP/s alone.\n"
         )
     return "".join(lines)
 

@@ -37,7 +37,7 @@ def measure(rounds: int) -> dict[str, Any]:
     startup.start()
     import tensorflow as tf
 
-    # TensorFlow takes many models for one that is retraced, and warns.
+    # TensorFlow mistakes many models for one model that is retraced, and warns.
     tf.get_logger().setLevel("ERROR")
     return {
         "rounds": rounds,
@@ -139,7 +139,7 @@ def draw(result: dict[str, Any], path: pathlib.Path = PICTURE) -> None:
 def table(result: dict[str, Any]) -> str:
     """Returns the Markdown tables of a result."""
     lines = [
-        "| examples | seconds of an epoch | microseconds an example |\n",
+        "| examples | seconds per epoch | microseconds per example |\n",
         "| ---: | ---: | ---: |\n",
     ]
     for examples, seconds in result["seconds_of_an_epoch"].items():

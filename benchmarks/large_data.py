@@ -29,7 +29,7 @@ from zoo.errors import UserError
 
 SIDE, TRAIN, TEST, BATCH = 256, 27_000, 500, 128
 FLAGS = console.Flags()
-FLAGS.string("directory", None, "Directory to keep the dataset in: 6 GB.")
+FLAGS.string("directory", None, "Directory for the dataset, which takes 6 GB.")
 FLAGS.integer("rounds", 5, "Rounds to measure.", lower_bound=1)
 FLAGS.integer("steps", 40, "Training steps per round.", lower_bound=1)
 FLAGS.float("gigabytes", 2.0, "Memory limit for the examples, in GB.")
@@ -220,7 +220,9 @@ def main(argv: list[str]) -> None:
     """Prepares the dataset in a new process, and measures."""
     comparison.parse_flags(argv, __doc__, FLAGS)
     if not FLAGS.directory:
-        raise UserError("--directory must be where to keep the dataset: 6 GB.")
+        raise UserError(
+            "--directory must be a directory for the dataset (6 GB). Received: nothing."
+        )
     directory = pathlib.Path(FLAGS.directory)
     # In a new process, because TFDS keeps up to a gigabyte of it in memory.
     making = multiprocessing.get_context("spawn").Process(target=make, args=[directory])

@@ -160,7 +160,7 @@ def table(results: dict[str, Any]) -> str:
     """Returns the Markdown table of personalization."""
     lines = [
         "| model | examples | steps | digits | its own data | Keras: digits | "
-        "its own data | ms a step | Keras |\n",
+        "its own data | ms per step | Keras: ms per step |\n",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     ]
     for result in results["runs"]:
@@ -227,7 +227,7 @@ def plot(results: dict[str, Any], path: pathlib.Path) -> None:
     left.set_ylabel("test accuracy (%)")
     left.set_title("Adapting to digits: mean and range of three draws")
     left.grid(alpha=0.3)
-    # Below the axes, where no error bar can run behind it.
+    # The legend is below the axes, where it covers no error bar.
     left.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     points = results["from_zero"]["points"][1:]
     right.plot(
@@ -248,7 +248,9 @@ def main(argv: list[str]) -> None:
     """Measures the named runs and rewrites the results, the plot and the tables."""
     runs = console.parse_flags(argv, __doc__, console.Flags())
     if not runs:
-        raise UserError("Name finished runs on MNIST, such as runs/mlp-mnist.")
+        raise UserError(
+            "Name finished runs on MNIST, such as runs/mlp-mnist. Received: nothing."
+        )
     for run in runs:
         finished_run(run)
     startup.start()

@@ -1,10 +1,11 @@
-"""Training speed of the networks for photographs: the zoo, stock Keras and PyTorch.
+"""Compares the training speed of the networks for photographs.
 
     python -m benchmarks.photos --rounds=5
 
 Trains the default allconv and resnet on random images of 32x32x3, in batches of 128,
-with all cores and without augmentation. The contestants run one at a time, each in its
-own process; medians, and medians of the ratios within a round.
+with all cores and without augmentation. The contestants are the zoo, stock Keras and
+PyTorch. They run one at a time, each in its own process. Reports medians, and medians
+of the ratios within a round.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _NAMES = {
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Returns examples/s of everyone and how many times as fast the zoo is."""
+    """Returns the examples/s of each contestant, and the zoo's speed relative to it."""
     models = {}
     for model_name, steps in STEPS.items():
         with contextlib.ExitStack() as stack:

@@ -93,7 +93,7 @@ def measure(rounds: int) -> dict[str, Any]:
 def table(result: dict[str, Any]) -> str:
     """Returns the Markdown table of a result."""
     lines = [
-        "| training | seconds | test accuracy then |\n",
+        "| training | seconds | test accuracy at the end |\n",
         "| --- | ---: | ---: |\n",
     ]
     for name, seconds in result["seconds"].items():

@@ -23,7 +23,7 @@ from benchmarks.document import ROOT
 from zoo.errors import RunError
 
 MODELS = ("mlp", "convnet")
-# A program that runs train.py and exits after the first steps, with a code of its own.
+# A program that runs train.py and exits after the first steps with a special code.
 _STEPS_DONE = 77
 _FIRST_STEPS = f"""
 import os, runpy, sys, wrapt
@@ -102,7 +102,7 @@ def measure(rounds: int) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """Returns the Markdown table of a result."""
-    lines = ["| what | seconds | memory at its peak |\n", "| --- | ---: | ---: |\n"]
+    lines = ["| what | seconds | peak memory |\n", "| --- | ---: | ---: |\n"]
     for name, seconds in result["seconds"].items():
         lines.append(f"| {name} | {seconds:.2f} | |\n")
     for name, megabytes in result["peak_megabytes"].items():

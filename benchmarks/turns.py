@@ -2,8 +2,8 @@
 
     python -m benchmarks.turns benchmarks.contestants.torch_fit mlp 468
 
-is one contestant: it prepares, then does its work once for each line of standard input
-and prints the result as one line of JSON.
+runs one contestant. It prepares, then does its work once for each line of standard
+input, and prints each result as one line of JSON.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def contestant(module: str, *arguments: object) -> Iterator[Work]:
     )
 
     def work() -> float:
-        with contextlib.suppress(BrokenPipeError):  # it has ended: no answer below
+        with contextlib.suppress(BrokenPipeError):  # an ended process gives no answer
             process.stdin.write("\n")
             process.stdin.flush()
         if not (answer := process.stdout.readline()):
@@ -49,7 +49,7 @@ def contestant(module: str, *arguments: object) -> Iterator[Work]:
 
 
 def interleaved(contestants: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
-    """Lets contestants work ``rounds`` times, in turns, every other round reversed.
+    """Runs contestants in turns for ``rounds`` rounds; every other round is reversed.
 
     The first round warms up compilers and caches and is not counted.
     """

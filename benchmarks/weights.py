@@ -1,10 +1,10 @@
 """Writes the weights that come with the zoo, from the finished runs of `make results`.
 
-    python -m benchmarks.weights                    those whose runs are there
-    python -m benchmarks.weights --only=resnet      one model
+    python -m benchmarks.weights                  writes all weights
+    python -m benchmarks.weights --only=resnet    writes the weights of one model
 
-Each gets zoo/weights/MODEL-DATASET[-RECIPE].weights.h5 and a .json beside it, from the
-first seed's run and its export, and each dataset 200 images of its test split.
+For each run of the first seed, writes zoo/weights/MODEL-DATASET[-RECIPE].weights.h5 and
+a .json file beside it. For each dataset, writes 200 images of its test split.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SHIPPED = (
     ("resnet", "default", "cifar10"),
     ("resnet", "best", "cifar10"),
 )
-# Where the datasets come from they are not described for programs.
+# The sources of these datasets have no machine-readable description.
 ABOUT = {
     "mnist": {
         "license": "CC BY-SA 3.0",
@@ -54,7 +54,7 @@ FLAGS.string("only", None, "Model to write; default: all.")
 
 
 def main(argv: list[str]) -> None:
-    """Writes what there is, and says what there is not."""
+    """Writes the weights of finished runs; prints which runs are missing."""
     console.parse_flags(argv, __doc__, FLAGS)
     startup.start()
     pretrained.DIRECTORY.mkdir(exist_ok=True)
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> None:
                 model, recipe, dataset
             ):
                 place = run.path.relative_to(document.ROOT)
-                print(f"left out: {place} is not a finished run of today's recipe")
+                print(f"left out: {place} is not a finished run of the current recipe")
                 continue
             accuracy.export(model, recipe, dataset)
             info = write(run.path, dataset)
@@ -121,7 +121,7 @@ def write(run_dir: pathlib.Path, dataset: str) -> pretrained.WeightsInfo:
 
 
 def _record(trained: TrainedRun, dataset: str, command: str) -> dict[str, Any]:
-    """Returns what config.json and result.json say, but for paths and this machine."""
+    """Returns config.json and result.json without paths and facts of this machine."""
     config, result = dict(trained.config), dict(trained.result)
     named = {"name": dataset, "source": dataset}
     config["data"] = config["data"] | named | ABOUT[dataset]
@@ -151,10 +151,10 @@ def _precision(model: Any, test: Split) -> tuple[str, np.ndarray]:
 
 
 def _save(model: Any, path: pathlib.Path, dtype: str) -> None:
-    """Writes what ``save_weights`` writes, with arrays of a dtype."""
+    """Writes weights like ``save_weights``, but as arrays of a given dtype."""
     import h5py
 
-    # Without the optimizer's state, which a compiled model would add.
+    # A model that is not compiled saves no state of the optimizer.
     bare = type(model).from_config(model.get_config())
     bare.build(model.get_build_config()["input_shape"])
     bare.set_weights(model.get_weights())

@@ -1,1 +1,1 @@
-"""The contestants: each module prepares one way to do the same work."""
+"""The contestants: each module does the same work in its own way."""

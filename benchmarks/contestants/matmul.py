@@ -6,7 +6,7 @@ import time
 
 from zoo import startup
 
-# Multiplications and additions of one measurement, at least.
+# Smallest number of multiplications and additions in one measurement.
 _WORK = 1e11
 
 

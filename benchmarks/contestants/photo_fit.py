@@ -33,8 +33,8 @@ def prepare(kind: str, model_name: str, steps: str, batch_size: str) -> Callable
     Args:
         kind: ``zoo``, ``keras``, ``torch_nchw`` or ``torch_channels_last``.
         model_name: ``allconv`` or ``resnet``.
-        steps: of one call.
-        batch_size: examples in a batch.
+        steps: number of steps per call.
+        batch_size: number of examples in a batch.
     """
     if kind.startswith("torch"):
         last = kind == "torch_channels_last"

@@ -40,7 +40,7 @@ class Net(nn.Module):
 
 
 def tensors(split) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns images as after the example's ToTensor and Normalize, and labels."""
+    """Returns images like those of the example's transforms, and labels."""
     images = torch.from_numpy(data.scaled(split.x)).permute(0, 3, 1, 2)
     return ((images - 0.1307) / 0.3081).contiguous(), torch.from_numpy(split.y).long()
 

@@ -35,7 +35,7 @@ def network(model_name: str) -> nn.Module:
 
 def prepare(model_name: str, steps: str, batch_size: str):
     """Returns a function that trains ``steps`` steps and returns the seconds."""
-    torch.set_num_threads(os.cpu_count())  # as many as the others use
+    torch.set_num_threads(os.cpu_count())  # same as the others
     train = data.mnist().train
     images = torch.from_numpy(data.scaled(train.x)).permute(0, 3, 1, 2).contiguous()
     labels = torch.from_numpy(train.y).long()

@@ -1,4 +1,4 @@
-"""model.fit as train.py runs it: pipeline, guard, callbacks, several steps a call."""
+"""model.fit as train.py runs it: pipeline, guard, callbacks, several steps per call."""
 
 from __future__ import annotations
 
