@@ -1,16 +1,16 @@
 # make train [ARGS="--model=mlp"]   trains and exports a model, by default convnet
 # make demo [ARGS="--model=mlp"]    serves a page that reads your handwriting, with
-#                                   pretrained weights or with what ARGS trains
+#                                   pretrained weights or the model that ARGS trains
 # make tensorboard                  shows the runs in runs/ in TensorBoard
 # make test [TESTS=tests/zoo]       runs all tests that are not marked slow
-# make test-slow [TESTS=...]        runs the slow ones
+# make test-slow [TESTS=...]        runs the slow tests
 # make lint                         checks style with ruff and types with mypy
 # make soak                         tests for an hour; writes a table into docs/reliability.md
 # make results                      trains for hours; rewrites the tables of results
 # make weights                      writes zoo/weights from the runs of make results
 # make bench [BENCH="fit race"]     compares the zoo with its peers; needs $MNIST_DIR
 # make clean                        removes the environment
-# Each of them installs what it needs first.
+# Each target first installs what it needs.
 
 PYTHON ?= python3
 VENV := .venv
@@ -67,7 +67,7 @@ clean:
 $(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v[:2] <= (3, 13) or \
 	  sys.exit(f"Python 3.11 to 3.13 is needed. Found {v[0]}.{v[1]}. Pass another: make PYTHON=python3.12")'
-	@echo "Installing into $(VENV): a minute or two, once."
+	@echo "Installing into $(VENV). This takes a minute or two, once."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps \
@@ -75,6 +75,6 @@ $(VENV)/installed: requirements.txt
 	@touch $@
 
 $(VENV)/bench_installed: $(VENV)/installed benchmarks/requirements.txt
-	@echo "Installing the peers into $(VENV): a few minutes, once."
+	@echo "Installing the peers into $(VENV). This takes a few minutes, once."
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@

@@ -1,4 +1,4 @@
-"""The parts of an export format: its files, their bounds, and how to write them."""
+"""The base class of export formats, and the files and bounds of a format."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class ExportedFile:
     """A file that a format writes.
 
     Attributes:
-        name: its name in export.json.
-        path: its path in the export directory; a SavedModel is a directory itself.
-        purpose: what it is for, as the model card says.
-        bound: its bounds for a classifier.
-        regression: its bounds for a regression; None if a regression has no such file.
-        integer: input and output are uint8, and no tensor in it is a float.
-        threads: it is verified with several threads as well as with one.
-        parallel: its kernels use these threads.
-        examples: how many test examples it is verified on; None for all of them.
+        name: name in export.json.
+        path: path in the export directory; a SavedModel is a directory itself.
+        purpose: purpose of the file for the model card.
+        bound: bounds for a classifier.
+        regression: bounds for a regression; None if a regression has no such file.
+        integer: whether input and output are uint8, without any float tensor.
+        threads: whether to verify the file with several threads as well as with one.
+        parallel: whether the kernels of the file use these threads.
+        examples: number of test examples to verify the file on; None for all of them.
     """
 
     name: str
@@ -63,11 +63,11 @@ class Draft:
 
     Attributes:
         trained: the run. Every file is compared with its outputs.
-        directory: temporary directory that the files are written to.
+        directory: temporary directory of the files.
         train_batch: batch size of a training step of ``tflite_trainable``.
         device_optimizer: optimizer of ``tflite_trainable``.
         records: the files' records for export.json.
-        left_out: files that this run cannot have, with the reasons.
+        left_out: files that this run cannot have, with reasons.
         page: the record of the web page.
     """
 
@@ -91,16 +91,16 @@ class Draft:
 
     @property
     def spare(self) -> int:
-        """How many examples a file may lose where they are too few to tell its bound.
+        """Number of examples a file may lose if there are too few to measure its bound.
 
-        It is one of a test split, and two of the sample that comes with pretrained
-        weights: in 200 images two that were barely right are no sign of a loss.
+        It is one for a test split, and two for the sample that comes with pretrained
+        weights, because two borderline images out of 200 are no sign of a loss.
         """
         return 2 if self.trained.config.get("is_sample") else 1
 
     @property
     def is_classifier(self) -> bool:
-        """Whether this is a classifier."""
+        """Whether the model is a classifier."""
         return self.data["num_classes"] is not None
 
     @property
@@ -117,9 +117,9 @@ class Format:
     """An export format: the object ``FORMAT`` in the module of the format's name.
 
     Attributes:
-        name: its name in --formats.
-        files: the files that it writes, in the order of the model card.
-        needs: formats that must be exported before it.
+        name: name in --formats.
+        files: files of the format, in the order of the model card.
+        needs: formats that must be exported before this one.
     """
 
     name: str
@@ -130,7 +130,7 @@ class Format:
         """Raises UserError if the run cannot be exported to this format."""
 
     def write(self, draft: Draft) -> None:
-        """Writes the files that the run can have."""
+        """Writes the files that suit the run."""
         raise NotImplementedError
 
     def details(self, draft: Draft, file: ExportedFile) -> tuple[dict, list[str]]:

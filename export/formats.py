@@ -1,4 +1,4 @@
-"""The export formats; each is a module of this package."""
+"""The names of the export formats; each format is a module of this package."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from zoo.errors import UserError, unknown
 #: Modules of this package with an object ``FORMAT``, in the order in which they are
 #: written. They are imported late, because they import TensorFlow.
 FORMATS = ("saved_model", "tflite", "tflite_trainable", "web")
-#: Without tflite_trainable, whose verification takes as long as all others together,
-#: and without web, which needs Node.
+#: They exclude tflite_trainable, because verifying it takes as long as all others
+#: together, and web, because it needs Node.
 DEFAULT_FORMATS = ("saved_model", "tflite")
 
 #: The optimizers of ``tflite_trainable`` and their momentum.
@@ -21,7 +21,7 @@ DEVICE_OPTIMIZERS = {"sgd": 0.0, "momentum": 0.9}
 
 
 def get_format(name: str) -> Format:
-    """Returns the format with a name in ``FORMATS``."""
+    """Returns the format of this name, which must be in ``FORMATS``."""
     return importlib.import_module(f"export.{name}").FORMAT
 
 
@@ -69,8 +69,8 @@ def check_request(
         The formats in the order of ``FORMATS``, and the two options.
 
     Raises:
-        UserError: a value is invalid, an option is for a format that is not asked for,
-            or Node is missing for ``web``.
+        UserError: a value is invalid, an option belongs to another format, or Node is
+            missing for ``web``.
     """
     formats = parse_formats(",".join(formats))
     if not formats:

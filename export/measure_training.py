@@ -3,7 +3,7 @@
 python -m export.measure_training model_trainable.tflite
 
 Reads a pickled dict from stdin: ``weights`` by name, ``images`` to classify, and ``x``
-and ``y`` to learn from. Writes a pickled dict to stdout: see ``measure``.
+and ``y`` to train on. Writes the dict that ``measure`` returns to stdout, pickled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SECONDS = 3.0
 
 
 def measure(path: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Restores weights, classifies, and learns on one thread for about 3 s at most.
+    """Restores weights, classifies, and trains on one thread for at most about 3 s.
 
     Returns:
         ``answers``, the probabilities of the images; ``step_ms``, the median time of a
@@ -35,7 +35,7 @@ def measure(path: str, given: dict[str, Any]) -> dict[str, Any]:
     memory = [process.memory_info().rss]
     milliseconds: list[float] = []
     learner = Learner(path)
-    # Before learning, which changes the weights.
+    # Classify before the training changes the weights.
     learner.restore(given["weights"])
     answers = learner.infer(given["images"])
     began = time.perf_counter()

@@ -1,9 +1,9 @@
 """SavedModel in TF Serving's layout, a directory of numbered versions.
 
 It is written by Keras's ExportArchive, which tracks the weights that its endpoints use.
-The TFLite converter finds no weights in what tf.saved_model.save writes of a Keras 3
-model. The model itself is not tracked as well, because Keras 3.15 would then write
-every weight twice.
+If tf.saved_model.save writes a Keras 3 model, the TFLite converter finds no weights in
+it. ExportArchive does not track the model itself here, because Keras 3.15 would then
+write every weight twice.
 """
 
 from __future__ import annotations

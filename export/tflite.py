@@ -28,7 +28,7 @@ CALIBRATION_EXAMPLES = 500
 CALIBRATED = ("int8", "int16x8")
 
 FLOAT16 = Bound(max_abs_error=1e-2)
-#: A tenth of a point of accuracy.
+#: A loss of at most a tenth of a point of accuracy.
 TENTH = Bound(accuracy_drop=0.1)
 
 
@@ -71,7 +71,7 @@ class TFLite(Format):
                 path.write_bytes(convert(source, file.name, calibration))
 
     def details(self, draft: Draft, file: ExportedFile) -> tuple[dict, list[str]]:
-        """Returns what a file was calibrated on."""
+        """Returns the description of the calibration data."""
         if file.name not in CALIBRATED:
             return {}, []
         examples = min(CALIBRATION_EXAMPLES, len(draft.trained.dataset.train.y))
@@ -96,7 +96,7 @@ def answer(model: TapeModel, x: tf.Tensor) -> tf.Tensor:
 
 
 def write_source(draft: Draft, directory: str) -> None:
-    """Writes a SavedModel with batch 1, which all files are converted from."""
+    """Writes the SavedModel with batch 1 from which all files are converted."""
     name, output = draft.tensor_names
     spec = tf.TensorSpec((1, *draft.data["input_shape"]), tf.float32, name=name)
     archive = keras.export.ExportArchive()
@@ -149,8 +149,8 @@ def open_converter(source: str, signatures: list[str]) -> tf.lite.TFLiteConverte
     converter = tf.lite.TFLiteConverter.from_saved_model(
         source, signature_keys=signatures
     )
-    # Explicit, because other ways to convert admit operations that need the Flex
-    # delegate, which neither browsers nor LiteRT's Python package have.
+    # Other settings admit operations that need the Flex delegate, but browsers and
+    # LiteRT's Python package do not have it.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter
 

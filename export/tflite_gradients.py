@@ -1,9 +1,9 @@
-"""Gradients made of operations that TFLite has.
+"""Gradients made of built-in TFLite operations.
 
-TensorFlow's gradients of convolution, max-pooling and relu are operations that no
-TFLite runtime has: Conv2DBackpropFilter, MaxPoolGrad and ReluGrad. Within
-``builtin_gradients`` the gradients of this module replace them, whichever layer or
-function the operations come from. The forward pass stays the same.
+TensorFlow computes the gradients of convolution, max-pooling and relu with operations
+that no TFLite runtime has: Conv2DBackpropFilter, MaxPoolGrad and ReluGrad. Within
+``builtin_gradients``, the gradients of this module replace them in all layers and
+functions. The forward pass stays the same.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from zoo.errors import RunError
 
 @contextlib.contextmanager
 def builtin_gradients() -> Iterator[None]:
-    """Gives operations that are created in this block our gradients.
+    """Uses our gradients for operations that are created in this context.
 
-    Use ``tf.gradients`` inside a ``tf.function``: a GradientTape looks gradients up by
-    the type of an operation and ignores the graph's map. All shapes must be static,
-    including the batch.
+    Use ``tf.gradients`` inside a ``tf.function``, because a GradientTape chooses
+    gradients by the type of an operation and ignores the graph's map. All shapes must
+    be static, including the batch.
 
     Raises:
         RunError: raised by ``tf.gradients`` for a convolution or pooling of a kind
@@ -45,10 +45,10 @@ def _conv2d(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Differentiates a convolution with respect to its image and its kernel.
 
-    The gradient of the image is a transposed convolution. That of the kernel is one
-    matrix product per position of the kernel. A single product of all patches, or a
-    convolution with the gradient as the kernel, takes 2 to 3 times as long in LiteRT
-    and holds all patches in memory.
+    The gradient of the image is a transposed convolution. The gradient of the kernel is
+    one matrix product per position in the kernel. Alternatives are a single product of
+    all patches, and a convolution with the gradient as the kernel. They take 2 to 3
+    times as long in LiteRT and hold all patches in memory.
     """
     image, kernel = operation.inputs
     strides, padding = operation.get_attr("strides"), operation.get_attr("padding")
@@ -90,7 +90,7 @@ def _conv2d(
 
 @tf.RegisterGradient("BuiltinMaxPool")
 def _max_pool(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
-    """Passes the gradient to a window's first largest pixel, as TensorFlow does."""
+    """Passes the gradient to the first maximum of a window, as TensorFlow does."""
     (image,), (largest,) = operation.inputs, operation.outputs
     size, square = operation.get_attr("ksize")[1], operation.get_attr("ksize")
     plain = square == operation.get_attr("strides") == [1, size, size, 1]
@@ -105,7 +105,7 @@ def _max_pool(operation: tf.Operation, gradient: tf.Tensor) -> tf.Tensor:
     for i in range(size):
         for j in range(size):
             pixels = tf.slice(windows, [0, i, 0, j * channels], rest.shape)
-            # 0 where this pixel is the largest, so the next ones get nothing.
+            # 0 where this pixel is the maximum, so that later pixels get nothing.
             passed = rest * tf.sign(largest - pixels)
             parts.append(rest - passed)
             rest = passed

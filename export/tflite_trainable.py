@@ -1,4 +1,4 @@
-"""A TFLite file that keeps learning, with a training step of built-in operations.
+"""A TFLite file with a training step made of built-in operations.
 
 Its signatures, where B is the batch size of a training step:
 
@@ -7,13 +7,13 @@ Its signatures, where B is the batch size of a training step:
              learning_rate float32 () -> loss float32 ()
     weights  -> every trainable parameter by name, float32
     restore  the same names -> restored bool ()
-    reset    -> restored bool (); returns to the weights that it was shipped with
+    reset    -> restored bool (); goes back to the weights in the file
     weights_java, reset_java
-             ignored float32 () -> the same; Java's runSignature, which Kotlin uses
-             too, refuses to run a signature without inputs
+             ignored float32 () -> the same; they exist because Java's and Kotlin's
+             runSignature refuses signatures without inputs
 
-Weights live as long as an interpreter. With ``weights`` and ``restore`` an app stores
-them without the operations Save and Restore, which need the Flex delegate.
+Weights live as long as the interpreter. An app stores them with ``weights`` and
+``restore``, without the operations Save and Restore, which need the Flex delegate.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from zoo.training.outcome import TrainedRun
 
 
 class TFLiteTrainable(Format):
-    """The file that learns on the device."""
+    """The file for training on the device."""
 
     name = "tflite_trainable"
     files = (
@@ -44,7 +44,7 @@ class TFLiteTrainable(Format):
             path="tflite/model_trainable.tflite",
             purpose="learning on the device",
             bound=EXACT,
-            # It packs its weights again for every example, which would take minutes.
+            # It packs its weights again for every example, so this would take minutes.
             threads=False,
         ),
     )
@@ -72,7 +72,7 @@ class TFLiteTrainable(Format):
         )
 
     def details(self, draft: Draft, file: ExportedFile) -> tuple[dict, list[str]]:
-        """Verifies that the file learns as Keras does."""
+        """Verifies that the file trains as Keras does."""
         training, problems = verify_training.verify(draft, draft.directory / file.path)
         return {"training": training}, problems
 
@@ -91,8 +91,8 @@ def write(
     """Writes the file.
 
     Training on the device has no dropout, and batch normalization keeps its moving
-    statistics, because a few examples are too small a sample for either. The loss is
-    the mean cross-entropy, whatever the recipe's loss is.
+    statistics, because there are too few examples for either. The loss is the mean
+    cross-entropy, even if the recipe uses another loss.
 
     Args:
         model: the trained model, a classifier that computes in float32.
@@ -170,7 +170,7 @@ class _Device(tf.Module):
             # Neither the loss nor the updates are finite in that case.
             known = tf.reduce_sum(chosen) // self._batch * self._batch
             loss = -likelihood / known
-            # Scaled by the learning rate here, which saves a pass over the weights.
+            # Scaling by the learning rate here saves a pass over the weights.
             updates = tf.gradients(loss, self._weights, grad_ys=-learning_rate)
         for i, before in enumerate(self._before):
             updates[i] += self._momentum * (self._weights[i] - before)
@@ -201,7 +201,7 @@ class _Device(tf.Module):
 
 
 def _finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Returns whether all numbers are finite, by their sum."""
-    # add_n will not do: LiteRT's addition turns infinity into the largest number.
+    """Returns whether the sum of all numbers is finite."""
+    # add_n does not work: LiteRT's addition turns infinity into the largest number.
     total = tf.reduce_sum(tf.stack([tf.reduce_sum(tensor) for tensor in tensors]))
     return tf.abs(total) <= tf.float32.max

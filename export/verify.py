@@ -58,7 +58,7 @@ def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]
         outputs = np.concatenate([ask(part) for part in test.blocks()])
         measured = compare(outputs, reference, test.y if draft.is_classifier else None)
         problems += bound_problems(bound, outputs, reference, measured, draft.spare)
-        # The record holds the worse of the two.
+        # The record holds the worse of the two results.
         for key, value in measured.items():
             worse = min if key in ("accuracy", "agreement") else max
             record[key] = worse(record.get(key, value), value)
@@ -73,7 +73,7 @@ def compare(
 
     Args:
         outputs: probabilities (n, classes) or y (n, 1) of the file.
-        reference: the same of the Keras model.
+        reference: outputs of the Keras model.
         labels: true classes (n,); None for a regression.
 
     Returns:
@@ -108,9 +108,10 @@ def bound_problems(
     Args:
         bound: the bounds.
         outputs: probabilities (n, classes) or y (n, 1) of the file.
-        reference: the same of the Keras model.
-        measured: what ``compare`` returned for them.
-        spare: how many examples may be lost if there are too few to measure the bound.
+        reference: outputs of the Keras model.
+        measured: result of ``compare`` for these outputs.
+        spare: number of examples that may be lost if there are too few to measure the
+            bound.
     """
     problems = []
     if not np.isfinite(outputs).all():

@@ -1,4 +1,4 @@
-"""Verifies that the file that keeps learning trains as Keras does."""
+"""Verifies that the trainable file trains as Keras does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LIMITS = {
     "max_restored_error": 1e-6,
 }
 #: The file may have 1.5 times the bytes of its parameters, plus those of the graph. The
-#: graph grows with the kernels: the gradient of a 3x3 one has about 40 operations.
+#: graph grows with the kernels: the gradient of a 3x3 kernel has about 40 operations.
 MAX_SIZE = 1.5
 GRAPH_BYTES = 32 * 1024
 GRAPH_BYTES_OF_KERNEL = 10 * 1024

@@ -22,19 +22,19 @@ from zoo.training.outcome import TrainedRun
 
 PAGE = pathlib.Path(__file__).parent / "page"
 DIGITS = [str(digit) for digit in range(10)]
-#: The files that one can choose between; the page opens with the first.
+#: The files that the page offers; it opens with the first.
 CHOICE = ("int8", "float32")
 EXAMPLES = 200
 EXAMPLES_BYTES = 8_000_000
 _SOURCES = ("index.html", "style.css", "main.js", "model.js", "pad.js", "pixels.js")
-# Builds without threads, which need headers that a plain server does not send: one for
-# browsers with relaxed SIMD, one for the others.
+# Builds without threads, because threads need headers that a plain server does not
+# send. One build is for browsers with relaxed SIMD, the other one for all others.
 _WASM = ("litert_wasm_internal", "litert_wasm_compat_internal")
 _NPM_SECONDS = 300
 
 
 class Web(Format):
-    """The page, made of files that the format tflite has written and verified."""
+    """The page with files that the format tflite has written and verified."""
 
     name = "web"
     needs = ("tflite",)
@@ -79,7 +79,7 @@ class Web(Format):
             "dataset": data["name"],
             "classes": classes,
             "input_shape": shape,
-            # Only digits in MNIST's form can be drawn.
+            # Drawing needs digits in MNIST's format.
             "draw": classes == DIGITS and shape == [28, 28, 1],
             "brightness": _brightness(draft.trained),
             "files": listed,
@@ -100,7 +100,7 @@ FORMAT = Web()
 
 
 def _copy_sources(web: pathlib.Path) -> None:
-    """Makes the folder with the page's own files and LiteRT.js."""
+    """Creates the folder with the page's own files and LiteRT.js."""
     litert = packages() / "@litertjs"
     copies = {name: PAGE / name for name in _SOURCES} | {
         "litert/LICENSE.txt": PAGE / "LICENSE-litert.txt",
@@ -116,7 +116,7 @@ def _copy_sources(web: pathlib.Path) -> None:
 
 
 def packages() -> pathlib.Path:
-    """Returns node_modules with LiteRT.js of the version in package-lock.json.
+    """Returns node_modules with the LiteRT.js version of package-lock.json.
 
     Raises:
         RunError: npm cannot install it.
@@ -134,7 +134,7 @@ def packages() -> pathlib.Path:
             text=True,
             timeout=_NPM_SECONDS,
         )
-        # As npm 10 and later have it, and as those before.
+        # The first is that of npm 10 and later, the second that of earlier versions.
         marks = ("npm error ", "npm ERR! ")
         said = [line for line in done.stderr.splitlines() if line.startswith(marks)]
     except subprocess.TimeoutExpired:
@@ -157,23 +157,23 @@ def _version(lock: pathlib.Path) -> str | None:
 
 
 def _brightness(trained: TrainedRun) -> list[float]:
-    """Returns the range of mean brightness in which the page does not warn."""
-    # A run of an older version has not recorded it.
+    """Returns the range of mean brightness for which the page does not warn."""
+    # Runs of older versions have no record of it.
     found = trained.config.get("brightness") or trained.dataset.train.brightness()
     return [found["lowest"] - FAR, found["highest"] + FAR]
 
 
 def examples(labels: np.ndarray, reference: np.ndarray, size: int) -> np.ndarray:
-    """Chooses test images to show: mistakes and others, of each class in turn.
+    """Chooses test images to show: mistakes and others, from each class in turn.
 
     Args:
         labels: true classes (n,).
         reference: probabilities of the Keras model (n, classes).
-        size: bytes of an image.
+        size: size of an image in bytes.
 
     Returns:
-        Sorted indices: 200, or fewer where images are large or the split is small;
-        up to a quarter of them are mistakes, the most confident ones.
+        200 sorted indices, or fewer if images are large or the split is small. Up to a
+        quarter of them are mistakes, the most confident ones.
     """
     count = min(EXAMPLES, len(labels), max(1, EXAMPLES_BYTES // size))
     predicted = reference.argmax(axis=1)

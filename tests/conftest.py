@@ -1,4 +1,4 @@
-"""What all tests share: TensorFlow started once, MNIST where there is one."""
+"""Fixtures of all tests: TensorFlow, MNIST, datasets, a trained run, commands."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def pytest_configure(config):
-    # Shells start what runs in the background with SIGINT ignored, and processes that
-    # the tests interrupt would inherit that.
+    # Shells start background processes with SIGINT ignored, and the processes that the
+    # tests interrupt would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Two logical devices, for the tests of tf.distribute; before anything runs.
+    # The tests of tf.distribute need two logical devices, which must be set up first.
     with startup.quiet_stderr():
         import tensorflow as tf
 
@@ -41,7 +41,7 @@ def _seed():
 
 @pytest.fixture(scope="session")
 def mnist_dir() -> pathlib.Path:
-    """The directory of the four IDX files of MNIST; skips where there is none."""
+    """The directory of MNIST's four IDX files; skips the test if there is none."""
     path = pathlib.Path(os.environ.get("MNIST_DIR", ROOT.parent / "shared" / "mnist"))
     if not (path / "train-images-idx3-ubyte.gz").exists():
         pytest.skip(f"MNIST is not in {path}; set MNIST_DIR to its directory")
@@ -50,7 +50,7 @@ def mnist_dir() -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory) -> pathlib.Path:
-    """Where this worker's tests prepare datasets."""
+    """The data directory of this worker's tests."""
     return tmp_path_factory.mktemp("tfds")
 
 
@@ -64,17 +64,17 @@ def digits(data_dir):
 
 @pytest.fixture(scope="session")
 def trained_run(data_dir, tmp_path_factory):
-    """A finished run: mlp on digits, 3 epochs, neither drawn nor exported.
+    """A finished run of mlp on digits, 3 epochs, without pictures and exports.
 
-    All tests of a worker share it: leave its directory and its weights as they are, and
-    copy the directory (shutil.copytree) to change what is in it.
+    All tests of a worker share it. Do not change its directory or its weights; copy the
+    directory (shutil.copytree) instead.
     """
     path = tmp_path_factory.mktemp("trained") / "mlp-digits"
     return train_run(path, data_dir, "mlp", "digits")
 
 
 def train_run(path, data_dir, model, dataset):
-    """Trains for 3 epochs; returns the TrainedRun as it is on disk."""
+    """Trains for 3 epochs; returns the TrainedRun, read from disk."""
     from zoo.training import trainer
     from zoo.training.config import Config
     from zoo.training.outcome import open_run
@@ -87,7 +87,7 @@ def train_run(path, data_dir, model, dataset):
 
 @pytest.fixture
 def command(tmp_path):
-    """Runs a command line of the project as its users do, in an empty directory."""
+    """Runs a command line of the project in an empty directory, as users do."""
 
     def run(*arguments: str, timeout: float = 120, **env: str):
         return subprocess.run(
@@ -103,7 +103,7 @@ def command(tmp_path):
 
 
 def check_user_error(done, message, tmp_path):
-    """One line on stderr, exit code 2, nothing written, no TensorFlow imported."""
+    """Checks for one line on stderr, exit code 2, no files, and no TensorFlow."""
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     lines = [line for line in done.stderr.splitlines() if "import time:" not in line]

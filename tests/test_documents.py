@@ -1,4 +1,4 @@
-"""What the documents say is true: their commands, names, links and tables."""
+"""Tests that the commands, names, links and tables of the documents are right."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def commands():
 
 @pytest.fixture
 def my_data(tmp_path, monkeypatch):
-    """The directory of images that the documents speak of."""
+    """Creates the directory of images in the documents' examples."""
     monkeypatch.chdir(tmp_path)
     for name in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"):
         (tmp_path / "my_data" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ def check(command, arguments):
         assert arguments == ["--help"]
     elif command == "train.py":
         names = {argument.partition("=")[0] for argument in arguments}
-        if "--model" not in names:  # the sentence is about another flag
+        if "--model" not in names:  # a sentence about another flag leaves it out
             arguments = ["--model=mlp", *arguments]
         if "--model=tiny" in arguments:  # tests/zoo/test_registry.py trains it
             return None
@@ -320,10 +320,10 @@ def test_the_sbatch_script(started_as):
 
 
 def test_the_manifest_of_the_training_operator(started_as):
-    # Names and values: TFJob of the operator's kubeflow.org/v1, and core/v1.
+    # The names and values are those of kubeflow.org/v1 TFJob and of core/v1.
     job = yaml.safe_load(block("apiVersion: kubeflow.org/v1"))
     spec = job["spec"]
-    worker = spec["tfReplicaSpecs"].pop("Worker")  # the first of them is chief
+    worker = spec["tfReplicaSpecs"].pop("Worker")  # the first one is the chief
     pod = worker["template"]["spec"]
     (container,) = pod["containers"]
     assert job == {
@@ -346,7 +346,7 @@ def test_the_manifest_of_the_training_operator(started_as):
     assert all("claimName" in claim for claim in claims.values())
     name, n = job["metadata"]["name"], worker["replicas"]
     workers = [f"{name}-worker-{k}.default.svc:2222" for k in range(n)]
-    config = {  # what the operator makes of it
+    config = {  # the operator sets this TF_CONFIG
         "cluster": {"worker": workers},
         "task": {"type": "worker", "index": 3},
         "environment": "cloud",
@@ -368,7 +368,7 @@ def test_a_table_is_written_between_its_markers(tmp_path):
         document.rewrite(path, "u", "new\n")
 
 
-# Models whose default recipe takes hours that nobody has spent yet.
+# Models whose default recipe takes hours and has not been measured yet.
 NOT_MEASURED = {"resnet"}
 
 

@@ -1,4 +1,4 @@
-"""The examples do what they say, each as its users run it."""
+"""Runs each example as users do."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch, data_dir):
     ]
     pictures = [out for out in outputs if "image/png" in out.get("data", {})]
     assert len(pictures) == 4
-    # Nothing is logged: only what the training prints may be in a stream.
+    # Nothing is logged: streams hold only the output of the training.
     logged = "".join(out.text for out in outputs if out.output_type == "stream")
     assert not re.search("INFO|WARNING|cuInit", logged), logged
     assert (tmp_path / "runs/notebook/export/README.md").exists()

@@ -1,4 +1,4 @@
-"""What pip installs: the dependencies, the files of the wheel, its commands."""
+"""Tests what pip installs: dependencies, files of the wheel, commands."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_pre_commit_runs_the_same_ruff():
 
 
 def committed():
-    """Returns the paths of the files that are in the repository, or will be."""
+    """Returns the paths of all files that git tracks or could add."""
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     try:
         done = subprocess.run(
@@ -68,7 +68,7 @@ def committed():
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """A wheel, built from a copy: a build writes into the tree."""
+    """A wheel, built from a copy because the build writes into the tree."""
     source = tmp_path_factory.mktemp("source")
     for path in committed():
         if path.parts[0] in ("zoo", "export", "pyproject.toml", "README.md", "LICENSE"):
@@ -96,7 +96,7 @@ def installed(wheel, tmp_path_factory):
     venv.create(place / "venv")
     pip = [sys.executable, "-m", "pip", "--quiet", "--python", place / "venv"]
     subprocess.run([*pip, "install", "--no-deps", wheel], check=True)
-    # TensorFlow and the others are borrowed from this environment.
+    # The new environment uses TensorFlow and other packages of this one.
     (site,) = (place / "venv").glob("lib/python*/site-packages")
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (place / "work").mkdir()

@@ -1,4 +1,4 @@
-"""train.py, as its users run it."""
+"""Runs train.py as users do."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_help_lists_the_flags_without_tensorflow(command):
 def test_the_default_dataset_gives_way_loudly_and_only_it(
     run, tmp_path, monkeypatch, capsys
 ):
-    # A proxy that nobody listens at: no network, whatever the machine has.
+    # A proxy that does not exist cuts off the network on any machine.
     for name in ("https_proxy", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
@@ -156,7 +156,7 @@ def test_what_is_missing_of_a_finished_run_is_drawn_and_exported(run, tmp_path, 
     run(*flags, "--noplots", "--export=tflite")
     assert (place / "export" / "README.md").exists()
     assert not (place / "plots").exists()
-    # Half of the pictures, and another format.
+    # Some pictures exist, and another format is exported.
     (place / "plots").mkdir()
     (place / "plots" / "curves.png").write_bytes(b"mine")
     run(*flags, "--export=tflite,saved_model")
@@ -180,7 +180,7 @@ def test_progress_bars_are_for_terminals(tmp_path, data_dir):
     process = subprocess.Popen(arguments, cwd=tmp_path, **pipes)
     os.close(its_end)
     shown = b""
-    with contextlib.suppress(OSError):  # how a terminal's end is told
+    with contextlib.suppress(OSError):  # this is how a terminal signals its end
         while chunk := os.read(terminal, 4096):
             shown += chunk
     os.close(terminal)

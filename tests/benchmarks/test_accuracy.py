@@ -1,4 +1,4 @@
-"""Rows of the table of results, collected from runs."""
+"""Tests that the table of results is collected from runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY = ("linear", "default", "digits")
 
 @pytest.fixture
 def run(tmp_path, data_dir, monkeypatch):
-    """The training of the second seed; the first one was not made here."""
+    """A run of the second seed, without one of the first seed."""
     monkeypatch.setattr(accuracy, "RUNS", tmp_path)
     directory = accuracy.run_dir(*KEY, 1)
     config = Config(
@@ -53,7 +53,7 @@ def test_a_row_is_of_runs_that_followed_the_recipe_as_it_is(run, monkeypatch):
     run.config.write_text(kept)
     assert accuracy.collect(*KEY) == row
 
-    # Another architecture under the same recipe.
+    # The same recipe, but another architecture.
     create = zoo.create_model
 
     def changed(name, *, recipe, **options):

@@ -1,4 +1,4 @@
-"""The command lines of the comparisons."""
+"""Tests the command lines of the comparisons."""
 
 from __future__ import annotations
 

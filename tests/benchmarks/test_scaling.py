@@ -1,4 +1,4 @@
-"""The arithmetic of the table in docs/distributed.md, by hand."""
+"""Compares the table in docs/distributed.md with calculations by hand."""
 
 import pytest
 
@@ -9,7 +9,7 @@ COST = Cost(fixed=0.002, example=0.0001, bytes=25_000_000)
 
 
 def test_an_all_reduce_moves_twice_the_bytes_but_for_one_part():
-    # 8 workers: 7 parts of 3.125 MB out and 7 back, each 2.5 ms and a hop.
+    # 8 workers send 7 parts of 3.125 MB out and 7 back; each takes 2.5 ms and a hop.
     assert COST.reduce(8, LINK) == pytest.approx(14 * (3.125e6 / 1.25e9 + 50e-6))
 
 

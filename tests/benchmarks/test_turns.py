@@ -1,4 +1,4 @@
-"""Contestants: who works when, what is counted, and one that dies."""
+"""Tests the order of contestants, what counts, and a contestant that dies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.errors import RunError
 
 
 def prepare(answer):
-    """A contestant that answers with a number, or dies of it."""
+    """A contestant that answers with a number, or dies."""
     return lambda: float(answer) if answer != "death" else os._exit(3)
 
 

@@ -1,4 +1,4 @@
-"""Runs that the tests of the export share: leave their directories as they are."""
+"""Runs that the tests of the export share. Do not change their directories."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from zoo.training.config import Config
 
 @pytest.fixture(scope="session", autouse=True)
 def _measure_less():
-    """Times fewer examples than an export does for its users."""
+    """Measures the latency with fewer examples than a real export does."""
     verify.LATENCY_RUNS, verify.LATENCY_WARM_UP = 10, 1
 
 
@@ -40,7 +40,7 @@ def train(tmp_path_factory, data_dir):
 
 @pytest.fixture(scope="session")
 def runs(train):
-    """A finished and exported run of each model on digits, made when asked for."""
+    """Finished and exported runs of all models on digits, trained on demand."""
     made = {}
 
     def run(name):
@@ -60,7 +60,7 @@ def regression(train):
 
 @pytest.fixture
 def copy(runs, tmp_path):
-    """A copy of the exported run of the mlp, to be changed."""
+    """A copy of the exported mlp run, which tests may change."""
     return shutil.copytree(runs("mlp").run.path, tmp_path / "run")
 
 
@@ -70,7 +70,7 @@ def records(run_dir):
 
 
 def ask(path, images):
-    """What LiteRT itself makes of a TFLite file: the outputs, and its interpreter."""
+    """Runs a TFLite file in LiteRT; returns the outputs and the interpreter."""
     runtime = Interpreter(str(path), num_threads=1)
     runtime.allocate_tensors()
     (taken,), (given,) = runtime.get_input_details(), runtime.get_output_details()
@@ -84,7 +84,7 @@ def ask(path, images):
 
 
 def run_code(card, folder):
-    """Runs the Python of a model card; returns what it prints."""
+    """Runs the Python code of a model card; returns its output."""
     code = "".join(re.findall(r"```python\n(.*?)```", card, re.DOTALL))
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -1,4 +1,4 @@
-"""The model card: what it says of a run, and that its calls work as printed."""
+"""Tests the model card: its contents, and that its calls work as printed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def content(runs):
 
 @pytest.fixture(scope="module")
 def served(runs):
-    """Answers as TF Serving's REST API does; returns the port, and what it was sent."""
+    """Answers like TF Serving's REST API; returns the port and the requests."""
     directory = runs("mlp").run.export / "saved_model" / "1"
     signatures = tf.saved_model.load(str(directory)).signatures
     bodies = []

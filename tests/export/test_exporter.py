@@ -1,4 +1,4 @@
-"""Faults planted in an export: each is caught, and nothing is replaced."""
+"""Plants faults in exports: each is caught, and no earlier export is replaced."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from zoo.training.rundir import RunDir
 
 @pytest.fixture
 def finished(runs):
-    """The run of the mlp, exported once."""
+    """An mlp run that has been exported once."""
     return runs("mlp")
 
 
 @pytest.fixture
 def check_caught(finished):
-    """Exports, expects the failure, and expects that nothing has changed."""
+    """Checks that an export fails and that it changes nothing."""
 
     def check(message, formats=("tflite",)):
         before = snapshot(finished.run.path)
@@ -62,7 +62,7 @@ def test_swapped_axes_are_caught(check_caught, monkeypatch):
     answer = tflite.answer
 
     def swapped(model, x):
-        # Rows for columns: what a wrong layout does to a gray image.
+        # A wrong layout swaps the rows and columns of a gray image.
         return answer(model, tf.transpose(x, [0, 2, 1, 3]))
 
     monkeypatch.setattr(tflite, "answer", swapped)
@@ -70,7 +70,7 @@ def test_swapped_axes_are_caught(check_caught, monkeypatch):
 
 
 def fake_run(model, data, x=None, outputs=None):
-    """As much of a finished run as a draft of its export takes."""
+    """The parts of a finished run that a draft of an export needs."""
     split = x if x is None else Split(x, np.zeros(len(x), np.int32))
     return types.SimpleNamespace(
         model=model,
@@ -109,7 +109,7 @@ def test_a_float_operation_in_an_integer_file_is_caught(check_caught, monkeypatc
 
 
 def test_a_cast_before_the_first_layer_is_caught(check_caught, monkeypatch, finished):
-    """A uint8 input by a cast leaves float operations and no scale of 1."""
+    """A uint8 input with a cast leaves float operations and a scale other than 1."""
     convert = tflite.convert
 
     def with_cast(source, name, calibration):
@@ -169,7 +169,7 @@ def test_calibration_takes_training_images_by_the_seed(digits):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """What artifact.load is asked for: (file, threads, workers), in order."""
+    """The calls of artifact.load in order: (file, threads, workers)."""
     load, asked = verify.artifact.load, []
 
     def recording(path, threads=1, workers=1):
@@ -187,7 +187,7 @@ def test_files_are_proved_on_the_cores_that_the_process_may_use(
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", str(cores))
     export.export_run(TrainedRun(RunDir(copy)))
-    # A SavedModel takes no settings: it is loaded once, as is a file on one core.
+    # A SavedModel takes no settings, so it is loaded once, like a file on one core.
     assert opened[:2] == [("1", 1, 1), ("model_float32.tflite", 1, 1)]
     of_int8, of_int16 = (
         [tuple(rest) for file, *rest in opened if file == f"model_{name}.tflite"]
@@ -289,7 +289,7 @@ def test_what_a_killed_export_left_is_put_back_or_removed(tmp_path):
     target = tmp_path / "export"
     (tmp_path / ".export.new").mkdir()
     (tmp_path / ".export.new" / "half").write_text("")
-    # Killed between the two renames: the earlier export is set aside.
+    # A process that is killed between the two renames leaves the earlier export aside.
     (tmp_path / ".export.old").mkdir()
     (tmp_path / ".export.old" / "good").write_text("")
     with pytest.raises(ZeroDivisionError), exporter._replacing(target):
@@ -342,7 +342,7 @@ def test_what_was_changed_is_not_carried_over(copy, fault):
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_earlier_export(copy, command):
-    """RLIMIT_FSIZE: no file may grow beyond 200 kB."""
+    """RLIMIT_FSIZE keeps files from growing beyond 200 kB."""
     before = snapshot(copy)
     code = (
         "import resource, signal, sys, runpy;"

@@ -1,4 +1,4 @@
-"""Every model's SavedModel and TFLite files, read without the code that wrote them."""
+"""Reads every model's SavedModel and TFLite files without the code of the export."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_encoded_images_of_any_size_are_served(runs, digits):
 
 
 def test_request_bodies_of_the_rest_api(runs, digits):
-    """Decodes bodies as TF Serving does: instances are rows; b64 becomes bytes."""
+    """Decodes bodies like TF Serving: instances become rows, and b64 becomes bytes."""
     loaded = tf.saved_model.load(str(runs("mlp").run.export / "saved_model" / "1"))
 
     def serve(body):
@@ -189,7 +189,7 @@ def test_the_export_directory_is_complete(name, runs, digits):
     assert calibration == {"split": "train", "examples": 500, "seed": 0}
     labels = (run / "export" / "tflite" / "labels.txt").read_text().splitlines()
     assert labels == list(digits.spec.class_names)
-    # No half-written directory is left beside it.
+    # No partly written directory remains beside it.
     assert not [p for p in run.iterdir() if p.name.startswith(".export")]
 
     card = (run / "export" / "README.md").read_text()
@@ -219,7 +219,7 @@ def test_any_artifact_is_one_callable(runs, digits):
         assert outputs.shape == (360, 10)
         assert outputs.dtype == np.float32
         np.testing.assert_allclose(outputs, reference, atol=0.2)
-        # Pixels of another dtype are the same pixels.
+        # Pixels of another dtype give the same result.
         np.testing.assert_allclose(
             loaded(digits.test.x[:5].astype("int64")), outputs[:5], atol=1e-6
         )
@@ -248,7 +248,7 @@ def test_any_artifact_is_evaluated_and_asked(runs, command, digits, tmp_path):
     trained, image = runs("mlp"), str(tmp_path / "a.png")
     tf.io.write_file(image, tf.io.encode_png(digits.test.x[0]))
     int8 = trained.run.export / "tflite" / "model_int8.tflite"
-    # By a path that only passes a run.
+    # The path only passes through a run.
     (tmp_path / "link.tflite").symlink_to(int8)
     for run, artifact in (
         (str(trained.run.path), None),
@@ -263,7 +263,7 @@ def test_any_artifact_is_evaluated_and_asked(runs, command, digits, tmp_path):
     assert done.stdout.split()[1] == str(digits.test.y[0]), done.stderr
     assert done.stderr == ""
 
-    # A copy outside of any run is known by its labels alone.
+    # For a copy outside of any run, only the labels are known.
     (tmp_path / "phone").mkdir()
     for name in ("model_int8.tflite", "labels.txt"):
         shutil.copy(int8.with_name(name), tmp_path / "phone")

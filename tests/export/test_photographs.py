@@ -1,4 +1,4 @@
-"""Photographs become the same pixels in training, predict and serve_bytes."""
+"""Tests that training, predict and serve_bytes turn photographs into equal pixels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """Pieces of two photographs, of several formats, sizes and EXIF orientations."""
+    """Crops of two photographs in several formats, sizes and EXIF orientations."""
     root = tmp_path_factory.mktemp("photographs")
     draw = np.random.default_rng(0)
     for name, image in zip(

@@ -1,4 +1,4 @@
-"""Gradients of operations that TFLite has, against those of TensorFlow."""
+"""Compares gradients made of TFLite operations with those of TensorFlow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_gradients_of_convolutions_are_those_of_tensorflow(kernel, stride, paddi
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_gradients_of_pooling_are_those_of_tensorflow(size, padding):
     rng = np.random.default_rng(0)
-    # Whole numbers: windows are full of ties.
+    # Whole numbers give many ties within the windows.
     image = tf.constant(rng.integers(-2, 3, (2, 7, 10, 3)).astype("float32"))
     check_gradients(lambda x: tf.nn.max_pool2d(x, size, size, padding.upper()), [image])
 

@@ -1,4 +1,4 @@
-"""The file that keeps learning, for every model: against Keras and as an app has it."""
+"""Tests the trainable file of every model against Keras, and as an app uses it."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ SHAPE = (12, 12, 1)
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The file of each model, untrained, on 12x12 images, made when asked for."""
+    """The files of untrained models for 12x12 images, created on demand."""
     made = {}
 
     def write(name, optimizer="sgd"):
         if (name, optimizer) not in made:
             keras.utils.set_random_seed(3)
-            # The smaller one: in a deep network rounding grows from step to step.
+            # The smaller resnet, because rounding grows with the depth of a network.
             recipe = "tiny" if name == "resnet" else "default"
             model = zoo.create_model(
                 name, input_shape=SHAPE, num_classes=10, recipe=recipe
             )
             for layer in model._flatten_layers():
                 if isinstance(layer, keras.layers.BatchNormalization):
-                    # What a training leaves: neither 0 nor 1.
+                    # After a training, the statistics are neither 0 nor 1.
                     layer.moving_mean.assign(layer.moving_mean + 0.1)
                     layer.moving_variance.assign(layer.moving_variance * 0.6)
-            if name == "resnet":  # residual sums would grow: those of images
+            if name == "resnet":  # keeps residual sums as small as those of images
                 ((x, _),) = batches(1, seed=2)
                 for _ in range(30):
                     model(x, training=True)
@@ -62,7 +62,7 @@ def batches(steps, seed=0):
 
 
 def keras_steps(model, data, learning_rate, momentum):
-    """Stock Keras on the gradients of TensorFlow, the model as it infers."""
+    """Trains with stock Keras and TensorFlow's gradients, in inference mode."""
     twin = type(model).from_config(model.get_config())
     twin(tf.zeros((1, *SHAPE)))
     twin.set_weights(model.get_weights())
@@ -99,7 +99,7 @@ def test_steps_are_those_of_keras(name, optimizer, written):
         strict=True,
     ):
         np.testing.assert_allclose(weights[key], after, atol=1e-4, err_msg=key)
-        # A weight that moves little must move as Keras moves it, too.
+        # A weight that changes little must also change as in Keras.
         moved = np.abs(after.numpy() - before.numpy()).max()
         assert moved > 2e-5, key
         np.testing.assert_allclose(
@@ -145,7 +145,7 @@ def test_a_file_is_what_it_says(name, optimizer, written):
     }
     operations = export.load(path).operations
     assert "CALL_ONCE" in operations
-    # Names of built-in operations are in capitals; custom and Flex ones are not.
+    # Built-in operations have names in capitals; custom and Flex operations do not.
     assert all(op == op.upper() and not op.startswith("CUSTOM") for op in operations)
 
 
@@ -200,7 +200,7 @@ def test_bad_input_leaves_the_weights_as_they_were(name, optimizer, written):
             learner.restore(broken)
         if optimizer == "sgd":  # momentum starts again all the same
             assert not learner._restore(**broken)["restored"]
-    # What comes next is as if nothing had happened: momentum is as it was too.
+    # Later steps give the same losses, so the momentum has not changed either.
     losses = [one.train(after_x, after_y, 0.01) for one in (learner, untouched)]
     assert losses[0] == losses[1]
     check_equal(learner.weights(), untouched.weights())
@@ -208,7 +208,7 @@ def test_bad_input_leaves_the_weights_as_they_were(name, optimizer, written):
 
 @pytest.fixture(scope="module")
 def learning(train):
-    """A finished run of the mlp, exported as a SavedModel and to learn."""
+    """A finished mlp run, exported as a SavedModel and as a trainable file."""
     trained = train("mlp", dataset="digits", overrides={"epochs": 2})
     export.export_run(trained, ["saved_model", "tflite_trainable"])
     return trained
@@ -272,7 +272,7 @@ def test_the_command_writes_it_and_keeps_the_rest(run, command):
     assert after["trainable"]["training"]["batch_size"] == 3
     assert after["trainable"]["training"]["optimizer"] == "momentum"
     assert Learner(file_of(run)).batch_size == 3
-    # And a format beside it in the same folder leaves it.
+    # Exporting another format into the same folder keeps the file.
     export.export_run(run, ["saved_model"])
     assert records(run)["trainable"] == after["trainable"]
     assert (run / "export" / "tflite" / "labels.txt").exists()

@@ -1,4 +1,4 @@
-"""The bounds, each on both sides of where it lies."""
+"""Tests each bound just below and just above its value."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def test_outputs_that_are_not_finite_are_caught(name):
         ("int16x8", 10_000, 11, 0.0, False),
         ("int8", 10_000, 30, 0.0, True),
         ("int8", 10_000, 31, 0.0, False),
-        # One example, where the split cannot tell so few points.
+        # One example may be lost if the split is too small for the bound.
         ("dynamic", 360, 1, 0.0, True),
         ("dynamic", 360, 2, 0.0, False),
         ("int8", 100, 2, 0.0, False),
     ],
 )
 def test_every_bound_holds_where_it_is_said_to(name, size, wrong, error, passes):
-    """Some outputs of two classes are wrong, all of them are off by an error."""
+    """Makes some outputs wrong, and all outputs inexact by an error."""
     reference = np.tile(np.float32([0.75, 0.25]), (size, 1))
     outputs = reference + np.float32([error, 0])
     outputs[:wrong] = outputs[:wrong, ::-1]

@@ -1,4 +1,4 @@
-"""The web page: the folder that is written, and a real browser that visits it."""
+"""Tests the web page: its folder, and the page in a real browser."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ needs_litert = pytest.mark.skipif(
 
 
 def in_browser(test):
-    """Marks a test that visits the page, and skips it where that cannot be."""
+    """Marks a test that visits the page; skips it if there is no browser."""
     able = CHROMIUM and (MODULES / "playwright-core").exists()
     reason = "Chromium is not installed, or playwright-core: run npm ci in export/page"
     return pytest.mark.slow(
@@ -52,7 +52,7 @@ def in_browser(test):
 
 @pytest.fixture(scope="module")
 def page(train, request):
-    """The page of a run on MNIST, or on digits where that is absent."""
+    """The page of a run on MNIST, or on digits if MNIST is absent."""
     try:
         options = {
             "dataset": str(request.getfixturevalue("mnist_dir")),
@@ -67,13 +67,13 @@ def page(train, request):
 
 @pytest.fixture
 def page_copy(page, tmp_path):
-    """A copy of the page, to be spoiled."""
+    """A copy of the page, which tests may damage."""
     return shutil.copytree(page, tmp_path / "web")
 
 
 @pytest.fixture(scope="module")
 def serving():
-    """Serves folders; returns the address of one."""
+    """Returns a function that serves a folder and returns its address."""
     servers = []
 
     def serve_folder(folder):
@@ -90,7 +90,7 @@ def serving():
 
 @pytest.fixture(scope="module")
 def visit(serving):
-    """Does something in a browser; returns what was seen there."""
+    """Returns a function that does something in a browser and returns what it saw."""
 
     def go(folder, what, *, errors=0, **options):
         url = serving(folder)
@@ -112,7 +112,7 @@ def visit(serving):
 
 
 def in_python(folder, name, images):
-    """What Python's LiteRT makes of the page's own file: float32 probabilities."""
+    """Returns the float32 probabilities of a file of the page, by LiteRT in Python."""
     return ask(folder / f"model_{name}.tflite", images)[0]
 
 
@@ -124,7 +124,7 @@ def examples_of(folder):
 
 
 def in_node(code, given=None):
-    """What JavaScript prints that reads a value and prints one, both as JSON."""
+    """Runs JavaScript that reads and prints JSON; returns the printed value."""
     done = subprocess.run(
         ["node", "--input-type=module", "-e", code],
         input=json.dumps(given),
@@ -144,7 +144,7 @@ def test_the_folder_is_whole_and_the_other_formats_stay(train):
     folder = run / "export" / "web"
     images, labels, page = examples_of(folder)
     assert len(images) == len(labels) == 200
-    # Every image is one of the test split, with its label.
+    # Every image is from the test split and has its label.
     known = {
         (image.tobytes(), int(label))
         for image, label in zip(test.x, test.y, strict=True)
@@ -189,7 +189,7 @@ def test_without_node_it_is_refused_in_one_line(tmp_path, command):
     assert re.match(r"Error: The format web needs Node.* Not found: node, npm\.", line)
 
 
-@pytest.mark.parametrize("word", ["error", "ERR!"])  # of npm 10 and later, and before
+@pytest.mark.parametrize("word", ["error", "ERR!"])  # npm 10 and later, and earlier
 def test_without_a_network_npm_says_why(tmp_path, monkeypatch, word):
     page = tmp_path / "page"
     page.mkdir()
@@ -255,7 +255,7 @@ def test_odd_names_and_browsers_that_leave_cost_no_traceback(
         browser.sendall(b"GET /large HTTP/1.0\r\n\r\n")
         browser.recv(1000)
         ended.clear()
-        # Without waiting, and with a reset.
+        # Closes the connection with a reset, without waiting.
         linger = struct.pack("ii", 1, 0)
         browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     assert ended.wait(20)
@@ -281,7 +281,7 @@ def test_make_demo_hands_its_arguments_to_train_whatever_is_there(tmp_path):
 
 @needs_node
 def test_a_drawing_is_centered_and_scaled_as_mnist_was():
-    """Compared with means of areas in NumPy, and MNIST's own center of mass."""
+    """Compares with area means in NumPy, and with MNIST's center of mass."""
     rng = np.random.default_rng(0)
     code = (
         f"import {{ centered }} from '{(web.PAGE / 'pixels.js').as_uri()}';"
@@ -307,7 +307,7 @@ def test_a_drawing_is_centered_and_scaled_as_mnist_was():
         cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         factor = 20 / max(cut.shape)
         size = [max(1, round(side * factor)) for side in cut.shape]
-        # Means of areas: each pixel repeated until whole ones make up a new one.
+        # Area means: pixels are repeated until whole pixels form each new one.
         small = cut.repeat(size[0], axis=0).repeat(size[1], axis=1).astype(float)
         small = small.reshape(size[0], cut.shape[0], size[1], cut.shape[1]).mean((1, 3))
         found = np.argwhere(field)
@@ -345,7 +345,7 @@ def test_an_image_is_resized_as_training_does(size, target, channels):
     got = in_node(code, [image.ravel().tolist(), size, [*target, channels]])
     expected = decode.resize(decode.to_channels(image, channels), *target).numpy()
     apart = np.abs(np.reshape(got, expected.shape) - expected)
-    # None on x86-64; processors that fuse products and sums may round some halves up.
+    # The difference is 0 on x86-64; processors with fused products may round halves up.
     assert apart.max() <= 1
     assert (apart > 0).mean() < 0.003
 
@@ -427,7 +427,7 @@ def test_what_is_drawn_is_read(page, visit):
         assert answer["best"] == digit
         assert answer["example"] == ""
         assert answer["spoken"].startswith(f"{digit}, ")
-    # Another file is asked about what is drawn.
+    # The other file classifies the same drawing.
     assert (seen["other"]["best"], seen["other"]["example"]) == ("7", "")
     assert seen["other"]["bars"] != seen["mouse"]["7"]["bars"]
     assert seen["cleared"]["best"] == "\u2013"
@@ -466,7 +466,7 @@ def test_keyboard_and_screen_reader_reach_everything(page, visit):
 
 
 def change_int8(change):
-    """A spoiler of a page: it changes the content of the int8 file."""
+    """Returns a function that damages a page by changing its int8 file."""
 
     def spoil(folder):
         path = folder / "model_int8.tflite"
@@ -488,7 +488,7 @@ def change_int8(change):
 )
 def test_a_spoiled_folder_gives_a_message(page_copy, visit, spoil, message, errors):
     spoil(page_copy)
-    # The browser itself notes the 404.
+    # The browser itself logs the 404.
     seen = visit(page_copy, "broken", errors=errors)
     assert seen["visible"]
     assert message in seen["message"]
@@ -514,7 +514,7 @@ def test_other_datasets_take_dropped_images(tmp_path, train, visit):
     seen = visit(folder, "drop", images=[*paths, str(text)])
     assert seen["drawing"] is False
     assert len(seen["tracks"]) == 3
-    assert len(set(seen["tracks"])) == 1  # bars that one can compare
+    assert len(set(seen["tracks"])) == 1  # so that bars can be compared
     assert "is turned upright and stretched to 16x16 pixels" in seen["prepared"]
     images = np.stack([np.asarray(Image.open(path)) for path in paths])
     expected = in_python(folder, "int8", images)
@@ -531,7 +531,7 @@ def test_other_datasets_take_dropped_images(tmp_path, train, visit):
 
 @in_browser
 def test_photographs_are_turned_and_resized_as_in_training(page, visit, tmp_path):
-    """In all orientations of EXIF, with a color profile, and larger than a strip."""
+    """Uses all EXIF orientations, a color profile, and images larger than a strip."""
     with Image.open(ROOT / "zoo" / "samples" / "pagoda.jpg") as image:
         photo = image.resize((300, 200))
     paths = []
@@ -540,7 +540,7 @@ def test_photographs_are_turned_and_resized_as_in_training(page, visit, tmp_path
         exif[0x0112] = orientation
         paths.append(tmp_path / f"{orientation}.jpg")
         photo.save(paths[-1], quality=95, exif=exif)
-    # A browser that follows this profile takes red for green.
+    # A browser that applies this profile mistakes red for green.
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for old, new in ((b"rXYZ", b"...."), (b"gXYZ", b"rXYZ"), (b"....", b"gXYZ")):
         profile = profile.replace(old, new, 1)
@@ -550,7 +550,7 @@ def test_photographs_are_turned_and_resized_as_in_training(page, visit, tmp_path
     for path, answer in zip(paths, seen["dropped"], strict=True):
         expected = decode.decode(tf.constant(path.read_bytes()), 28, 28, 1).numpy()
         got = np.reshape(answer["pixels"], (28, 28, 3))
-        # A browser and TensorFlow do not decode a JPEG to the same bit.
+        # Browsers and TensorFlow decode a JPEG with small differences.
         tolerance = 0 if path.suffix == ".png" else 4
         np.testing.assert_allclose(got, expected.repeat(3, axis=-1), atol=tolerance)
 

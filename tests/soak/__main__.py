@@ -1,4 +1,4 @@
-"""The long proof: 100 kills of each training, 100,000 made-up inputs, and a table.
+"""Runs the soak test: kills 100 runs of each training, and tries 100,000 inputs.
 
 make soak                       all of it; rewrites the table in docs/reliability.md
 python -m tests.soak --kills=8 --cases=1000 --data_dir=D     less; the table says so
@@ -27,7 +27,7 @@ PROPERTIES = ROOT / "tests/zoo/test_properties.py"
 def kills(
     case: str, count: int, directory: pathlib.Path, data_dir: str, seed: int
 ) -> tuple[str, int, int, int]:
-    """Kills a training so many times; returns its row of the table."""
+    """Kills a training ``count`` times; returns its row of the table."""
     places = [f"--directory={directory / case}", f"--data_dir={data_dir}"]
     what = [f"--case={case}", f"--kills={count}", f"--seed={seed}"]
     done = subprocess.run(
@@ -71,7 +71,7 @@ def table(rows: list[tuple[str, int, int, int]]) -> str:
     day = datetime.datetime.now(datetime.UTC).date()
     lines = ["| fault | tried | survived | bits lost |", "| --- | --: | --: | --: |"]
     for what, tried, survived, lost in [*rows, total]:
-        # A difference is counted by variable or value; each is a bit at least.
+        # Each variable or value that differs counts as one bit, at least.
         lines.append(f"| {what} | {tried:,} | {survived:,} | {lost:,} |")
     return "\n".join([*lines, "", f"Run on {day}.\n"])
 

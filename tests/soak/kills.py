@@ -1,10 +1,10 @@
-"""Kills trainings at random moments, lets them go on, and compares the bits.
+"""Kills trainings at random moments, resumes them, and compares the bits.
 
     python -m tests.soak.kills --case=mlp --kills=5 --seed=0 --directory=D --data_dir=T
 
-prints one JSON object: kills, runs, and what differs from a run that was left alone.
+prints one JSON object: kills, runs, and the differences from an undisturbed run.
 Each training is a fork of this process, which has imported TensorFlow but not started
-it: so a kill costs what a training costs and no more.
+it. A kill therefore costs no time for another import.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CASES: dict[str, dict[str, Any]] = {
     "linear": {"overrides": {**SMALL, "min_steps": 300}},
     "mlp": {"overrides": {**SMALL, "min_steps": 300}},
     "convnet": {"overrides": {**SMALL, "batch_size": 128, "min_steps": 0}},
-    # Moving statistics, from partial batches too.
+    # Moving statistics, also from partial batches.
     "allconv": {"overrides": {**SMALL, "min_steps": 0, "remainder": "keep"}},
     "resnet": {
         "overrides": {
@@ -39,7 +39,7 @@ CASES: dict[str, dict[str, Any]] = {
             "model": {"widths": (8, 16), "blocks": (1, 1)},
         }
     },
-    # Dropout, augmentation, partial batches, executions that do not divide an epoch.
+    # Dropout, augmentation, partial batches, calls that do not divide an epoch.
     "dropout": {
         "model": "mlp",
         "gradient_norm": True,
@@ -59,10 +59,10 @@ TIMES = ("seconds", "train_seconds", "examples_per_second")
 
 
 def train(case: str, run_dir: pathlib.Path, data_dir: str) -> int:
-    """Forks a training; returns its process id and a pipe that tells its beginning.
+    """Forks a training; returns its process id and a pipe that signals its start.
 
-    The child writes a byte when its first step is done: before that, it traces its
-    step for seconds, and most kills would hit nothing else.
+    The child writes a byte after its first step. Before that, it traces the step for
+    seconds, and most kills would happen there.
     """
     reader, writer = os.pipe()
     if child := os.fork():
@@ -96,7 +96,7 @@ def train(case: str, run_dir: pathlib.Path, data_dir: str) -> int:
 
 
 def to_the_end(child: int, reader: int) -> float:
-    """Waits for a training; returns the seconds from its first step to its end."""
+    """Waits for a training; returns the seconds from the first step to the end."""
     os.read(reader, 1)
     began = time.monotonic()
     _, status = os.waitpid(child, 0)
@@ -107,8 +107,8 @@ def to_the_end(child: int, reader: int) -> float:
 
 
 def is_killed(child: int, reader: int, delay: float) -> bool:
-    """Kills a training ``delay`` seconds after its first step; False if it was done."""
-    os.read(reader, 1)  # nothing, if it had no step to do
+    """Kills a training ``delay`` seconds after its first step; False if it ended."""
+    os.read(reader, 1)  # reads nothing if there was no step to do
     end = os.pidfd_open(child)
     done, _, _ = select.select([end], [], [], delay)
     if not done:
@@ -122,7 +122,7 @@ def is_killed(child: int, reader: int, delay: float) -> bool:
 
 
 def differences(a: pathlib.Path, b: pathlib.Path) -> list[str]:
-    """Lists what of two finished runs is not the same, times left out."""
+    """Lists the differences between two finished runs, except for times."""
     found = []
     for file, read in (
         ("model.keras", _weights),
@@ -137,7 +137,7 @@ def differences(a: pathlib.Path, b: pathlib.Path) -> list[str]:
 
 
 def _weights(run_dir: pathlib.Path) -> dict[str, bytes]:
-    """The bytes of all weights and optimizer variables of model.keras."""
+    """Returns the bytes of all weights and optimizer variables in model.keras."""
     import h5py
 
     with zipfile.ZipFile(run_dir / "model.keras") as archive:
@@ -172,7 +172,7 @@ def _result(run_dir: pathlib.Path) -> dict[str, Any]:
 
 
 def signal_at(step: int) -> None:
-    """Makes trainings of this process receive SIGTERM after a step, once."""
+    """Sends SIGTERM to a training in this process after a step, once."""
     from zoo.training import trainer
 
     whole = trainer.StepCounter.on_train_batch_end
@@ -181,7 +181,7 @@ def signal_at(step: int) -> None:
         if self._progress.step + 1 >= step:
             trainer.StepCounter.on_train_batch_end = whole
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0)  # where Python calls its handler
+            time.sleep(0)  # Python calls its handler here
         whole(self, batch, logs)
 
     trainer.StepCounter.on_train_batch_end = interrupt
@@ -198,7 +198,7 @@ def every_optimizer(directory: pathlib.Path, data_dir: str) -> dict[str, list[st
     for step, optimizer in enumerate(OPTIMIZERS, start=8):
         config = {"model": "mlp", "dataset": "digits"} | CASES["dropout"]
         if optimizer == "adafactor":
-            # Keras 3.15's divides 0 by 0 where pixels are always black.
+            # Keras 3.15's optimizer divides 0 by 0 if pixels are always black.
             config = {"model": "linear", "dataset": None, "overrides": {}}
         config["overrides"] = config["overrides"] | {
             "optimizer": optimizer,

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and JSON that people have edited."""
+"""Tests that files are complete or absent, and reading JSON that users edited."""
 
 from __future__ import annotations
 

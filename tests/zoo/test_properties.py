@@ -1,4 +1,4 @@
-"""What users bring, made up by hypothesis: a right answer, or one line of ours.
+"""Tries made-up inputs: each gives a right answer or one of our one-line errors.
 
 Never another exception, a hang, or memory beyond twice the file. CASES counts all of
 them; ``make soak`` sets SOAK_CASES to a larger number.
@@ -37,17 +37,17 @@ from zoo.training.rundir import RunDir, differences
 CASES = int(os.environ.get("SOAK_CASES", "2400"))
 
 
-SHARES = {}  # what each test gets of them
+SHARES = {}  # the share of each test
 
 
 def cases(share):
-    """Runs a test on its share of all cases."""
+    """Runs a test with its share of all cases."""
 
     def decorate(test):
         SHARES[test.__name__] = share
         return settings(
             max_examples=round(share * CASES),
-            deadline=10_000,  # milliseconds: a hang fails
+            deadline=10_000,  # milliseconds, so that a hang fails
             database=None,
             suppress_health_check=list(HealthCheck),
         )(test)
@@ -63,12 +63,12 @@ def place():
 
 @contextlib.contextmanager
 def one_line_or_right(memory: int | None = None):
-    """Passes errors of ours, of one line, and holds the memory to a limit."""
+    """Accepts our own one-line errors, and limits the memory."""
     tracemalloc.start()
     try:
         yield
     except ZooError as error:
-        # Which console.main prints on one line, whatever was received.
+        # console.main prints this on one line for any input.
         assert 10 < len(str(error)) < 2000
     finally:
         peak = tracemalloc.get_traced_memory()[1]
@@ -77,7 +77,7 @@ def one_line_or_right(memory: int | None = None):
         assert peak < memory
 
 
-# Nothing is written: what a split is, is read into memory.
+# This cache writes nothing; splits are read into memory.
 CACHE = Cache(Path("nowhere"), read_only=True, limit=None, what="made up")
 small = st.integers(0, 6)
 numbers = st.one_of(small, st.sampled_from([2**16, 2**31, 2**32 - 1]))
@@ -93,7 +93,7 @@ JSON = st.recursive(
 
 @st.composite
 def idx_files(draw):
-    """The bytes of an IDX file: often right, sometimes with a header that lies."""
+    """Draws the bytes of an IDX file, sometimes with a wrong header."""
     shape = draw(st.lists(numbers, min_size=1, max_size=4))
     size = draw(st.integers(0, 400))
     if draw(st.booleans()) and np.prod(shape, dtype=object) < 2000:
@@ -105,7 +105,7 @@ def idx_files(draw):
 
 @st.composite
 def content(draw, whole):
-    """Bytes as they are, cut, with some replaced, gzipped, or with more behind."""
+    """Draws bytes unchanged, cut, partly replaced, gzipped, or with more at the end."""
     data = bytearray(draw(whole))
     for _ in range(draw(st.integers(0, 2))):
         if data:
@@ -126,7 +126,7 @@ def test_idx_bytes(data):
     with place() as directory:
         path = directory / "train-images-idx3-ubyte"
         path.write_bytes(data)
-        # A block of what is being unpacked, besides twice the file.
+        # Twice the file, and a block that is being unpacked.
         with one_line_or_right(memory=2 * len(data) + (8 << 20)):
             size = sum(block.nbytes for block in idx.blocks(path, (1, 3, 4)))
             content = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
@@ -241,7 +241,7 @@ EXAMPLE = CONFIG | {
 
 @st.composite
 def edited(draw, original):
-    """A JSON object of ours with one part replaced, as text, perhaps cut."""
+    """Draws the text of a JSON object with one part replaced, perhaps cut."""
     whole = json.loads(json.dumps(original))
     part = whole
     for _ in range(draw(st.integers(1, 3))):
@@ -258,7 +258,7 @@ def edited(draw, original):
 
 
 class Opened:
-    """Reads nothing, but looks at what it is given as ``Source.read`` does."""
+    """Reads nothing, but checks its arguments like ``Source.read``."""
 
     def __init__(self, name, *, default, data_dir):
         load.check_name(name, data_dir)

@@ -1,4 +1,4 @@
-"""Recipes: what a field takes, how flags replace it."""
+"""Tests the allowed values of recipes, and flags that override them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample images: what they are, and where they come from."""
+"""Tests the sample images and the list of their sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written to stderr while TensorFlow is noisy, and how many CPUs there are."""
+"""Tests the filter of TensorFlow's start-up log, and the number of CPUs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOISE = "I0000 00:00:1700000000.000000  1 cpu_feature_guard.cc:227] optimized"
 
 
 def in_quiet(command, body, **options):
-    """Runs code inside quiet_stderr, in a process of its own."""
+    """Runs code with quiet_stderr in a separate process."""
     code = f"import os, signal, sys\nfrom zoo import startup\n{body}"
     return command("-c", code, **options)
 
@@ -71,7 +71,7 @@ def test_a_line_is_passed_on_at_once_and_no_process_stays():
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-    # The end of the pipe: the filter has it no longer.
+    # The pipe has ended, so the filter has closed it.
     assert os.read(reading, 100) == b""
     os.close(reading)
 

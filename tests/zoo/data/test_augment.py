@@ -1,4 +1,4 @@
-"""All augmentations: eagerly and inside tf.data, what they draw, what they leave."""
+"""Tests all augmentations, eagerly and inside tf.data."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_every_image_of_a_batch_and_every_seed_has_other_draws():
 
 
 def test_they_draw_independently():
-    # One stream for two of them would couple what they do, as a flip to dark images.
+    # A shared stream would couple two changes: only dark images would be mirrored.
     images = np.full((4000, 3, 3, 1), 100.0, "float32") + [[[-20.0]], [[0.0]], [[20.0]]]
     images = images.transpose(0, 2, 1, 3)  # darker on the left
     strengths = {"flip": 0.5, "brightness": 0.2, "contrast": 0.5}
@@ -139,8 +139,8 @@ def test_pad_crop_takes_every_place_of_the_mirrored_border():
     found = [allowed[image.astype("float64").tobytes()] for image in cropped]
     counts = np.unique(found, axis=0, return_counts=True)[1]
     assert len(counts) == 25
-    assert counts.min() > 100  # 160 are expected of each
-    # More than a small image has to mirror.
+    assert counts.min() > 100  # about 160 of each are expected
+    # The border is wider than a small image.
     assert augment.pad_crop(many[:, :3], 64.0, MANY).shape == (4000, 3, 9, 2)
 
 
@@ -176,7 +176,7 @@ def test_brightness_is_that_of_tf_image():
 def test_contrast_and_saturation_are_those_of_tf_image(ours, theirs):
     factors = drawn(0.2, 1.8)
     expected = [
-        # Theirs takes colors from 0 to 1.
+        # TensorFlow's function takes colors from 0 to 1.
         255 * tf.clip_by_value(theirs(image / 255, factor), 0, 1)
         for image, factor in zip(COLORS, factors, strict=True)
     ]
@@ -191,10 +191,10 @@ def test_erasing_paints_a_rectangle_inside_the_image():
     rows, columns = erased.any(axis=2), erased.any(axis=1)
     np.testing.assert_array_equal(erased, rows[:, :, None] & columns[:, None, :])
     for inside, size in ((rows, 20), (columns, 30)):
-        # Without gaps: it begins and ends once.
+        # The rectangle has no gaps: it begins and ends once.
         assert np.abs(np.diff(inside.astype(int), axis=1)).sum(axis=1).max() <= 2
         assert inside.sum(axis=1).max() == size / 2
-        assert inside.mean(axis=0).min() > 0.02  # the border too
+        assert inside.mean(axis=0).min() > 0.02  # at the border too
     assert erased.mean() == pytest.approx(0.25**2, rel=0.05)
     changed = augment.erasing(COLORS, 0.5, COLOR_DRAWS).numpy()
     np.testing.assert_array_equal(changed[changed > 0], COLORS[changed > 0])

@@ -1,4 +1,4 @@
-"""Images in the data directory: the same batches, whether mapped or in memory."""
+"""Tests that mapped images give the same batches as images in memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from zoo.recipe import Recipe
 from zoo.training import trainer
 from zoo.training.config import Config
 
-LIMIT = 1_000_000  # the 360 test images of digits fit, thrice; the others do not
+# Three copies of the 360 test images of digits fit; the training images do not.
+LIMIT = 1_000_000
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_rows_of_mapped_images_stay_on_disk(large, digits):
     again = some.take(np.array([2, 0]))
     np.testing.assert_array_equal(again.x[1], digits.train.x[9])
     np.testing.assert_array_equal(some.y, digits.train.y[rows])
-    # Evaluation reads them too.
+    # Evaluation reads mapped images too.
     parts = [*pipeline.evaluation_batches(some, batch_size=2).as_numpy_iterator()]
     assert [len(y) for _, y in parts] == [2, 1]
     x = np.concatenate([x for x, _ in parts])
@@ -89,7 +90,7 @@ def test_the_batch_of_a_step_does_not_depend_on_where_data_are(start, large, dig
 
 @pytest.fixture
 def train(tmp_path, data_dir):
-    """Trains ``linear`` on digits in a run directory of that name."""
+    """Trains ``linear`` on digits in a run directory with a given name."""
 
     def train(name, epochs, **fields):
         return trainer.train(
@@ -135,7 +136,7 @@ def test_a_directory_larger_than_the_limit_is_mapped(layout, tmp_path):
                 save(path, content[x][i].squeeze())
     else:
         write_idx(source, content, zipped=layout == "gzip")
-    for _ in range(2):  # writes it, and finds it
+    for _ in range(2):  # first writes the cache, then finds it
         data = load.load(str(source), data_dir=str(root), memory_limit=2000)
         assert isinstance(data.train.x, MappedImages)
         read = (data.train.x[:], data.train.y, data.test.x[:], data.test.y)
@@ -179,7 +180,7 @@ def test_a_directory_is_prepared_within_the_limit(tmp_path, command):
 
 @pytest.fixture
 def kept(large, tmp_path) -> Path:
-    """A cache that may be damaged."""
+    """A cache that tests may damage."""
     return Path(shutil.copytree(large.train.x.path.parent, tmp_path / "kept"))
 
 
@@ -210,7 +211,7 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
 
     place = cache.Cache(tmp_path / cache.FOLDER / "x", 10, "x")
     place.directory.mkdir(parents=True)
-    (place.directory / ".train.0123abcd.npy").touch()  # by a process that was killed
+    (place.directory / ".train.0123abcd.npy").touch()  # from a killed process
     stream = cache.Stream((2, 1, 1, 1), batches())
     with pytest.raises(RunError, match=r"failed: No space left.*Make room"):
         place.make(lambda place: place.write(("a",), stream, stream))

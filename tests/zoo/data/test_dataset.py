@@ -1,4 +1,4 @@
-"""Splits of a dataset, and the part of train that is held out for validation."""
+"""Tests the splits of a dataset, and the part held out for validation."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_a_part_is_held_out_by_class_and_in_order():
     held_out, kept = (part.x[:, 0] for part in (data.validation, data.train))
     assert sorted([*held_out, *kept]) == list(range(100))
     for rows, y in ((held_out, data.validation.y), (kept, data.train.y)):
-        assert (np.diff(rows) > 0).all()  # the order of the file
+        assert (np.diff(rows) > 0).all()  # in the order of the file
         np.testing.assert_array_equal(whole.train.y[rows.astype(int)], y)
 
 

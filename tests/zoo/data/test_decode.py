@@ -1,4 +1,4 @@
-"""Pixels of zoo.data.decode against Pillow's."""
+"""Compares the pixels of zoo.data.decode with Pillow's."""
 
 import io
 
@@ -60,7 +60,7 @@ def test_decode_agrees_with_pillow(case, channels, mode):
     expected = np.asarray(image.convert("RGB").convert(mode)).reshape(9, 7, channels)
     actual = decode.decode(tf.constant(encode(image, kind)), 9, 7, channels)
     assert actual.dtype == tf.uint8
-    # Pillow's luma is in integers, which may round to the neighbor.
+    # Pillow computes luma with integers, which may differ by 1.
     tolerance = int(channels == 1)
     np.testing.assert_allclose(actual.numpy().astype(int), expected, atol=tolerance)
 

@@ -1,4 +1,4 @@
-"""IDX files: what is read, and one line for everything that is wrong with one."""
+"""Tests reading IDX files, and one line for every mistake in them."""
 
 import gzip
 import struct

@@ -1,4 +1,4 @@
-"""Local directories: their layout, their name and their fingerprint."""
+"""Tests the layout, name and fingerprint of local directories."""
 
 import os
 import re
@@ -54,7 +54,7 @@ def test_unreadable_directory(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     (tmp_path / "a").mkdir()
-    monkeypatch.setattr(os, "scandir", refuse)  # Root may read everything.
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
     monkeypatch.setattr(Path, "iterdir", refuse)
     for action in (local.check_directory, folder.scan):
         with pytest.raises(UserError, match=r"Cannot read .*Permission denied"):
@@ -98,7 +98,7 @@ def test_the_fingerprint_follows_names_and_contents(directory, change):
 
 
 def test_fingerprints_of_older_versions_are_known(directory):
-    """A digest of names, sizes and times, with the size for a tree that was resized."""
+    """The digest covers names, sizes, times, and the image size of resized trees."""
     source = load.open_dataset(str(directory), default="mnist", data_dir=None)
     size = None if "idx" in next(directory.iterdir()).name else (6, 7)
     spec = source.read(image_size=size, read_only=True).spec
@@ -120,7 +120,7 @@ def test_the_old_digest_is_what_it_was(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(bytes(i))
         os.utime(path, ns=(10**18, 10**18))
-    # Taken of these files by the version that had no other fingerprint.
+    # An early version computed this digest for these files.
     assert local.open_directory(tmp_path).stat_digest() == "5d689643150c5d5a"
 
 

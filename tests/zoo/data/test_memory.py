@@ -1,4 +1,4 @@
-"""Datasets that do not fit are refused before they are read."""
+"""Tests that datasets which do not fit in memory are refused before reading."""
 
 import psutil
 import pytest
@@ -33,7 +33,7 @@ def test_the_smaller_splits_stay_in_memory():
 
 
 def test_prepared_data_whatever_their_size_on_disk(data_dir, digits):
-    # 1,797 images of 16 megapixels, three times: 90 GB. Refused, not begun.
+    # Three copies of 1,797 images of 16 megapixels are 90 GB: refused at once.
     if psutil.virtual_memory().total > 90e9:
         pytest.skip("this machine has the memory")
     before = psutil.Process().memory_info().rss

@@ -1,4 +1,4 @@
-"""The batch of step s is a pure function of (seed, s)."""
+"""Tests that the batch of step s is a pure function of (seed, s)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def recipe(**fields):
 
 
 def epoch(start=0, seed=0, replicas=(0, 1, 1), **fields):
-    """The batches of the epoch that begins at a step."""
+    """Returns the batches of the epoch that begins at a step."""
     settings = recipe(**fields)
     plan = pipeline.make_plan(settings, SIZE)
     batches = pipeline.TrainingBatches(
@@ -42,7 +42,7 @@ def epoch(start=0, seed=0, replicas=(0, 1, 1), **fields):
         ({"batch_size": 128}, 80, 16, 0.3536),
         ({"batch_size": 128}, 10, 10, 0.2795),
         ({"batch_size": 96}, 100, 24, 0.5),
-        # As they are: tutorials, recipes that count steps, and what was asked for.
+        # Unchanged: tutorials, recipes that count steps, and fields that the user set.
         ({"order": "file"}, 80, 128, 1.0),
         ({"remainder": "keep"}, 80, 128, 1.0),
         ({"steps_per_epoch": 1000}, 80, 128, 1.0),
@@ -75,7 +75,7 @@ def test_class_weights_go_with_their_examples():
 
 
 def labels(**options):
-    """The labels of an epoch, batch by batch."""
+    """Returns the labels of an epoch, batch by batch."""
     return [y.tolist() for _, y in epoch(**options)]
 
 
@@ -159,7 +159,7 @@ def test_replicas_serve_the_rows_of_the_same_batches(served, fields):
         epoch(replicas=(first, served, 2), **options) for first in range(0, 2, served)
     ]
     for step, (x, y) in enumerate(whole):
-        # A worker's elements are those of its replicas, one after the other.
+        # A worker's elements belong to its replicas in turn.
         rows = [part for each in parts for part in each[step * served :][:served]]
         np.testing.assert_array_equal(np.concatenate([row[0] for row in rows]), x)
         np.testing.assert_array_equal(np.concatenate([row[1] for row in rows]), y)

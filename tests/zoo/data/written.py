@@ -1,4 +1,4 @@
-"""Writes the files that tests read: IDX files and trees of images."""
+"""Writes IDX files and trees of images for tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def idx_bytes(array: np.ndarray) -> bytes:
 
 
 def idx_arrays(shape=(4, 3), train=12, test=5) -> dict[str, np.ndarray]:
-    """Returns what four IDX files may contain: images of three classes."""
+    """Returns the arrays of four IDX files with images of three classes."""
     return {
         TRAIN_X: pixels(0, train, *shape),
         TRAIN_Y: np.arange(train) % 3,
@@ -38,7 +38,7 @@ def idx_arrays(shape=(4, 3), train=12, test=5) -> dict[str, np.ndarray]:
 
 
 def write_idx(directory: Path, content: dict, *, zipped: bool = False) -> Path:
-    """Writes arrays, or bytes as they are, to files of these names."""
+    """Writes arrays as IDX files, or bytes unchanged, to files with these names."""
     directory.mkdir(exist_ok=True)
     for name, value in content.items():
         data = value if isinstance(value, bytes) else idx_bytes(value)
@@ -48,7 +48,7 @@ def write_idx(directory: Path, content: dict, *, zipped: bool = False) -> Path:
 
 
 def save(path: Path, array: np.ndarray) -> Path:
-    """Writes an image file, with the folders above it."""
+    """Writes an image file and creates the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(array).save(path)
     return path

@@ -1,4 +1,4 @@
-"""AllConv: its size, and the statistics of its batch normalization."""
+"""Tests the size of AllConv and its batch normalization."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_the_moving_statistics_are_those_of_the_batches():
     x, y = examples((12, 12, 1), 10, size=40)
     conv, norm, _ = model.block1.layers
     mean, variance = np.zeros(24), np.ones(24)
-    for batch in (slice(0, 16), slice(16, 32), slice(32, 40)):  # the last one partial
+    for batch in (slice(0, 16), slice(16, 32), slice(32, 40)):  # one is partial
         features = conv(x[batch] / 255).numpy()
         mean = 0.9 * mean + 0.1 * features.mean(axis=(0, 1, 2))
         variance = 0.9 * variance + 0.1 * features.var(axis=(0, 1, 2))

@@ -1,4 +1,4 @@
-"""TapeModel.train_step against the step of stock Keras."""
+"""Compares TapeModel.train_step with the step of stock Keras."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ for _name, _recipe in RECIPES:
 
 
 def stock(model):
-    """The same layers, weights, loss and optimizer, trained by stock Keras."""
+    """Returns a stock Keras model with the same layers, weights, loss, optimizer."""
     shape = model.get_build_config()["input_shape"]
     inputs = keras.Input(shape[1:], batch_size=shape[0])
     twin = keras.Model(inputs, model.call(inputs, training=True))
-    # The layers are shared on purpose: the caller restores the weights between.
+    # Both models share the layers; the caller restores the weights in between.
     optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
-    # Keras does not save this.
+    # get_config() leaves this out.
     exclude = getattr(model.optimizer, "_exclude_from_weight_decay_pattern", None)
     optimizer.exclude_from_weight_decay(var_names=exclude and [exclude.pattern])
     twin.compile(
@@ -39,7 +39,7 @@ def stock(model):
 
 
 def steps(model, batches, **options):
-    """Trains on the batches; returns the logs of each and the final weights."""
+    """Trains on batches; returns the logs of each batch and the final weights."""
     logs = [model.train_on_batch(x, y, return_dict=True, **options) for x, y in batches]
     return logs, model.get_weights()
 
@@ -49,7 +49,7 @@ def test_a_step_equals_the_stock_step(key, recipe):
     model = create(key[0], recipe)
     twin = stock(model)
     batches = [examples(*size_for(key[0], recipe))] * 3
-    # With the seeds of dropout, which are no weights.
+    # Includes the seeds of dropout, which are not weights.
     start = [variable.numpy() for variable in model.variables]
     ends = []
     for weights in (None, np.linspace(0.1, 2, 32, dtype="float32")):
@@ -100,7 +100,7 @@ def test_mixed_precision_learns_as_float32_does():
         logs, moves = train(precision)
         for ours, theirs in zip(moves, their_moves, strict=True):
             difference = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
-            assert difference < 0.1  # 32768 times too small without scale_loss
+            assert difference < 0.1  # without scale_loss, it is almost 1
         assert logs["loss"] == pytest.approx(reference["loss"], rel=0.02)
         norm = pytest.approx(reference["gradient_norm"], rel=0.05)
         assert logs["gradient_norm"] == norm

@@ -1,4 +1,4 @@
-"""The guard over losses and gradients, on steps made to go wrong."""
+"""Tests the guard with losses and gradients that are not finite."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from zoo.training import trainer
 
 
 def root_of_distance(y_true, y_pred):
-    """Finite everywhere; its gradient is not where the prediction is exact."""
+    """A finite loss whose gradient is not finite if the prediction is exact."""
     return tf.sqrt(tf.abs(y_true - y_pred))
 
 
 @pytest.fixture
 def line():
-    """A line at 0, which plain SGD with a rate of 0.1 fits to y."""
+    """A line at 0 that SGD with a learning rate of 0.1 fits to y."""
     model = zoo.create_model("linear", input_shape=(1,), num_classes=None)
     model.set_weights([np.zeros((1, 1), np.float32), np.zeros(1, np.float32)])
     return model
 
 
 def losses(model, batches):
-    """The losses that are reported, step by step."""
+    """Returns the reported losses, step by step."""
     model.guard = NonFiniteGuard()
     seen = []
     history = keras.callbacks.LambdaCallback(
@@ -84,9 +84,9 @@ def test_a_step_that_is_skipped_to_halve_the_loss_scale_is_not_bad(mixed):
     data = tf.data.Dataset.from_tensor_slices(images()).batch(4)
     assert np.isfinite(losses(model, data)).all()
     taken = int(optimizer.inner_optimizer.iterations)
-    assert 0 < taken < 16  # some were skipped: the scale was too large for float16
+    assert 0 < taken < 16  # float16 overflows in the first steps
     assert model.guard.seen().steps == 16
-    # The mean over the steps that were taken.
+    # The norm is the mean over the steps that were not skipped.
     norm = model.get_metrics_result()["gradient_norm"]
     assert 0 < float(norm) < 100
     assert float(model.gradient_norm.count) == taken

@@ -1,4 +1,4 @@
-"""Every architecture of the zoo, as soon as it is registered."""
+"""Tests every registered architecture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECIPES = [(m, r) for m in zoo.list_models() for r in zoo.list_recipes(m)]
 
 
 def examples(input_shape, num_classes, size=32):
-    """Random raw pixels or numbers, with labels or targets."""
+    """Returns random raw pixels or numbers, with labels or targets."""
     rng = np.random.default_rng(0)
     if num_classes is None:
         x = rng.normal(size=(size, *input_shape)).astype("float32")
@@ -29,13 +29,13 @@ def examples(input_shape, num_classes, size=32):
 
 
 def size_for(model, recipe="default"):
-    """An input shape and classes that the recipe takes, as small as is sensible."""
+    """Returns a small input shape and number of classes that the recipe accepts."""
     recipe = zoo.get_recipe(model, recipe) if isinstance(recipe, str) else recipe
     return ((1,), None) if recipe.task == "regression" else ((12, 12, 1), 10)
 
 
 def create(name, recipe="default", **options):
-    """A model for the smallest examples, compiled to run without a graph."""
+    """Returns a model for the smallest examples that runs eagerly."""
     input_shape, num_classes = size_for(name, recipe)
     return zoo.create_model(
         name,
@@ -90,7 +90,7 @@ def test_uint8_and_float_pixels_are_the_same_to_the_model(name):
 def test_every_variable_learns_and_is_saved_in_a_keras_file(name, recipe, tmp_path):
     model, (x, y) = create(name, recipe), examples(*size_for(name, recipe))
     if name == "linear" and model.num_classes:
-        x = x + 1  # a pixel that is 0 in all images gives its weight no gradient
+        x = x + 1  # the weights of a pixel that is always 0 would get no gradient
     with tf.GradientTape() as tape:
         loss = model.compute_loss(x, y, model(x, training=True))
     gradients = tape.gradient(loss, model.trainable_variables)

@@ -1,4 +1,4 @@
-"""Adam and AdamW of the zoo against those of Keras."""
+"""Compares the zoo's Adam and AdamW with those of Keras."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STEPS = 8
 
 
 def trained(optimizer, *, compiled, sparse=False):
-    """Weights and moments after some steps with gradients drawn beforehand."""
+    """Returns weights and moments after some steps with fixed gradients."""
     rng = np.random.default_rng(0)
     variables = [
         keras.Variable(rng.normal(size=shape), dtype="float64")
@@ -53,7 +53,7 @@ def test_updates_are_those_of_keras(name, options, run):
     ours = optimizers.get(name, options)
     assert type(ours) is not type(theirs)
     for a, b in zip(*(trained(each, **run) for each in (ours, theirs)), strict=True):
-        # Keras rounds what it raises to the power of the step to float32.
+        # Keras rounds the powers of beta to float32.
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""The tutorials' arithmetic on plain tensors, beside the recipes that repeat it."""
+"""Compares recipes with the tutorials' arithmetic on plain tensors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ BATCHES = 20
 
 
 def regression_batches(size):
-    """The tutorials' data: the same batch, all examples, at every step."""
+    """The tutorials' data: every batch holds all examples."""
     x = np.random.default_rng(0).normal(size=(size, 1))
     noise = np.random.default_rng(1).normal(size=(size, 1))
     return [(x, 3 * x + 2 + noise)] * BATCHES
 
 
 def image_batches(size):
-    """Batches of the real digits at 28x28, a partial one at the end."""
+    """Batches of digits at 28x28; the last one is partial."""
     pixels, labels = load_digits(return_X_y=True)
     images = ndimage.zoom(pixels.reshape(-1, 8, 8) * 255 / 16, (1, 2.5, 2.5))
     images = np.pad(images.clip(0, 255), [(0, 0), (4, 4), (4, 4)])[..., np.newaxis]
@@ -79,7 +79,7 @@ def convnet(x, y, weights):
     return tf.reduce_mean(-tf.reduce_sum(labels * tf.math.log(probabilities)))
 
 
-# Model, recipe, loss; batch size, order and steps of the recipe on MNIST.
+# Model, recipe and loss; batch size, order and steps of the recipe on MNIST.
 TUTORIALS = [
     ("linear", "tutorial", linear, None, "file", 200),
     ("linear", "tutorial_subclass", linear, None, "file", 300),
@@ -125,9 +125,9 @@ def test_the_recipe_is_the_tutorial(
     assert weights[0].dtype == precision
     for step, (x, y) in enumerate(batches):
         if precision == "float32" and name == "convnet":
-            # Rounding flips a max-pool now and then, and the loss that is summed
-            # over the batch amplifies that: from step to step only. In float64
-            # there is no such flip, and all steps are compared as one.
+            # Rounding may flip a max-pool, and the summed loss amplifies that, so
+            # each step is compared by itself. In float64 there are no such flips, and
+            # all steps are compared together.
             for weight, variable in zip(weights, model.weights, strict=False):
                 weight.assign(variable)
         with tf.GradientTape() as tape:
@@ -154,7 +154,7 @@ def test_the_weights_start_as_in_the_tutorials():
 
     low_level = weights("mlp", "tutorial_low_level")
     kernels, biases = low_level[0::2], low_level[1::2]
-    # Truncated at two deviations, which leaves 0.88 of the deviation.
+    # Truncating at two standard deviations leaves 0.88 of the deviation.
     for kernel in kernels:
         assert kernel.std() == pytest.approx(0.088, rel=0.1)
         assert np.abs(kernel).max() <= 0.2

@@ -1,4 +1,4 @@
-"""The picture of a recipe's augmentation."""
+"""Tests the picture of a recipe's augmentation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_its_rows_are_what_the_augmentation_makes_of_each_class(channels):
 
 @pytest.fixture
 def run(tmp_path, data_dir):
-    """Runs the command, which is to write a.png."""
+    """Runs the command that writes a.png."""
 
     def augment(flags):
         places = f"--data_dir={data_dir}", f"--output={tmp_path / 'a.png'}"

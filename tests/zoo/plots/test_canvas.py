@@ -1,4 +1,4 @@
-"""Names of classes, short and in letters that a font has."""
+"""Tests shortening class names, and finding fonts for their letters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PRIVATE = "\U000f0000"  # a letter that no font has
 
 @pytest.mark.filterwarnings("error:Glyph")
 def test_letters_come_from_whatever_font_has_them(tmp_path):
-    name = "ᶁog"  # its first letter is in STIX, beside matplotlib's own font
+    name = "ᶁog"  # STIX has its first letter, matplotlib's own font has not
     assert canvas.find_fonts(["cat"]) == (["DejaVu Sans"], set())
     families, lacking = canvas.find_fonts(["cat", name, PRIVATE])
     assert families[0] == "DejaVu Sans"

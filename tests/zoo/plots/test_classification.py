@@ -1,4 +1,4 @@
-"""What is counted of a classifier, and what the pictures say of it."""
+"""Tests the numbers of a classifier and the texts in its pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.training.outcome import TrainedRun
 
 
 def answers(seed=0):
-    """Probabilities of 20 classes for 3,000 examples, two in three right."""
+    """Returns probabilities of 20 classes for 3,000 examples; two thirds are right."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 20, 3000)
     outputs = rng.dirichlet(np.ones(20), 3000)
@@ -22,7 +22,7 @@ def answers(seed=0):
 
 
 def finished(outputs, labels, names):
-    """A run of black images, with these outputs."""
+    """Returns a run of black images with these outputs."""
     images = np.zeros((len(labels), 8, 8, 1), np.uint8)
     data = Dataset(spec=None, train=None, test=Split(images, np.array(labels)))
     trained = TrainedRun(None, dataset=data, outputs=outputs)
@@ -37,7 +37,7 @@ def finished(outputs, labels, names):
         (np.eye(3, dtype=np.float32), np.array([0, 1, 1])),
         (np.eye(2, dtype=np.float32), np.array([0, 1])),
         (np.eye(2, dtype=np.float32), np.array([1, 0])),
-        # 6/15 and 9/15: a bin has its upper edge and not its lower.
+        # 6/15 and 9/15: a bin includes its upper edge but not its lower edge.
         (np.array([[0.4, 0.3, 0.3], [0.6, 0.4, 0.0]]), np.array([0, 0])),
     ],
     ids=["some right", "always sure", "all right", "all wrong", "edges"],
@@ -128,4 +128,4 @@ def test_bars_that_rest_on_few_examples_are_pale_and_counted():
     assert few == {9: pytest.approx(2 / 3)}
     counts = [text.get_text() for text in below.texts]
     assert (counts[9], counts[14]) == ("3", "30")
-    assert above.get_legend() is None  # the figure's, below the axes
+    assert above.get_legend() is None  # the figure has the legend, below the axes

@@ -1,4 +1,4 @@
-"""Pictures of runs: what is drawn, and what may go wrong."""
+"""Tests the pictures of runs, and failures to draw them."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def regression_run(tmp_path_factory, data_dir):
 
 @pytest.fixture
 def copied(trained_run, tmp_path):
-    """A copy of a classifier's run, with its model and its dataset in memory."""
+    """A copy of a classifier's run with its model and dataset in memory."""
     path = shutil.copytree(trained_run.run.path, tmp_path / "run")
     made = {"dataset": trained_run.dataset, "model": trained_run.model}
     return TrainedRun(RunDir(path), **made)
 
 
 def pretend_drawn(run, *missing):
-    """Puts an empty file for each picture but ``missing``, which are then drawn."""
+    """Creates empty files for all pictures except ``missing``, which are then drawn."""
     run.plots.mkdir()
     for name in set(CLASSIFIER) - set(missing):
         (run.plots / f"{name}.png").touch()
@@ -59,7 +59,7 @@ def warnings(capfd):
 )
 def test_a_run_gets_its_pictures_once(fixture, names, request, capfd):
     trained = request.getfixturevalue(fixture)
-    capfd.readouterr()  # what was said while it was trained
+    capfd.readouterr()  # discards the output of the training
     run = trained.run
     drawn = draw.draw_run(trained, ARTIFACTS)
     assert [path.stem for path in drawn] == [*names, "sizes"]
@@ -81,7 +81,7 @@ def test_a_run_gets_its_pictures_once(fixture, names, request, capfd):
 
 def test_the_counts_are_in_a_table_too(copied):
     names = copied.config["data"]["class_names"]
-    names[0] = "true class"  # which is also what the table's corner says
+    names[0] = "true class"  # the table's corner has the same text
     pretend_drawn(copied.run, "confusion")
     draw.draw_run(copied)
     test = copied.dataset.test
@@ -189,7 +189,7 @@ def test_a_run_whose_names_have_no_font_says_what_to_install(copied, capfd):
 
 
 def test_matplotlib_waits_until_something_is_drawn(command):
-    # Keras itself imports it where it is installed: looked at without Keras.
+    # Keras itself imports matplotlib if it is installed, so the test has no Keras.
     code = (
         "import sys, train, export\nfrom zoo.plots import draw\n"
         "assert not [m for m in sys.modules if m.startswith('matplotlib')]"

@@ -1,4 +1,4 @@
-"""What the tests of whole trainings share: a Config, a step to meddle at, train.py."""
+"""Fixtures for tests of whole trainings."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.conftest import ROOT
 from zoo.training.callbacks import Checkpoints
 from zoo.training.config import Config
 
-# About ten seconds of training, which none of these tests sees to its end.
+# About ten seconds of training; no test waits for the end.
 LONG = ["--model=mlp", "--dataset=digits", "--epochs=100", "--batch_size=16"]
 
 
 @pytest.fixture
 def config(tmp_path, data_dir):
-    """Makes the Config of a training on digits: 3 epochs of 22 steps, 5 at a time."""
+    """Makes the Config of a training: 3 epochs of 22 steps, 5 steps per call."""
 
     def make(model="mlp", **fields):
         defaults = {
@@ -39,7 +39,7 @@ def config(tmp_path, data_dir):
 
 @pytest.fixture
 def at_step(monkeypatch):
-    """Does something when a step is done, before its backup; once."""
+    """Runs a function once, after a given step and before its backup."""
     done = Checkpoints.on_train_batch_end
 
     def patch(step, action):
@@ -56,7 +56,7 @@ def at_step(monkeypatch):
 
 @pytest.fixture
 def start(tmp_path, data_dir, digits):
-    """Starts train.py in an empty directory; whatever still runs is killed."""
+    """Starts train.py in an empty directory; kills it at the end of the test."""
     processes = []
 
     def begin(*flags, **options):
@@ -80,7 +80,7 @@ def start(tmp_path, data_dir, digits):
 
 
 def wait_for(path, process):
-    """Waits until a training has written something that matches."""
+    """Waits until a training has written a file that matches."""
     for _ in range(1200):
         if any(path.parent.glob(path.name)):
             return

@@ -1,4 +1,4 @@
-"""What is said before a training, about data, batch, steps and size."""
+"""Tests the advice before a training, about data, batch, steps and size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.training.outcome import open_run
 
 @pytest.fixture
 def tree(tmp_path):
-    """Classes of 30 and 10 images, with files that are ignored and one damaged."""
+    """Classes of 30 and 10 images, with ignored files and a damaged one."""
     root = tmp_path / "tree"
     class_tree(root, ["cat"], count=30)
     class_tree(root, ["dog"], count=10)
@@ -54,7 +54,7 @@ def test_a_small_tree_is_trained_with_all_that_is_said_of_it(config, tree, capsy
     assert [(row["name"], row["count"]) for row in rows] == [("cat", 6), ("dog", 2)]
     mean = np.mean([row["recall"] for row in rows])
     assert trained.result["test_macro_recall"] == pytest.approx(mean)
-    # Again: the same run, of which nothing has to be said; and its data.
+    # The same run again gives no advice.
     assert trainer.train(asked).done_before
     assert capsys.readouterr().err == ""
     assert open_run(trained.run.path).dataset.spec.num_train == 31

@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or gone, and files that are not what they seem."""
+"""Tests disks that are full, read-only or gone, and damaged or malicious files."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from zoo.training import trainer
 
 
 def obey_permissions():
-    """Root may write anywhere, but for this: CAP_DAC_OVERRIDE and its like dropped."""
+    """Drops the capabilities with which root ignores permissions."""
     if os.geteuid() == 0:
-        drop = 24  # PR_CAPBSET_DROP; what is dropped stays so after exec
+        drop = 24  # PR_CAPBSET_DROP, which lasts after exec
         for capability in (1, 2):
             ctypes.CDLL(None).prctl(drop, capability, 0, 0, 0)
 
@@ -37,7 +37,7 @@ def backups(run):
 
 @contextlib.contextmanager
 def mounted(disk, options):
-    """A file system of its own in memory, at ``disk``."""
+    """Mounts a separate file system in memory at ``disk``."""
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
     if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
@@ -45,7 +45,7 @@ def mounted(disk, options):
     try:
         yield
     finally:
-        # Lazily: an event file of the training may still be open.
+        # Unmounts lazily, because an event file may still be open.
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
@@ -83,14 +83,14 @@ def test_a_limit_that_only_the_model_exceeds(config, tmp_path):
 
 
 def test_a_full_disk(config, tmp_path, at_step, capsys):
-    # Room for two backups of 2.8 MB, not for a third beside them.
+    # There is room for two backups of 2.8 MB, but not for a third one.
     with mounted(tmp_path / "run", "size=7m"):
         with pytest.raises(RunError, match="failed: No space left on device"):
             trainer.train(config(backup_steps=10))
         kept = backups(tmp_path / "run")
         assert len(kept) == 2
         shutil.copytree(tmp_path / "run", tmp_path / "kept")
-    # What was good goes on where there is room.
+    # The run resumes from the last backup once there is room.
     capsys.readouterr()
     step = int(max(kept).removeprefix("step-").removesuffix(".npz"))
     trained = trainer.train(config(backup_steps=10, run_dir=str(tmp_path / "kept")))
@@ -126,12 +126,12 @@ def test_a_run_dir_that_is_removed(config, at_step, tmp_path):
 
 @pytest.fixture
 def copied(trained_run, tmp_path):
-    """A finished run whose files may be spoiled."""
+    """A finished run whose files tests may damage."""
     return shutil.copytree(trained_run.run.path, tmp_path / "run")
 
 
 def test_a_model_file_is_never_code(copied, tmp_path):
-    """Neither a Lambda layer nor a pickle of a crafted model.keras is run."""
+    """Neither a Lambda layer nor a pickle in a crafted model.keras runs."""
     victim = tmp_path / "victim"
     path = str(victim)
     layer = keras.layers.Lambda(lambda x: [os.mkdir(path), x][1])  # noqa: PTH102
@@ -140,7 +140,7 @@ def test_a_model_file_is_never_code(copied, tmp_path):
     with pytest.raises(UserError, match=r"cannot be loaded: .*[Ll]ambda") as caught:
         zoo.load_run(copied)
     assert len(" ".join(str(caught.value).split())) < 1000
-    victim.rmdir()  # made when the layer was called for its shape, here
+    victim.rmdir()  # this test called the layer for its shape, which made it
     with zipfile.ZipFile(copied / "model.keras", "a") as archive:
         archive.writestr("assets/../../../victim", "x")
     with pytest.raises(UserError, match="cannot be loaded"):

@@ -1,4 +1,4 @@
-"""Backups: the newest intact one is found, whatever happened to the others."""
+"""Tests that the newest intact backup is found among damaged ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_newest_two_backups_are_kept(tmp_path):
 
 
 def flip_a_bit(content):
-    place = content.index(b"\x93NUMPY") + 130  # behind the header
+    place = content.index(b"\x93NUMPY") + 130  # after the header
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
@@ -54,7 +54,7 @@ def packed(**arrays):
         flip_a_bit,
         lambda content: content.replace(b'"loss": 0.1', b'"loss": 0.2'),
         lambda content: b"",
-        # A progress that lies, an object instead of an array, a variable left out.
+        # A wrong progress, an object instead of an array, a missing variable.
         packed(**{"0": LIKE[0], "1": LIKE[1], "progress": np.full(99_999, 91, "u1")}),
         packed(**{"0": np.array([print]), "1": LIKE[1], "progress": LIKE[0]}),
         packed(**{"0": LIKE[0]}),
@@ -71,7 +71,7 @@ def test_a_damaged_backup_gives_way_to_the_one_before(tmp_path, harm, capsys):
         r"WARNING: .*step-000000002.npz is damaged .*previous one.*\n", err
     )
     first.write_bytes(harm(first.read_bytes()))
-    # Also the second time: it must not start over because nothing is left.
+    # The second attempt fails too, although no backup is left: it must not start over.
     for _ in range(2):
         with pytest.raises(
             UserError, match="All backups in .* are damaged.*--overwrite"

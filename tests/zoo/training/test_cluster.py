@@ -1,4 +1,4 @@
-"""TF_CONFIG and Slurm's environment: right ones, and wrong ones in one line."""
+"""Tests clusters from TF_CONFIG and Slurm, and one line for every mistake."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.training import cluster
 
 @pytest.fixture
 def environ(monkeypatch):
-    """Puts variables into the environment, in place of those of other clusters."""
+    """Sets the variables of a cluster and removes those of others."""
 
     def put(variables):
         for name in ("TF_CONFIG", "SLURM_STEP_NUM_TASKS", "ZOO_PORT"):

@@ -1,4 +1,4 @@
-"""What flags give as text becomes numbers, or one line that says what is allowed."""
+"""Tests that the texts of flags become numbers, or errors of one line."""
 
 import pytest
 

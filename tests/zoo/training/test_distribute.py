@@ -1,4 +1,4 @@
-"""Several workers, several devices: the same training as on one."""
+"""Tests that several workers or devices train like one."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ RECIPES = [
     if recipe != "finetune"  # it needs weights to start from
     if recipe not in ("best", "fast")
 ]
-# Batch normalization makes rounding grow in these, to 2e-4 of allconv's weights in 50
-# steps of float32. A test in float64 shows that nothing but rounding differs.
+# In these models, batch normalization amplifies rounding errors, to 2e-4 of allconv's
+# weights in 50 steps of float32. A test in float64 shows that only rounding differs.
 UNSTEADY = ("allconv", "resnet")
-# 480 examples: batches of 42, and of 18 at the end of a pass where it is kept.
+# 480 examples give batches of 42, and one of 18 at the end of a pass if it is kept.
 NUM_TRAIN, BATCH, STEPS = 480, 42, 50
 
 
@@ -51,7 +51,7 @@ def case(images, data_dir):
     def make(model, recipe, run_dir, **fields):
         settings = zoo.get_recipe(model, recipe)
         regression = settings.task == "regression"
-        # Draws of dropout belong to a device.
+        # Each device draws its own dropout.
         without = {key: 0.0 for key in ("dropout",) if key in settings.model}
         return {
             "model": model,
@@ -75,7 +75,7 @@ def case(images, data_dir):
 
 
 class Run(NamedTuple):
-    """What a training left: the weights of each of its workers, and its result."""
+    """The outcome of a training: the weights of each worker, and the result."""
 
     weights: list
     result: dict
@@ -90,7 +90,7 @@ def read_run(directory, name, count):
 
 
 def train_together(count, directory, cases, *, unrepaired=False):
-    """Trains the cases with so many workers; they must end well, in silence."""
+    """Trains the cases with ``count`` workers, which must end without messages."""
     content = {"cases": list(cases.values()), "unrepaired": unrepaired}
     path = directory / "cases.json"
     path.write_text(json.dumps(content))
@@ -103,7 +103,7 @@ def train_together(count, directory, cases, *, unrepaired=False):
 
 @pytest.fixture(scope="module")
 def alone(case, tmp_path_factory):
-    """Trains on one device, once for all tests."""
+    """Trains on one device, once per case for all tests."""
     directory = tmp_path_factory.mktemp("alone")
     done = {}
 
@@ -118,7 +118,7 @@ def alone(case, tmp_path_factory):
 
 
 def check_equal(run, reference, *, rounding=True):
-    """All workers to the last bit; one device within rounding, where it is small."""
+    """Checks equality: exact among workers, and within rounding for one device."""
     for others in run.weights[1:]:
         for a, b in zip(run.weights[0], others, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -241,7 +241,7 @@ model.fit(data, verbose=0, shuffle=False)
 
 @pytest.mark.slow
 def test_keras_still_cannot_loop_over_steps_under_a_strategy(command):
-    # In a process of its own: what fails in the middle of a step fails ever after.
+    # In a separate process, because a failure within a step also breaks later ones.
     done = command("-c", STOCK_LOOP)
     assert "You must feed a value for placeholder tensor" in done.stderr, (
         "Keras loops over steps: take its train function, not ours, where one of "

@@ -1,4 +1,4 @@
-"""Precision, XLA and steps per execution: every combination trains every model."""
+"""Tests that every model trains with every precision, XLA and steps per execution."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RESNET_STEPS, RESNET_ROUNDING = 2, 2e-2
 
 
 class Training(NamedTuple):
-    """The last loss; the trained weights before and after; the outputs' dtype."""
+    """The last loss, the weights before and after, and the dtype of the outputs."""
 
     loss: float
     before: list[np.ndarray]
@@ -57,7 +57,7 @@ def train(digits):
         if classes:
             x, y = digits.train.x[:320, 2:26:2, 2:26:2], digits.train.y[:320]
         layers = dict(settings.model)
-        layers.pop("dropout", None)  # it draws other numbers in 16 bits
+        layers.pop("dropout", None)  # dropout draws other numbers in 16 bits
         settings = settings.override(
             batch_size=BATCH,
             steps_per_epoch=steps,
@@ -91,7 +91,7 @@ def train(digits):
 
 
 def apart(training, reference):
-    """How far apart two trainings ended, in terms of how far the reference went."""
+    """Returns the distance of two final weights, relative to the reference's path."""
 
     def distance(weights):
         pairs = zip(weights, reference.after, strict=True)
@@ -163,7 +163,7 @@ def test_what_a_run_leaves_is_float32(precision, tmp_path, data_dir, digits):
     _, accuracy = model.evaluate(digits.test.x, digits.test.y, verbose=0)
     assert accuracy == pytest.approx(trained.result["test"]["accuracy"])
     assert accuracy > 0.8
-    # Raises where a file does not reach the bounds of its proof.
+    # Raises an error if a file misses its bounds.
     export.export_run(trained, export.DEFAULT_FORMATS)
     path = trained.run.export / "tflite" / "model_float32.tflite"
     interpreter = Interpreter(str(path), num_threads=1)

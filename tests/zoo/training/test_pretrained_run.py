@@ -1,4 +1,4 @@
-"""Pretrained weights as runs: predicting, evaluating, exporting, fine-tuning."""
+"""Tests predicting, evaluating, exporting and fine-tuning pretrained weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = "linear/mnist"
 
 @pytest.fixture
 def offline(monkeypatch):
-    """mnist cannot be had, whatever this machine has."""
+    """Makes mnist unavailable, even if this machine has it."""
 
     def refuse(*_args, **_options):
         raise RunError("no network")
@@ -51,20 +51,20 @@ def test_an_export_is_proved_on_the_sample_where_the_dataset_is_not_at_hand(
         None, str(path), [str(tmp_path / "digit.png")]
     )
     assert (said, probability > 0.5) == (str(info.sample_classes[0]), True)
-    # What was written is a finished run of its own.
+    # The directory now holds a finished run.
     again = open_run(tmp_path / "run")
     assert again.result["test"]["accuracy"] == pytest.approx(
         (np.array(info.sample_classes) == y).mean()
     )
     rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
     assert len(rows) == again.result["epochs"]
-    # Its test split is the sample, for what was exported too, and that is said.
+    # A warning says that the sample is the test split, for exported files too.
     for artifact in (None, str(path)):
         found = evaluation.evaluate(str(tmp_path / "run"), artifact)
         assert found["examples"] == 200
         assert found["accuracy"] > 0.85
         assert "200 of the 10,000 test images of mnist" in capsys.readouterr().err
-    # Once more into the same directory, and never over something else.
+    # The same directory is allowed again, but not one with other content.
     pretrained_run.adopt(NAME, tmp_path / "run")
     with pytest.raises(UserError, match="--out must be a new directory"):
         pretrained_run.adopt(NAME, tmp_path)
@@ -78,7 +78,7 @@ def test_weights_are_evaluated_on_their_sample_where_nothing_else_is_at_hand(
     right = np.array(info.sample_classes) == info.sample()[1]
     assert found == {"examples": 200, "accuracy": pytest.approx(right.mean())}
     assert "tested on 200 of the 10,000 test images" in capsys.readouterr().err
-    with pytest.raises(RunError):  # nothing takes the place of what was asked for
+    with pytest.raises(RunError):  # a named dataset is never replaced
         evaluation.evaluate(weights=NAME, dataset="mnist")
 
 
@@ -124,7 +124,7 @@ def test_fine_tuning_records_its_weights_and_starts_from_them(tmp_path, data_dir
     given = zoo.create_model("linear", weights="mnist")
     for ours, theirs in zip(tuned.model.weights, given.weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
-    with pytest.raises(UserError, match="weights"):  # it is another run without them
+    with pytest.raises(UserError, match="weights"):  # without weights it is another run
         trainer.train(
             Config(
                 model="linear",

@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped, crowded or damaged, and what they come to."""
+"""Tests runs that are killed, stopped, locked or damaged."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def driver(case, tmp_path, data_dir, kills=5):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-# The case with everything in it always; the others where there is time for them.
+# The case with all features always runs; the others are slow tests.
 KILLED = [
     case if case == "dropout" else pytest.param(case, marks=pytest.mark.slow)
     for case in CASES
@@ -78,7 +78,7 @@ def test_the_comparison_sees_one_bit(trained_run, tmp_path):
 
 
 def check_stopped(message, name, run):
-    """Returns the step that the run stopped after, where its only backup is."""
+    """Returns the step after which the run stopped and wrote its only backup."""
     found = re.fullmatch(
         rf"Stopped by {name} after step (\d+) of \d+; a backup is in \S*run/backup. "
         "Run the same command again to go on.",
@@ -91,7 +91,7 @@ def check_stopped(message, name, run):
 
 
 def test_a_signal_ends_a_process_and_says_how_to_go_on(start, tmp_path):
-    # No backup is due by itself, so the one that is found is the signal's.
+    # No other backup is due, so the signal caused the backup.
     process = start("--backup_steps=1000000", "--progress=epoch")
     wait_for(tmp_path / "run" / "metrics.csv", process)
     process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Run directories: who may go on in them, and files that are whole or not there."""
+"""Tests run directories: which runs may resume, and reading their files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(tmp_path):
 def test_the_same_run_may_go_on(run):
     files.write_json(run.config, CONFIG)
     run.metrics.write_text("so far")
-    # What a killed process left half written.
+    # Files that a killed process left partly written.
     for name in (".config.0123abcd.json", ".model.89abcdef.keras"):
         (run.path / name).write_text("half")
     run.claim(IDENTITY, overwrite=False)

@@ -1,4 +1,4 @@
-"""Signals while nothing in Python runs, as within one execution of many steps."""
+"""Tests signals during a long call in C++, such as one of many steps."""
 
 from __future__ import annotations
 

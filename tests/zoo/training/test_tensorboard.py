@@ -1,4 +1,4 @@
-"""What TensorBoard's own reader finds in R/tensorboard."""
+"""Reads the folder tensorboard of a run with TensorBoard's own reader."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def numbers(events):
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory, data_dir):
-    """A run with everything that can be asked for, and its pictures."""
+    """A run with all options for TensorBoard, and its pictures."""
     config = Config(
         "linear",
         dataset="digits",
@@ -153,8 +153,8 @@ def test_the_steps_asked_for_are_profiled(outcome):
         for stat in event.stats
         if host.stat_metadata[stat.metadata_id].name == "step_num"
     }
-    # The calls, of ten steps each, that run 95 to 115: the first ones of the second
-    # epoch, which begins after 89 steps. Each lasts while it is run.
+    # The calls of ten steps that run steps 95 to 115. They are the first ones of the
+    # second epoch, which begins after 89 steps. Each mark lasts as long as its call.
     assert [*marks] == [0, 10, 20]
     assert min(marks.values()) > 5e8
 

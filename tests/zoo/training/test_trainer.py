@@ -1,4 +1,4 @@
-"""Whole runs on small data: what they write, and how they go on."""
+"""Tests whole runs on small data: their files, and how they resume."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_run_leaves_what_it_should(model, config, digits, capfd):
     assert float(rows[-1]["val_accuracy"]) == pytest.approx(result["test"]["accuracy"])
     outputs = scoring.outputs(loaded, digits.test)
     np.testing.assert_allclose(outcome.outputs, outputs, atol=1e-6)
-    # Not a terminal: a line for each epoch, with the numbers of metrics.csv.
+    # Without a terminal, each epoch prints a line with the numbers of metrics.csv.
     lines = [line.split("  ") for line in capfd.readouterr().out.splitlines()]
     assert [line[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     assert ["val_loss" in " ".join(line) for line in lines] == [False, True, True]
@@ -91,7 +91,7 @@ def test_the_linear_tutorial_ends_near_its_own_end(config):
         bias -= 0.01 * 2 * error.mean()
     assert result["learned"]["weight"] == pytest.approx(weight, abs=1e-4)
     assert result["learned"]["bias"] == pytest.approx(bias, abs=1e-4)
-    # The tutorial's own end; its noise and ours leave 0.03 in each.
+    # The tutorial's final values; the noise of both data leaves about 0.03 in each.
     assert weight == pytest.approx(3.02, abs=0.13)
     assert bias == pytest.approx(2.17, abs=0.13)
 
@@ -145,11 +145,11 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """Pieces of two photographs as a tree of images, like cifar10's in size."""
+    """Crops of two photographs as a tree of images, of the size of cifar10's."""
     root = tmp_path_factory.mktemp("photographs")
     rng = np.random.default_rng(0)
     images = load_sample_images().images
-    # Trained on what is left in the picture, tested on what is right.
+    # Training crops come from the left of the picture, test crops from the right.
     for split, number, columns in [("train", 300, (0, 360)), ("test", 60, (400, 600))]:
         for name, image in zip(("china", "flower"), images, strict=True):
             for i in range(number):
@@ -204,7 +204,7 @@ def test_a_busy_default_directory_is_refused_before_data_are_read(
 
 @pytest.fixture
 def scored(monkeypatch):
-    """The sizes of the splits that were scored, in order; loading again fails."""
+    """Records the sizes of the scored splits in order; makes loading again fail."""
     sizes = []
     score = scoring.Evaluator.__call__
 
@@ -255,7 +255,7 @@ def test_steps_per_execution_may_change_and_versions_too(config):
     first = trainer.train(config("linear"))
     content = first.config
     assert content["steps_per_execution"] != 7
-    # As earlier versions wrote it.
+    # Earlier versions wrote no such key.
     del content["identity"]["validation"]
     content["identity"]["settings"]["steps_per_execution"] = 3
     first.run.config.write_text(json.dumps(content))

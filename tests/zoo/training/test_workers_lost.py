@@ -1,4 +1,4 @@
-"""A worker that is killed: the others stop, and all together go on."""
+"""Tests that workers stop if one is killed, and that all resume together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FLAGS = [
 
 @pytest.fixture
 def started(tmp_path, data_dir, digits):
-    del digits  # is prepared now
+    del digits  # the fixture has prepared it
 
     def start(run_dir="run", flags=FLAGS):
         arguments = [str(ROOT / "train.py"), *flags, f"--data_dir={data_dir}"]
@@ -38,7 +38,7 @@ def started(tmp_path, data_dir, digits):
 
 
 def wait_for_backup(run_dir, processes, after=0, timeout=120):
-    """Returns the step of a backup that is newer than ``after``."""
+    """Waits for a backup after the step ``after``; returns its step."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         assert all(process.poll() is None for process in processes)
@@ -117,7 +117,7 @@ def test_workers_that_differ_are_refused(tmp_path, data_dir, digits):
     )
     with workers.started(2, ["-c", code], tmp_path) as processes:
         ends = workers.ended(processes, 120)
-    # Whoever learns of it first may end before the other one has.
+    # The worker that finds the difference first may end before the other finds it.
     explained = [err for code, _, err in ends if code == 2]
     assert explained and all("The workers differ in what" in err for err in explained)
     assert all("stops" in err for code, _, err in ends if code != 2)

@@ -1,7 +1,7 @@
-"""Starts several workers of one training, and is one of them.
+"""Starts several workers of a training; as a program, it is one of them.
 
-As a program: trains the cases of a JSON file one after the other and leaves the
-weights and the results of each beside it.
+The program trains the cases of a JSON file one after the other and writes the weights
+and results of each beside that file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 
 
 def free_ports(count: int) -> list[int]:
-    """Returns ports of 127.0.0.1 that nobody listens at."""
+    """Returns free ports of 127.0.0.1."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -33,7 +33,7 @@ def free_ports(count: int) -> list[int]:
 def started(
     count: int, arguments: Sequence[str], directory: pathlib.Path
 ) -> Iterator[list[subprocess.Popen]]:
-    """Starts ``python *arguments`` ``count`` times; ends what is left at the end."""
+    """Starts ``python *arguments`` ``count`` times; kills the processes at the end."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     processes = []
     try:
@@ -41,7 +41,7 @@ def started(
             task = {"type": "worker", "index": index}
             config = {"cluster": {"worker": addresses}, "task": task}
             env = {**os.environ, "PYTHONPATH": str(ROOT)}
-            env.pop("TF_CPP_MIN_LOG_LEVEL", None)  # which the tests themselves set
+            env.pop("TF_CPP_MIN_LOG_LEVEL", None)  # the tests set it for themselves
             processes.append(
                 subprocess.Popen(
                     [sys.executable, *arguments],
@@ -62,7 +62,7 @@ def started(
 def ended(
     processes: Sequence[subprocess.Popen], timeout: float
 ) -> list[tuple[int, str, str]]:
-    """Waits for the ends; returns exit code, output and errors of each."""
+    """Waits for all processes; returns the exit code, stdout and stderr of each."""
     end = time.monotonic() + timeout
     results = []
     for process in processes:
@@ -79,7 +79,7 @@ def _worker(path: pathlib.Path) -> None:
 
     content = json.loads(path.read_text())
     startup.start(alone=False)
-    # Many models in one process are as many tracings, which it takes for a mistake.
+    # TensorFlow warns about many tracings, but many models in one process need them.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     from zoo.training import distribute, trainer
     from zoo.training.config import Config
@@ -102,7 +102,7 @@ def _worker(path: pathlib.Path) -> None:
 
 
 def _errors_without_repairs(distribute) -> dict[str, str]:
-    """Returns what fit says without each half of the repair, and without none."""
+    """Returns the errors of fit without each half of the repair, and with both."""
     import numpy as np
     import tensorflow as tf
 
