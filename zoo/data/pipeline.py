@@ -181,6 +181,7 @@ class TrainingBatches:
         )
         self.dataset = elements.prefetch(2)
 
+    @tf.autograph.experimental.do_not_convert  # the conversion takes a second
     def _element(self, index: tf.Tensor) -> tuple[tf.Tensor, ...]:
         step = self._first_step + index // self._served
         replica = self._first_replica + index % self._served

@@ -39,7 +39,7 @@ def warp(
 
 
 # Compiled by XLA, which passes over the pixels once instead of once per operation.
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _move(
     images: tf.Tensor, transforms: tf.Tensor, field: tf.Tensor | None
 ) -> tf.Tensor:
