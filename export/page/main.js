@@ -1,4 +1,4 @@
-// The page: asks the model about a drawing, a file or a test image and shows its answer.
+// Runs the model on a drawing, an image file or a test image, and shows its answer.
 
 import { fetched, load } from "./model.js";
 import { Pad } from "./pad.js";
@@ -80,7 +80,7 @@ function size(bytes) {
   return bytes < 1e5 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(2)} MB`;
 }
 
-// What happens to an image before the model sees it.
+// Describes what happens to an image before the model sees it.
 function prepared() {
   const [height, width, channels] = page.input_shape;
   const drawn = page.draw
@@ -111,7 +111,7 @@ async function choose(file) {
   await sort();
 }
 
-// Runs the chosen file over the test images: which it gets right, and how long it takes.
+// Runs the chosen file over the test images; counts the right answers and the time.
 async function sort() {
   const current = model;
   const found = { right: [], wrong: [] };
@@ -122,7 +122,7 @@ async function sort() {
     const right = best(probabilities) === page.examples.labels[i];
     found[right ? "right" : "wrong"].push(i);
     if (i % 20 === 19 || i === examples.length - 1) {
-      // By twenties: the clock of a browser is coarse.
+      // Times twenty images together, because the clock of a browser is coarse.
       spent += performance.now() - began;
       await new Promise((resolve) => setTimeout(resolve));
       began = performance.now();
@@ -154,7 +154,7 @@ function best(probabilities) {
   return probabilities.indexOf(Math.max(...probabilities));
 }
 
-// `aloud`: tell a screen reader too, once a stroke is done and not while it is drawn.
+// `aloud`: whether a screen reader speaks the answer, which happens after each stroke.
 async function look(pixels, { example = null, aloud = true } = {}) {
   const mine = ++shown;
   asked = { pixels, example };
@@ -182,7 +182,7 @@ async function look(pixels, { example = null, aloud = true } = {}) {
   if (aloud) element("spoken").textContent = `${sure} confidence. ${label === null ? "" : verdict.textContent}`;
 }
 
-// An image file whose brightness no training image has: ink and ground may be swapped.
+// Warns if no training image is as light or dark as the image file.
 function warn(pixels) {
   const gray = page.input_shape[2] === 1;
   const [low, high] = page.brightness;
@@ -202,7 +202,7 @@ function caption(label) {
 
 function bars(probabilities, winner) {
   let order = Array.from(probabilities.keys());
-  // Few classes keep their places while one draws; of many, the likeliest are shown.
+  // Few classes keep their places during drawing; of many, the likeliest are shown.
   if (order.length > BARS) {
     order = order.sort((a, b) => probabilities[b] - probabilities[a]).slice(0, BARS);
   }
@@ -247,7 +247,7 @@ async function dropped(chosen) {
   if (!chosen) return;
   let image;
   try {
-    // Upright, as browsers show it, and without a color profile, which training ignores.
+    // Turned upright, and without a color profile, because training ignores profiles.
     image = await createImageBitmap(chosen, { colorSpaceConversion: "none" });
   } catch {
     say(`${chosen.name} is not an image that this browser can read. Choose a PNG, JPEG or WebP file.`);
@@ -258,7 +258,7 @@ async function dropped(chosen) {
   canvas.width = image.width;
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const read = (top, count) => {
-    canvas.height = count; // which also clears it
+    canvas.height = count; // this also clears it
     context.drawImage(image, 0, -top);
     return context.getImageData(0, 0, image.width, count).data;
   };
@@ -312,7 +312,7 @@ function listen() {
   }
   element("model-file").addEventListener("change", (event) => {
     tried(choose(page.files[event.target.selectedIndex]).catch((error) => {
-      event.target.value = document.body.dataset.file; // still the one before
+      event.target.value = document.body.dataset.file; // the previous file stays
       throw error;
     }));
   });

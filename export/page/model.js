@@ -18,7 +18,7 @@ export async function fetched(path) {
   return response;
 }
 
-// The runtime reports notes as errors too: they go to the debug log.
+// The runtime reports notes as errors, so they go to the debug log.
 globalThis.Module = {
   printErr: (line) => (/^(INFO|WARNING|VERBOSE)/.test(line) ? console.debug : console.error)(line),
 };
@@ -47,7 +47,7 @@ export async function load(file, shape) {
     output.delete();
     return probabilities;
   };
-  // One at a time: the runtime's memory is freed by hand.
+  // One call at a time, because the runtime's memory is freed by hand.
   let last = Promise.resolve();
   const queued = (work) => {
     last = last.then(work, work);
@@ -61,7 +61,7 @@ export async function load(file, shape) {
 
 async function check(content, file) {
   let same = content.length === file.bytes;
-  // Browsers have it on https and on localhost.
+  // Browsers have crypto.subtle on https and on localhost only.
   if (same && globalThis.crypto?.subtle) {
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
     const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -53,7 +53,7 @@ export class Pad {
 
   #move(event) {
     if (event.pointerId !== this.pointer) return;
-    // A quick stroke has more points than there are frames.
+    // A quick stroke has more points than frames.
     const events = event.getCoalescedEvents?.() ?? [];
     for (const one of events.length ? events : [event]) this.#line(this.#place(one));
   }
@@ -87,7 +87,7 @@ export class Pad {
   }
 
   #done() {
-    // Otherwise the frame's answer, which is not spoken, would come after this one.
+    // Otherwise the frame's answer, which is not spoken, would follow this one.
     cancelAnimationFrame(this.frame);
     this.frame = null;
     this.changed(true);

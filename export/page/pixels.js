@@ -1,9 +1,9 @@
-// Turns images into what a model takes: raw pixels, 0 to 255, rows from top to bottom.
+// Turns images into the input of a model: raw pixels, 0 to 255, from top to bottom.
 
 const BOX = 20; // MNIST fits a digit into 20x20 pixels
 const FIELD = 28; // and puts its center of mass into the middle of 28x28
 const CENTER = 14;
-const STRIP = 64; // rows of a photograph that are read at once, to spare memory
+const STRIP = 64; // rows of a photograph to read at once, which saves memory
 const f = Math.fround;
 
 /**
@@ -29,7 +29,7 @@ export function centered(ink, width, height) {
     x += value * (i % columns);
     y += value * Math.floor(i / columns);
   });
-  // Never beyond the edge, however lopsided the drawing is.
+  // The ink stays within the field, even if the drawing is lopsided.
   const place = (middle, size) =>
     Math.min(Math.max(Math.round(CENTER - middle), 0), FIELD - size);
   const left = place(x / mass, columns);
@@ -76,7 +76,7 @@ function shrunk(ink, width, box, columns, rows) {
   return result;
 }
 
-// For each of `count` parts of 0..size: the pixels that it covers, and their shares.
+// Returns, for each of `count` parts of 0..size, the pixels in it and their shares.
 function shares(size, count) {
   const step = size / count;
   return Array.from({ length: count }, (_, i) => {
@@ -102,7 +102,7 @@ function shares(size, count) {
  */
 export function resized(read, { width, height }, [rows, columns, channels]) {
   if (width === columns && height === rows) return fromRgba(read(0, rows), channels);
-  // First the rows, then the columns, in float32 as in TensorFlow.
+  // Resizes the rows first, then the columns, in float32 as TensorFlow does.
   const down = spans(height, rows);
   const line = width * channels;
   const tall = new Float32Array(rows * line);
@@ -134,8 +134,8 @@ export function resized(read, { width, height }, [rows, columns, channels]) {
   return result;
 }
 
-// For each of `count` new pixels: the first of `size` old ones that it is made of, and
-// their weights, which fall off linearly from its middle.
+// Returns, for each of `count` new pixels, the first of the `size` old pixels in it, and
+// the weights of these pixels, which fall off linearly from its middle.
 function spans(size, count) {
   const step = f(1 / f(count / size));
   const reach = Math.max(step, 1);
@@ -150,13 +150,13 @@ function spans(size, count) {
   });
 }
 
-// To the nearest whole number and from a half to the even one, as TensorFlow rounds.
+// Rounds to the nearest whole number, and halves to even, as TensorFlow does.
 function rounded(value) {
   const nearest = Math.round(value);
   return nearest - value === 0.5 ? nearest - (nearest % 2) : nearest;
 }
 
-// In float32 as well.
+// This is in float32, too.
 const [RED, GREEN, BLUE] = [0.299, 0.587, 0.114].map(f);
 const luma = (red, green, blue) =>
   rounded(f(f(f(RED * red) + f(GREEN * green)) + f(BLUE * blue)));

@@ -1,4 +1,4 @@
-// Visits a served page in a real browser as people do; prints what was seen as JSON.
+// Visits a served page in a real browser; prints what it saw as JSON.
 //
 // node visit.mjs '{"url": ..., "chromium": ..., "do": "examples", ...}'
 
@@ -40,7 +40,7 @@ async function open(options = {}) {
   return page;
 }
 
-// The answer that is on the page: class, and the probabilities of the bars.
+// Reads the answer on the page: the class, and the probabilities of the bars.
 const answer = (page) =>
   page.evaluate(() => ({
     best: document.getElementById("best").textContent,
@@ -52,7 +52,7 @@ const answer = (page) =>
     spoken: document.getElementById("spoken").textContent,
   }));
 
-// The pixels that the model sees: red, green and blue of each.
+// Reads the pixels that the model sees: red, green and blue of each.
 const pixels = (page) =>
   page.evaluate(() => {
     const { width, height } = document.getElementById("seen");
@@ -66,7 +66,7 @@ const settled = (page) =>
     requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 100)));
   }));
 
-// Points 0 to 1 on the pad, as strokes of [x, y].
+// Strokes on the pad, as points [x, y] from 0 to 1.
 const STROKES = {
   1: [[[0.5, 0.15], [0.5, 0.85]]],
   7: [[[0.25, 0.2], [0.75, 0.2], [0.45, 0.85]]],
@@ -114,14 +114,14 @@ const finger = async (page) => {
 };
 
 const visits = {
-  // The test image that is shown at once.
+  // The test image that the page shows first.
   async first() {
     const page = await open();
     seen.first = await answer(page);
     seen.group = await page.locator("input[name=group]:checked").inputValue();
   },
 
-  // Every test image, by the buttons, with one file.
+  // Uses the buttons to show every test image with one file.
   async examples() {
     const page = await open();
     await page.locator("#model-file").selectOption(order.file);
@@ -169,7 +169,7 @@ const visits = {
     seen.keyboard = await answer(page);
   },
 
-  // A file that comes after another was chosen; and one chosen when nothing is shown.
+  // A file that arrives after another was chosen, and one chosen when nothing is shown.
   async choices() {
     const page = await open();
     const select = page.locator("#model-file");
@@ -233,7 +233,7 @@ const visits = {
     }
   },
 
-  // Images that are dropped or chosen by turns, and what the model sees of each.
+  // Drops or chooses images in turn, and reads what the model sees.
   async drop() {
     const page = await open();
     seen.drawing = await page.locator("#drawing").isVisible();
