@@ -31,7 +31,8 @@ def prepare(kind: str, model_name: str, steps: str, batch_size: str) -> Callable
     """Returns a function that trains ``steps`` steps and returns the seconds.
 
     Args:
-        kind: ``zoo``, ``keras``, ``torch_nchw`` or ``torch_channels_last``.
+        kind: ``zoo``, ``zoo_augmented``, ``keras``, ``torch_nchw`` or
+            ``torch_channels_last``.
         model_name: ``allconv`` or ``resnet``.
         steps: number of steps per call.
         batch_size: number of examples in a batch.
@@ -40,8 +41,13 @@ def prepare(kind: str, model_name: str, steps: str, batch_size: str) -> Callable
         last = kind == "torch_channels_last"
         work = _torch(model_name, int(steps), int(batch_size), channels_last=last)
     else:
-        work = {"zoo": _zoo, "keras": _keras}[kind](
-            model_name, int(steps), int(batch_size)
+        augmented = kind == "zoo_augmented"
+        work = (
+            _keras(model_name, int(steps), int(batch_size))
+            if kind == "keras"
+            else zoo_training(
+                model_name, int(steps), int(batch_size), augmented=augmented
+            )[1]
         )
 
     def timed() -> float:
@@ -52,7 +58,17 @@ def prepare(kind: str, model_name: str, steps: str, batch_size: str) -> Callable
     return timed
 
 
-def _zoo(model_name: str, steps: int, batch_size: int) -> Callable[[], Any]:
+def zoo_training(
+    model_name: str, steps: int, batch_size: int, *, augmented: bool = False
+) -> tuple[Any, Callable[[], Any]]:
+    """Returns a model of the zoo, and a function that trains it for some steps.
+
+    Args:
+        model_name: ``allconv`` or ``resnet``.
+        steps: number of steps per call.
+        batch_size: number of examples in a batch.
+        augmented: augment the images as the recipe for photographs does.
+    """
     from zoo import startup
 
     startup.start()
@@ -60,9 +76,10 @@ def _zoo(model_name: str, steps: int, batch_size: int) -> Callable[[], Any]:
     from zoo.data import pipeline
     from zoo.data.dataset import Split
     from zoo.models.common.guard import NonFiniteGuard
-    from zoo.recipe import Recipe
+    from zoo.recipe import PHOTOGRAPHS, Recipe
 
     recipe = Recipe(
+        augment=PHOTOGRAPHS.augment if augmented else {},
         optimizer="sgd",
         learning_rate=RATE,
         momentum=MOMENTUM,
@@ -81,7 +98,7 @@ def _zoo(model_name: str, steps: int, batch_size: int) -> Callable[[], Any]:
     model.guard = NonFiniteGuard()
     plan = pipeline.make_plan(recipe, IMAGES)
     batches = pipeline.TrainingBatches(Split(*examples()), plan, recipe, seed=0)
-    return lambda: model.fit(batches.dataset, shuffle=False, verbose=0)
+    return model, lambda: model.fit(batches.dataset, shuffle=False, verbose=0)
 
 
 def _keras(model_name: str, steps: int, batch_size: int) -> Callable[[], Any]:
