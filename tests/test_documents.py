@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+import tomllib
 
 import keras
 import numpy as np
@@ -25,6 +26,7 @@ from zoo.commands import export as export_command
 from zoo.commands import train
 from zoo.errors import UserError
 from zoo.training import cluster
+from zoo.training.rundir import RunDir
 
 DOCUMENTS = {
     path: path.read_text() for path in (*document.DOCUMENTS, ROOT / "CONTRIBUTING.md")
@@ -83,8 +85,8 @@ def commands():
     shell = "\n".join(text for language, text in BLOCKS if language == "sh")
     lines = re.sub(r"\\\n", "", shell).splitlines()
     names = "|".join([*cli.COMMANDS, *cli.MODULES])
-    lines += re.findall(rf"`((?:python|make|zoo (?:{names})) [^`]+)`", TEXT)
-    ours = re.compile(r"([A-Z0-9_]+=\S+ )*(python|make|zoo) ")
+    lines += re.findall(rf"`((?:python|make|pip|zoo (?:{names})) [^`]+)`", TEXT)
+    ours = re.compile(r"([A-Z0-9_]+=\S+ )*(python|make|pip|zoo) ")
     found = [shlex.split(line, comments=True) for line in lines if ours.match(line)]
     return {" ".join(words): words for words in found}
 
@@ -113,10 +115,27 @@ def test_a_command_is_accepted(words, my_data):
             check("train.py", shlex.split(variables["ARGS"]))
     elif program == "zoo":
         check("zoo", arguments)
+    elif program == "pip":
+        check_pip(arguments)
     elif arguments[0] == "-m":
         check(arguments[1], arguments[2:])
-    elif arguments[0] != "-c":
+    elif arguments[0] == "-c":
+        compile(" ".join(arguments[1].split()), "-c", "exec")
+    else:
         check(arguments[0], arguments[1:])
+
+
+def check_pip(arguments):
+    """Checks that pip installs this project, an extra of it, or a tested version."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    command, *rest = arguments
+    assert command == "install"
+    for word in rest:
+        name, extra, pin = re.fullmatch(r"([\w.-]+)(?:\[(.*)\])?(==.*)?", word).groups()
+        if name == ".":
+            assert extra is None or extra in extras["optional-dependencies"]
+        else:
+            assert f"{name}{pin}\n" in (ROOT / "requirements.txt").read_text()
 
 
 def check(command, arguments):
@@ -197,6 +216,19 @@ def test_the_python_of_pretrained_weights_runs():
     assert (said == names["labels"]).mean() > 0.9
     assert names["other"](names["images"]).shape == (200, 3)
     assert names["features"](names["images"]).shape == (200, 128)
+
+
+def test_servers_mount_the_folder_of_an_export():
+    served = re.findall(
+        r"-e MODEL_NAME=(\w+) .*-v \$PWD/(\S+):/models/(\w+) tensorflow/serving"
+        r"|--model_name=(\w+) --model_base_path=\$PWD/(\S+)",
+        re.sub(r" *\\\n *", " ", TEXT),
+    )
+    assert len(served) == 3  # docker in two documents, and the server without it
+    for name, mounted, mount, own_name, base in served:
+        assert mount == name
+        run = RunDir(ROOT / f"runs/{name or own_name}-mnist")
+        assert run.export / "saved_model" == ROOT / (mounted or base)
 
 
 def test_the_bodies_of_requests_are_json():

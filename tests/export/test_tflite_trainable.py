@@ -216,7 +216,7 @@ def learning(train):
 
 @pytest.fixture
 def run(learning, tmp_path):
-    """A copy of that run."""
+    """A copy of the run ``learning``."""
     return shutil.copytree(learning.run.path, tmp_path / "run")
 
 

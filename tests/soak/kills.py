@@ -107,7 +107,7 @@ def to_the_end(child: int, reader: int) -> float:
 
 
 def is_killed(child: int, reader: int, delay: float) -> bool:
-    """Kills a training ``delay`` seconds after its first step; False if it ended."""
+    """Kills a training after its first step; returns False if it ended before."""
     os.read(reader, 1)  # reads nothing if there was no step to do
     end = os.pidfd_open(child)
     done, _, _ = select.select([end], [], [], delay)

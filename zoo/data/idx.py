@@ -248,7 +248,7 @@ def _images_shape(images: Path, labels: Path) -> tuple[int, ...]:
 
 
 def _check_labels(path: Path, labels: np.ndarray, known: Sequence, why: str) -> None:
-    """Raises UserError for the first label that is no class."""
+    """Raises UserError for the first label that is not a class."""
     wrong = np.flatnonzero(~np.isin(labels, known))
     if wrong.size:
         i = wrong[0]

@@ -43,7 +43,7 @@ def warp(
 def _move(
     images: tf.Tensor, transforms: tf.Tensor, field: tf.Tensor | None
 ) -> tf.Tensor:
-    """Samples images where affine transforms and then a field (in pixels) point."""
+    """Samples images at the positions of affine transforms plus a field in pixels."""
     height, width = images.shape[1:3]
     a, b, left, c, d, up = tf.unstack(transforms[:, :, None, None], axis=1)
     column = np.arange(width, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The style of all pictures: 800 pixels wide, color-blind safe, any class name."""
+"""The style of all pictures: size, colors, and fonts for class names."""
 
 from __future__ import annotations
 

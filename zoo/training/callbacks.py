@@ -275,7 +275,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._interval.written(step, time.perf_counter() - began)
 
     def stop_if_asked(self) -> None:
-        """Raises Interrupted, once there is a backup, if a signal asked for a stop."""
+        """Raises Interrupted after a backup if a signal has asked for a stop."""
         self._is_due(epoch_ends=True)
         self._stop_if_asked()
 

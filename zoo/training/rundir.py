@@ -65,8 +65,9 @@ class RunDir:
         """Locks the directory for this process; the lock ends with the process.
 
         Raises:
-            UserError: it cannot be written, or it holds something other than a run.
-            RunError: another process has locked it, or writing to it failed.
+            UserError: the directory cannot be written, or holds something else than a
+                run.
+            RunError: another process has locked the directory, or writing failed.
         """
         self._check_place()
         try:

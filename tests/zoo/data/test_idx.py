@@ -1,4 +1,4 @@
-"""Tests reading IDX files, and one line for every mistake in them."""
+"""Tests reading IDX files, and the error for every mistake in them."""
 
 import gzip
 import struct

@@ -1,4 +1,4 @@
-"""Affine, crop and elastic changes beside SciPy, NumPy and tf.image."""
+"""Compares affine, crop and elastic changes with SciPy, NumPy and tf.image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests clusters from TF_CONFIG and Slurm, and one line for every mistake."""
+"""Tests clusters from TF_CONFIG and Slurm, and the error for every mistake."""
 
 from __future__ import annotations
 
