@@ -174,6 +174,9 @@ def test_a_card_speaks_of_the_files_that_there_are(content, runs):
     text = card.render(result, export)
     assert "serve_bytes" not in text and "saved_model" not in text
     assert run_code(text, runs("mlp").run.export).startswith(f"{said} 0.")
+    export["artifacts"] = [r for r in whole if r["name"] == "int8"]
+    text = card.render(result, export)
+    assert "model_int8" in text and "model_float32" not in text
     export["artifacts"] = [r for r in whole if r["format"] == "saved_model"]
     text = card.render(result, export)
     assert "serve_bytes" in text and "tflite" not in text
