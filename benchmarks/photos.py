@@ -24,7 +24,7 @@ from benchmarks.turns import contestant, interleaved, ratio
 NEEDS = ("torch",)
 STEPS = {"allconv": 20, "resnet": 10}
 BATCH = 128
-# A matrix product that shows what the machine can do.
+# The shape of a matrix product that shows the peak rate of the machine.
 _ROOF = (2048, 2048, 2048)
 _NAMES = {
     "zoo": "zoo",
@@ -73,7 +73,7 @@ def measure(rounds: int) -> dict[str, Any]:
 
 
 def _profile(model_name: str) -> dict[str, Any]:
-    """Returns where the time of a step goes, see ``contestants.step_profile``."""
+    """Returns the profile of a step, see ``contestants.step_profile``."""
     done = comparison.run_python(
         "-m",
         step_profile.__name__,

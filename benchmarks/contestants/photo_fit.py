@@ -67,7 +67,7 @@ def zoo_training(
         model_name: ``allconv`` or ``resnet``.
         steps: number of steps per call.
         batch_size: number of examples in a batch.
-        augmented: augment the images as the recipe for photographs does.
+        augmented: whether to augment images like the recipe for photographs.
     """
     from zoo import startup
 

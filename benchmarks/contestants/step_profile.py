@@ -1,10 +1,10 @@
-"""Where the time of a training step goes, by TensorFlow's profiler.
+"""Profiles a training step with TensorFlow's profiler.
 
     python -m benchmarks.contestants.step_profile resnet 128
 
 Prints JSON: the milliseconds of a step in each kind of operation, and the GFLOP/s of
-the convolutions. Operations that run at the same time on several cores count fully, so
-the milliseconds are of work, not of the clock.
+the convolutions. Operations that run at the same time on several cores all count, so
+the milliseconds may add up to more than the duration of a step.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.contestants import photo_fit
 
 STEPS = 10
-# Beginnings of the names of TensorFlow's kernels, of which oneDNN's have a prefix.
+# Beginnings of the names of TensorFlow's kernels; oneDNN's kernels have a prefix.
 KINDS = {
     "Conv2DBackpropFilter": "convolution, gradient of the kernel",
     "Conv2DBackpropInput": "convolution, gradient of the input",
@@ -32,10 +32,10 @@ REST = "everything else"
 
 
 def kind_of(event: str) -> str | None:
-    """Returns the kind of operation of a profiled event; None if it is no kernel.
+    """Returns the kind of operation of a profiled event; None if it is not a kernel.
 
     Args:
-        event: such as ``while/.../Conv2D:_MklNativeConv2D``.
+        event: name of the event, such as ``while/.../Conv2D:_MklNativeConv2D``.
     """
     path, _, operation = event.rpartition(":")
     if "/" not in path or " " in event:
@@ -44,7 +44,7 @@ def kind_of(event: str) -> str | None:
     for beginning, kind in KINDS.items():
         if operation.startswith(beginning):
             return kind
-    # Those that only run others.
+    # These operations only run others.
     outer = operation in ("While", "If", "StatefulPartitionedCall", "PartitionedCall")
     return None if outer else REST
 
@@ -52,7 +52,7 @@ def kind_of(event: str) -> str | None:
 def convolution_flops(model: Any) -> float:
     """Returns the floating-point operations of the convolutions for one example.
 
-    They are those of a training step: forward, and the gradients of kernel and input.
+    A training step has three: the forward pass and the gradients of kernel and input.
     """
     import keras
     import tensorflow as tf
@@ -80,7 +80,7 @@ def convolution_flops(model: Any) -> float:
 
 
 def profile(model_name: str, batch_size: int) -> dict[str, Any]:
-    """Trains a few steps under the profiler."""
+    """Trains a few steps with the profiler; returns the times and the GFLOP/s."""
     model, work = photo_fit.zoo_training(model_name, STEPS, batch_size)
     work()
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The profile of a training step: kinds of operations, work of the convolutions."""
+"""Tests the profile of a training step: kinds of operations, and convolutions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pretrained weights: what comes with the zoo, and what networks are made of them."""
+"""Tests the pretrained weights of the zoo, and the networks made from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGES = {"input_shape": (32, 32, 3), "num_classes": 10}
 
 @pytest.fixture
 def other(tmp_path, monkeypatch):
-    """A directory of weights that may be damaged: those of linear on mnist."""
+    """A directory with the weights linear/mnist, which tests may damage."""
     for path in pretrained.DIRECTORY.glob("linear-mnist.*"):
         shutil.copy(path, tmp_path)
     monkeypatch.setattr(pretrained, "DIRECTORY", tmp_path)
@@ -146,7 +146,7 @@ def test_a_run_and_its_file_are_weights_too(trained_run):
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """A resnet of small stages as a .keras file, with statistics of its own."""
+    """A small resnet as a .keras file, with its own moving statistics."""
     recipe = zoo.get_recipe("resnet", "tiny").override(
         model={"widths": [4, 6], "blocks": [1, 1]}
     )
