@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from zoo import console
 from zoo.errors import UserError
+from zoo.training.rundir import finished_run
 
 FLAGS = console.Flags()
 FLAGS.string("run_dir", None, "The run whose export/web is served.")
@@ -77,6 +78,7 @@ def main(argv: list[str]) -> None:
     web = pathlib.Path(FLAGS.run_dir) / "export" / "web"
     # os.path answers False where pathlib raises: names too long, before Python 3.12.
     if not os.path.isfile(web / "index.html"):  # noqa: PTH113
+        finished_run(FLAGS.run_dir)
         raise UserError(
             f"{web} has no page. Run: python -m export --run_dir={FLAGS.run_dir} "
             "--formats=web"

@@ -57,7 +57,7 @@ AUGMENT.integer("seed", 0, "The seed of the run, 0 or more.", lower_bound=0)
 def main(argv: list[str]) -> None:
     """Runs the command that the first argument names."""
     name, *arguments = argv[1:] or ["list"]
-    if name in console.HELP:
+    if name in (*console.HELP, "help"):
         docs = {n: command.__doc__ for n, (command, _) in COMMANDS.items()}
         docs |= {n: importlib.import_module(m).__doc__ for n, m in MODULES.items()}
         rows = [(n, str(doc).splitlines()[0]) for n, doc in docs.items()]

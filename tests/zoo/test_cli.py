@@ -63,6 +63,7 @@ def test_a_run_answers(trained_run, tmp_path, monkeypatch, capsys):
     ("arguments", "says", "not_its_own"),
     [
         ("--help", ("  evaluate  Evaluates a run", "  train     Tr"), "run_dir"),
+        ("help", ("  evaluate  Evaluates a run",), "run_dir"),
         ("predict --help", ("predict --run_dir=R", "--artifact:"), "--output"),
         ("augment -h", ("--output: The PNG", "--seed: "), "--run_dir"),
         ("list --help", ("as a table",), "Flags"),
@@ -97,7 +98,7 @@ def test_help_is_that_of_the_command(command, arguments, says, not_its_own):
         ("export --run_dir=none", "There is no run directory none"),
         ("export --weights=mlp/mnist", "--out is missing: .* --out=runs/mlp-mnist"),
         ("export --weights=mlp/mnist --run_dir=a", "not into --run_dir. .*_dir=a"),
-        ("serve --run_dir=none", "has no page"),
+        ("serve --run_dir=none", "There is no run directory none"),
         ("augment --model=mlp", "augment takes --model and --output"),
         ("augment --model=mpl --output=a.png", "Unknown model 'mpl'"),
         ("augment --model=mlp --output=a.jpg", "must end in .png, in a dir"),
