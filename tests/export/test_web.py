@@ -221,12 +221,22 @@ def test_a_regression_has_no_page(regression, monkeypatch):
         export.export_run(regression, ["web"])
 
 
-@pytest.mark.parametrize("run_dir", [".", "x" * 5000])
-def test_a_page_that_is_not_there_is_refused_in_one_line(command, run_dir):
-    done = command("-m", "export.serve", f"--run_dir={run_dir}")
+@pytest.mark.parametrize(
+    ("run_dir", "message"),
+    [
+        (".", "is not a run: "),
+        ("x" * 5000, "There is no run directory"),
+        (None, "has no page. Run: "),
+    ],
+)
+def test_a_page_that_is_not_there_is_refused_in_one_line(
+    command, run_dir, message, trained_run
+):
+    path = run_dir or trained_run.run.path
+    done = command("-m", "export.serve", f"--run_dir={path}")
     assert done.returncode == 2, done.stderr[-300:]
     (line,) = done.stderr.strip().splitlines()
-    assert "has no page. Run: " in line
+    assert message in line
 
 
 def test_a_port_that_is_taken_is_refused(tmp_path):
