@@ -147,7 +147,10 @@ def weights_info(model: str, weights: str) -> WeightsInfo:
         n for n in names if n.partition("/")[0] == weights
     ]
     if len(found) != 1:
-        raise unknown(f"weights of {model}", weights, names)
+        # Importing zoo imports nothing that has to be installed.
+        from zoo.training.rundir import runs_beside
+
+        raise unknown(f"weights of {model}", weights, [*names, *runs_beside(weights)])
     path = DIRECTORY / f"{'-'.join([model, *found[0].split('/')])}.json"
 
     def check(content: dict[str, Any]) -> None:

@@ -127,6 +127,12 @@ def test_the_weights_that_may_be_meant_are_named(name, hint):
         pretrained.find(name)
 
 
+def test_the_runs_that_may_be_meant_are_named(trained_run, tmp_path):
+    (tmp_path / "mine").symlink_to(trained_run.run.path)
+    with pytest.raises(UserError, match=f"Known: .*Did you mean '{tmp_path}/mine'"):
+        zoo.weights_info("mlp", f"{tmp_path}/min")
+
+
 def test_weights_are_found_by_their_whole_name_too():
     for name in ("cifar10", "resnet/cifar10", "resnet/cifar10/tiny"):
         assert zoo.weights_info("resnet", name).name == "cifar10/tiny"
