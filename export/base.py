@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Draft:
         directory: temporary directory of the files.
         train_batch: batch size of a training step of ``tflite_trainable``.
         device_optimizer: optimizer of ``tflite_trainable``.
+        tflite_files: names of the files that ``tflite`` writes; None for all.
         records: the files' records for export.json.
         left_out: files that this run cannot have, with reasons.
         page: the record of the web page.
@@ -75,6 +77,7 @@ class Draft:
     directory: pathlib.Path
     train_batch: int = 16
     device_optimizer: str = "sgd"
+    tflite_files: Sequence[str] | None = None
     records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
     page: dict[str, Any] | None = None

@@ -18,9 +18,11 @@ from export.base import Draft, ExportedFile, Format
 from export.formats import (
     DEFAULT_FORMATS,
     FORMATS,
+    TFLITE_FILES,
     check_request,
     get_format,
     parse_formats,
+    parse_tflite_files,
 )
 from zoo import files, startup
 from zoo.errors import RunError, UserError
@@ -35,6 +37,7 @@ def export_run(
     train_batch: int | None = None,
     device_optimizer: str | None = None,
     *,
+    tflite_files: str | None = None,
     plots: bool = True,
 ) -> dict[str, Any]:
     """Writes R/export: the files, export.json and the model card.
@@ -47,6 +50,8 @@ def export_run(
         formats: names of ``export.FORMATS``.
         train_batch: an option of ``tflite_trainable``, see ``formats.check_request``.
         device_optimizer: likewise.
+        tflite_files: the files of ``tflite`` to write, such as ``float32,int8``; None
+            for all.
         plots: draw the pictures for the model card that the run does not have yet.
 
     Returns:
@@ -58,17 +63,18 @@ def export_run(
         RunError: a file misses its bounds; nothing has been replaced.
     """
     formats, batch, optimizer = check_request(formats, train_batch, device_optimizer)
+    tflite_names = parse_tflite_files(tflite_files, formats)
     trained = run if isinstance(run, TrainedRun) else open_run(run)
     with trained.run.locked():
         _check_model(trained)
         for name in formats:
             get_format(name).check(trained)
         with _replacing(trained.run.export) as directory, startup.quiet_stderr():
-            draft = Draft(trained, directory, batch, optimizer)
+            draft = Draft(trained, directory, batch, optimizer, tflite_names)
             for name in _carry_over(draft, formats):
                 get_format(name).write(draft)
                 for file in get_format(name).files:
-                    if draft.bound(file):
+                    if pathlib.Path(file.path).name not in draft.left_out:
                         _verify(draft, get_format(name), file)
             content = _describe(draft)
             # Draws the pictures that are missing in R/plots; the card shows all.
@@ -169,11 +175,18 @@ def _verify(draft: Draft, format: Format, file: ExportedFile) -> None:
     if not problems:
         details, problems = format.details(draft, file)
     if problems:
-        raise RunError(
+        message = (
             f"The export of {draft.trained.run.path} failed its verification: "
             f"{pathlib.Path(file.path).name}: {'; '.join(problems)}. Nothing was "
             "exported."
         )
+        if format.name == "tflite":
+            rest = ",".join(name for name in TFLITE_FILES if name != file.name)
+            message += (
+                f" To export without it: python -m export --run_dir="
+                f"{draft.trained.run.path} --tflite_files={rest}"
+            )
+        raise RunError(message)
     draft.records.append(record | details | {"format": format.name})
     draft.records.sort(key=lambda record: FORMATS.index(record["format"]))
     print(f"verified {file.path}", flush=True)

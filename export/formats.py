@@ -16,6 +16,9 @@ FORMATS = ("saved_model", "tflite", "tflite_trainable", "web")
 #: together, and web, because it needs Node.
 DEFAULT_FORMATS = ("saved_model", "tflite")
 
+#: The files of ``tflite``.
+TFLITE_FILES = ("float32", "float16", "dynamic", "int8", "int16x8")
+
 #: The optimizers of ``tflite_trainable`` and their momentum.
 DEVICE_OPTIMIZERS = {"sgd": 0.0, "momentum": 0.9}
 
@@ -34,11 +37,47 @@ def parse_formats(text: str) -> tuple[str, ...]:
     Raises:
         UserError: a name is not a format.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = _split(text)
     for name in names:
         if name not in FORMATS and (name != "none" or len(names) > 1):
             raise unknown("export format", name, (*FORMATS, "none"))
     return tuple(name for name in FORMATS if name in names)
+
+
+def _split(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def parse_tflite_files(text: str | None, formats: Sequence[str]) -> tuple[str, ...]:
+    """Parses names such as ``float32,int8``; None means all files of ``tflite``.
+
+    Args:
+        text: the names, separated by commas.
+        formats: the formats that are asked for.
+
+    Returns:
+        The names in the order of ``TFLITE_FILES``.
+
+    Raises:
+        UserError: a name is not a file, or the formats need others.
+    """
+    if text is None:
+        return TFLITE_FILES
+    if "tflite" not in formats:
+        raise UserError(
+            f"--tflite_files is for tflite. Received: --tflite_files={text} with "
+            f"--formats={','.join(formats)}. Add it to --formats."
+        )
+    names = _split(text)
+    for name in names or [text]:
+        if name not in TFLITE_FILES:
+            raise unknown("TFLite file", name, TFLITE_FILES)
+    if "web" in formats and (missing := {"float32", "int8"} - set(names)):
+        raise UserError(
+            f"web needs the files float32 and int8. Received: --tflite_files={text}. "
+            f"Add {' and '.join(sorted(missing))}, or leave web out of --formats."
+        )
+    return tuple(name for name in TFLITE_FILES if name in names)
 
 
 def check_node(formats: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.base import EXACT, Bound, Draft, ExportedFile, Format
+from export.formats import TFLITE_FILES
 from zoo.artifact import SIGNATURE
 from zoo.data.dataset import Split
 from zoo.errors import RunError
@@ -66,6 +67,9 @@ class TFLite(Format):
                 if draft.bound(file) is None:
                     reason = "a regression has no pixels to calibrate on"
                     draft.left_out[path.name] = reason
+                    continue
+                if file.name not in (draft.tflite_files or TFLITE_FILES):
+                    draft.left_out[path.name] = "it was not asked for"
                     continue
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(convert(source, file.name, calibration))

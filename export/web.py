@@ -48,12 +48,22 @@ class Web(Format):
             )
 
     def write(self, draft: Draft) -> None:
-        """Writes the folder; raises RunError if npm cannot install LiteRT.js."""
+        """Writes the folder.
+
+        Raises:
+            UserError: an earlier export left out a file that the page needs.
+            RunError: npm cannot install LiteRT.js.
+        """
+        records = {record["name"]: record for record in draft.records}
+        if missing := [name for name in CHOICE if name not in records]:
+            raise UserError(
+                f"web needs model_{missing[0]}.tflite, which an earlier export left "
+                "out. Add tflite to --formats."
+            )
         web = draft.directory / "web"
         _copy_sources(web)
         data, test = draft.data, draft.trained.dataset.test
         shape, classes = list(data["input_shape"]), list(data["class_names"])
-        records = {record["name"]: record for record in draft.records}
         listed = []
         for name in CHOICE:
             record, path = records[name], draft.directory / records[name]["path"]

@@ -235,6 +235,17 @@ def test_an_export_without_drawing_keeps_the_pictures_that_are_there(copy):
             {"run_dir": "run", "formats": "tflite_trainable", "train_batch": "0"},
             "--train_batch must be a whole number, 1 to 1024. Received: 0",
         ),
+        ({"run_dir": "run", "tflite_files": "int9"}, "'int9'.*Did you mean 'int8'"),
+        ({"run_dir": "run", "tflite_files": ""}, "Unknown TFLite file"),
+        (
+            {"run_dir": "run", "tflite_files": "int8", "formats": "saved_model"},
+            "--tflite_files is for tflite. Received: --tflite_files=int8 with "
+            "--formats=saved_model",
+        ),
+        (
+            {"run_dir": "run", "tflite_files": "int8", "formats": "tflite,web"},
+            "Add float32, or leave web out",
+        ),
     ],
 )
 def test_bad_requests_get_one_line(command, finished, tmp_path, fields, message):

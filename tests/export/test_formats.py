@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import export
 import zoo
+from export.formats import TFLITE_FILES, get_format
 from tests.conftest import ROOT
 from tests.export.conftest import ask, records, run_code
 from zoo import evaluation
@@ -21,7 +22,7 @@ from zoo.data import decode
 from zoo.errors import UserError
 
 KEYS = """name path format bytes sha256 input output operations tensor_dtypes accuracy
-accuracy_drop agreement max_abs_error latency_ms calibration verified"""
+accuracy_drop agreement max_abs_error latency_ms calibration verified examples"""
 TFLITE = ("float32", "float16", "dynamic", "int8", "int16x8")
 
 
@@ -293,3 +294,21 @@ def test_formats_are_exported_one_after_the_other(copy):
     assert not (copy / "export" / "tflite").exists()
     export.export_run(copy, ["tflite"])
     assert list(records(copy)) == ["saved_model", *TFLITE]
+
+
+def test_files_can_be_left_out(copy):
+    content = export.export_run(copy, ["tflite"], tflite_files="int8,float16")
+    assert list(records(copy)) == ["saved_model", "float16", "int8"]
+    names = sorted(path.name for path in (copy / "export" / "tflite").iterdir())
+    assert names == ["labels.txt", "model_float16.tflite", "model_int8.tflite"]
+    assert content["left_out"]["model_dynamic.tflite"] == "it was not asked for"
+    card = (copy / "export" / "README.md").read_text()
+    assert "model_dynamic.tflite` is left out" in card
+    with pytest.raises(UserError, match="web needs model_float32.tflite.*Add tflite"):
+        export.export_run(copy, ["web"])
+    export.export_run(copy, ["tflite"])
+    assert list(records(copy)) == ["saved_model", *TFLITE]
+
+
+def test_the_names_of_the_files_are_those_of_the_format():
+    assert tuple(file.name for file in get_format("tflite").files) == TFLITE_FILES

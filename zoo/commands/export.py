@@ -2,6 +2,7 @@
 
 python -m export --run_dir=runs/convnet-mnist
 python -m export --run_dir=runs/convnet-mnist --formats=tflite
+python -m export --run_dir=runs/convnet-mnist --tflite_files=int8,float32
 python -m export --run_dir=runs/convnet-mnist --formats=web
 python -m export --weights=mlp/mnist --out=runs/mlp-mnist
 python -m export --run_dir=runs/convnet-mnist --formats=tflite_trainable \\
@@ -10,7 +11,14 @@ python -m export --run_dir=runs/convnet-mnist --formats=tflite_trainable \\
 
 from __future__ import annotations
 
-from export.formats import DEFAULT_FORMATS, FORMATS, check_request, parse_formats
+from export.formats import (
+    DEFAULT_FORMATS,
+    FORMATS,
+    TFLITE_FILES,
+    check_request,
+    parse_formats,
+    parse_tflite_files,
+)
 from zoo import console, pretrained, startup
 from zoo.errors import UserError
 from zoo.training.rundir import finished_run
@@ -35,6 +43,11 @@ FLAGS.string(
     ",".join(DEFAULT_FORMATS),
     f"Comma-separated: {', '.join(FORMATS)}.",
 )
+FLAGS.string(
+    "tflite_files",
+    None,
+    f"The files of tflite, comma-separated: {', '.join(TFLITE_FILES)}. Unset: all.",
+)
 FLAGS.integer(
     "train_batch", None, "Examples in a training step of tflite_trainable. Unset: 16."
 )
@@ -57,13 +70,16 @@ def main(argv: list[str]) -> None:
     asked = parse_formats(FLAGS.formats), FLAGS.train_batch, FLAGS.device_optimizer
     # Before TensorFlow starts, which takes seconds.
     check_request(*asked)
+    parse_tflite_files(FLAGS.tflite_files, asked[0])
     if FLAGS.weights is None:
         finished_run(FLAGS.run_dir)
     startup.start()
     from export import card, exporter
 
     if FLAGS.weights is None:
-        content = exporter.export_run(FLAGS.run_dir, *asked)
+        content = exporter.export_run(
+            FLAGS.run_dir, *asked, tflite_files=FLAGS.tflite_files
+        )
     else:
         names, train_batch, device_optimizer = asked
         content = exporter.export_weights(
@@ -73,6 +89,7 @@ def main(argv: list[str]) -> None:
             dataset=FLAGS.dataset,
             train_batch=train_batch,
             device_optimizer=device_optimizer,
+            tflite_files=FLAGS.tflite_files,
         )
     print(card.summary(content, FLAGS.run_dir or FLAGS.out))
 
