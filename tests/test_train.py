@@ -117,7 +117,7 @@ def test_the_default_dataset_gives_way_loudly_and_only_it(
     first, second = said.err.splitlines()
     assert first.startswith("WARNING: ")
     assert "training on digits instead" in first
-    assert "--epochs=1 makes 11 steps" in second
+    assert "--epochs=1 gives 11 steps" in second
     for name in ("config.json", "result.json"):
         content = json.loads((tmp_path / "runs/mlp-digits" / name).read_text())
         assert content["dataset_requested"] == "mnist"
@@ -135,9 +135,9 @@ def test_a_run_ends_with_its_summary(run, tmp_path, capsys):
     run("--model=mlp", "--dataset=digits", "--epochs=3", "--export=none", "--noplots")
     said = capsys.readouterr()
     assert said.err == (
-        "WARNING: --epochs=3 makes 33 steps of training; the recipe default of mlp "
-        "takes at least 1,000, and may learn little in fewer. Leave --epochs out: "
-        "epochs are then long enough.\n"
+        "WARNING: --epochs=3 gives 33 steps of training. The recipe default of mlp "
+        "takes at least 1,000 and may learn little in fewer. Leave out --epochs to get "
+        "longer epochs.\n"
     )
     assert "the default of" not in said.out
     result = json.loads((tmp_path / "runs/mlp-digits/result.json").read_text())

@@ -57,7 +57,7 @@ def decode(image_bytes: tf.Tensor, height: int, width: int, channels: int) -> tf
 
 
 def decode_upright(image_bytes: tf.Tensor) -> tf.Tensor:
-    """Decodes one image to uint8 (height, width, 1 to 4), turned upright by EXIF."""
+    """Decodes one image to uint8 (height, width, 1 to 4) and turns it upright."""
 
     def webp() -> tf.Tensor:
         return _decode(tf.where(_is_animated(image_bytes), "", image_bytes))

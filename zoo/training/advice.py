@@ -114,7 +114,7 @@ def _few_steps(job: Job) -> str | None:
     if plan.steps >= wanted:
         return None
     return (
-        f"--epochs={plan.epochs} makes {plan.steps:,} steps of training; the recipe "
-        f"{job.config.recipe} of {job.config.model} takes at least {wanted:,}, and may "
-        "learn little in fewer. Leave --epochs out: epochs are then long enough."
+        f"--epochs={plan.epochs} gives {plan.steps:,} steps of training. The recipe "
+        f"{job.config.recipe} of {job.config.model} takes at least {wanted:,} and may "
+        "learn little in fewer. Leave out --epochs to get longer epochs."
     )

@@ -288,7 +288,7 @@ class Checkpoints(keras.callbacks.Callback):
         raise Interrupted(
             f"Stopped by {signal.Signals(self._asked).name} after step "
             f"{self._progress.step} of {self._job.plan.steps}; a backup is in "
-            f"{self._job.run.backup}. Run the same command again{without} to go on.",
+            f"{self._job.run.backup}. Run the same command again{without} to resume.",
             self._asked,
         )
 

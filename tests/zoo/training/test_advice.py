@@ -40,8 +40,8 @@ def test_a_small_tree_is_trained_with_all_that_is_said_of_it(config, tree, capsy
     ignored, damaged, steps = said.err.splitlines()
     assert f"Ignored in {tree}: 1 .txt file, 1 .heic file, such as" in ignored
     assert f"{tree}/dog/3.png is empty" in damaged
-    assert "--epochs=2 makes 2 steps" in steps
-    assert steps.endswith("Leave --epochs out: epochs are then long enough.")
+    assert "--epochs=2 gives 2 steps" in steps
+    assert steps.endswith("Leave out --epochs to get longer epochs.")
     content = trained.config
     assert content["fitted_to_few_examples"] == {
         "batch_size": [128, 16],

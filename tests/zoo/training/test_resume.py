@@ -81,7 +81,7 @@ def check_stopped(message, name, run):
     """Returns the step after which the run stopped and wrote its only backup."""
     found = re.fullmatch(
         rf"Stopped by {name} after step (\d+) of \d+; a backup is in \S*run/backup. "
-        "Run the same command again to go on.",
+        "Run the same command again to resume.",
         message,
     )
     assert found, message
