@@ -151,7 +151,7 @@ class Cache:
         ``damaged`` has the same meaning as in ``Contents``.
 
         Raises:
-            RunError: the disk is full, or cannot be written.
+            RunError: the disk is full or cannot be written to.
         """
         needed = (math.prod(train.shape) + math.prod(test.shape)) / 1e9
         try:

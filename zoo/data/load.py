@@ -69,8 +69,8 @@ class Source:
         """Reads the dataset; the first of several processes prepares it.
 
         Args:
-            image_size: (height, width) to which images are stretched, whatever their
-                shape, bilinear with antialiasing. None for the size of the dataset or,
+            image_size: (height, width) to which all images are stretched by bilinear
+                interpolation with antialiasing. None for the size of the dataset or,
                 if sizes differ, of the first image.
             num_examples: number of training examples of ``linear_regression``.
             seed: seed of ``linear_regression``, 0 or more.

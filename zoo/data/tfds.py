@@ -248,9 +248,9 @@ def read(
     """Reads both splits of a dataset, preparing it first.
 
     Args:
-        builder: of labeled images, or of ``linear_regression``.
+        builder: builder of labeled images or of ``linear_regression``.
         cache: returns the cache of decoded images for a name.
-        image_size: as for ``zoo.data.load.Source.read``.
+        image_size: same as for ``zoo.data.load.Source.read``.
         name: the ``DataSpec.name``.
         what: the dataset as the user named it, for messages.
         progress: show TFDS's messages and progress bars.

@@ -69,7 +69,7 @@ class Job:
         }
 
     def fitted(self) -> dict[str, tuple[Any, Any]]:
-        """Returns the old and new values of settings that few examples changed."""
+        """Returns the settings that were fitted to few examples, as (old, new)."""
         names = ("batch_size", "learning_rate")
         both = {
             name: (getattr(self.asked, name), getattr(self.recipe, name))

@@ -117,7 +117,7 @@ def _take_over(model: TapeModel, path: str | os.PathLike[str]) -> None:
         with np.load(path, allow_pickle=False) as file:
             weights = dict(file)
     except Exception as error:
-        # Errors of the zip and header readers pass through NumPy; an .npy is no dict.
+        # Errors of the zip and header readers pass through NumPy; .npy gives no dict.
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"device_weights must be an .npz file of what the signature weights gave. "

@@ -65,8 +65,7 @@ class RunDir:
         """Locks the directory for this process; the lock ends with the process.
 
         Raises:
-            UserError: the directory cannot be written, or holds something else than a
-                run.
+            UserError: the directory cannot be written, or does not hold a run.
             RunError: another process has locked the directory, or writing failed.
         """
         self._check_place()
