@@ -65,7 +65,8 @@ class RunDir:
         """Locks the directory for this process; the lock ends with the process.
 
         Raises:
-            UserError: the directory cannot be written, or does not hold a run.
+            UserError: the directory cannot be written, or holds something other than
+                a run.
             RunError: another process has locked the directory, or writing failed.
         """
         self._check_place()
