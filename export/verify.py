@@ -38,9 +38,11 @@ def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]
         "calibration": None,
     }
     test, reference = draft.trained.dataset.test, draft.trained.outputs
-    if file.examples and file.examples < len(test.y):
+    size = file.examples or len(test.y)
+    is_sample = size < len(test.y)
+    if is_sample:
         # Evenly spaced, because the images of a folder are sorted by class.
-        rows = np.linspace(0, len(test.y) - 1, file.examples).astype(int)
+        rows = np.linspace(0, len(test.y) - 1, size).astype(int)
         test, reference = Split(test.x[rows], test.y[rows]), reference[rows]
     record["examples"] = len(test.y)
     record["latency_ms"] = _time_examples(loaded, test.x[:1])
@@ -57,7 +59,10 @@ def verify(draft: Draft, file: ExportedFile) -> tuple[dict[str, Any], list[str]]
     for ask in takers:
         outputs = np.concatenate([ask(part) for part in test.blocks()])
         measured = compare(outputs, reference, test.y if draft.is_classifier else None)
-        problems += bound_problems(bound, outputs, reference, measured, draft.spare)
+        spare = draft.spare
+        if is_sample:
+            spare += sampling_error(outputs, reference, test.y)
+        problems += bound_problems(bound, outputs, reference, measured, spare)
         # The record holds the worse of the two results.
         for key, value in measured.items():
             worse = min if key in ("accuracy", "agreement") else max
@@ -94,6 +99,24 @@ def compare(
         "agreement": float((chosen == expected).mean()),
         "max_abs_error": error,
     }
+
+
+def sampling_error(
+    outputs: np.ndarray, reference: np.ndarray, labels: np.ndarray
+) -> int:
+    """Returns how many examples a file may lose by chance on a sample of a test split.
+
+    If k examples are right in either the file or the Keras model but not in both, the
+    standard error of their difference is the square root of k (McNemar 1947). It
+    returns two standard errors.
+
+    Args:
+        outputs: probabilities (n, classes) of the file.
+        reference: probabilities of the Keras model.
+        labels: true classes (n,).
+    """
+    right, expected = (each.argmax(axis=1) == labels for each in (outputs, reference))
+    return int(2 * np.sqrt(np.count_nonzero(right != expected)))
 
 
 def bound_problems(

@@ -10,8 +10,10 @@ import pytest
 
 from export.base import EXACT, Draft
 from export.formats import FORMATS, get_format
-from export.verify import bound_problems, compare, verify
+from export.verify import bound_problems, compare, sampling_error, verify
 from tests.export.conftest import ask
+from zoo.data.dataset import Split
+from zoo.training.outcome import TrainedRun
 
 FILES = {file.name: file for name in FORMATS for file in get_format(name).files}
 BOUNDS = {name: file.bound for name, file in FILES.items()}
@@ -90,3 +92,29 @@ def test_only_int16x8_is_verified_on_fewer_examples():
     assert {name: file.examples for name, file in FILES.items() if file.examples} == {
         "int16x8": 1000
     }
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "chance"), [(0, 0, 0), (1, 0, 2), (5, 4, 6), (40, 0, 12)]
+)
+def test_a_sample_may_lose_two_standard_errors(lost, won, chance):
+    """Of 100 examples some are lost and others won; the others do not change."""
+    right, wrong = np.float32([[0.8, 0.2]]), np.float32([[0.2, 0.8]])
+    rest = 100 - lost - won
+    reference = np.concatenate([right] * lost + [wrong] * won + [right] * rest)
+    outputs = np.concatenate([wrong] * lost + [right] * won + [right] * rest)
+    assert sampling_error(outputs, reference, LABELS[:100]) == chance
+
+
+def test_a_sample_that_loses_more_than_chance_is_caught(runs):
+    run = runs("mlp")
+    file = dataclasses.replace(FILES["int16x8"], examples=100)
+    test = run.dataset.test
+    # Classes that the Keras model would always get right, and the file never.
+    other = Split(test.x, (test.y + 1) % 10)
+    dataset = dataclasses.replace(run.dataset, test=other)
+    outputs = np.eye(10, dtype="float32")[other.y]
+    draft = Draft(TrainedRun(run.run, dataset=dataset, outputs=outputs), run.run.export)
+    _, problems = verify(draft, file)
+    assert any("accuracy_drop is" in problem for problem in problems)
+    assert any("allowed 21" in problem for problem in problems)
