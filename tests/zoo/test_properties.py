@@ -236,6 +236,9 @@ EXAMPLE = CONFIG | {
     "image_size": [3, 3],
     "identity": IDENTITY | {"validation": 0.25},
     "brightness": {"lowest": 1.0, "mean": 2.0, "highest": 3.0},
+    "is_sample": False,
+    "tested_on": "200 images",
+    "weights": {"name": "mlp/mnist"},
 }
 
 
@@ -260,7 +263,7 @@ def edited(draw, original):
 class Opened:
     """Reads nothing, but checks its arguments like ``Source.read``."""
 
-    def __init__(self, name, *, default, data_dir):
+    def __init__(self, name, *, default, data_dir, only_this):
         load.check_name(name, data_dir)
 
     def read(self, *, image_size, num_examples, seed, memory_limit, **options):
