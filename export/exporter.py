@@ -215,7 +215,7 @@ def _describe(draft: Draft) -> dict[str, Any]:
             path.write_text(text, encoding="utf-8")
     content = {
         "model": trained.config["identity"]["model"],
-        "tested_on": trained.config.get("tested_on", "the whole test split"),
+        "tested_on": _tested_on(draft),
         "model_sha256": files.sha256(trained.run.model),
         "description": str(inspect.getdoc(type(trained.model))).splitlines()[0],
         "data": draft.data,
@@ -228,6 +228,19 @@ def _describe(draft: Draft) -> dict[str, Any]:
     }
     files.write_json(draft.directory / "export.json", content)
     return content
+
+
+def _tested_on(draft: Draft) -> str:
+    """Returns in words which examples the files were verified on."""
+    said = draft.trained.config.get("tested_on", "the whole test split")
+    size = len(draft.trained.dataset.test.y)
+    for record in draft.records:
+        if record.get("examples", size) < size:
+            said += (
+                f", {pathlib.Path(record['path']).name} on {record['examples']:,} "
+                "evenly spaced examples of it"
+            )
+    return said
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -412,3 +413,17 @@ def test_a_target_that_cannot_be_written_is_refused(copy):
     with pytest.raises(UserError, match="cannot be written"):
         export.export_run(copy)
     copy.chmod(0o700)
+
+
+def test_a_file_that_was_verified_on_fewer_examples_is_named(copy, monkeypatch):
+    files = [
+        dataclasses.replace(file, examples=100 if file.name == "int16x8" else None)
+        for file in tflite.TFLite.files
+    ]
+    monkeypatch.setattr(tflite.TFLite, "files", tuple(files))
+    content = export.export_run(copy, ["tflite"], tflite_files="int16x8", plots=False)
+    said = (
+        "the whole test split, model_int16x8.tflite on 100 evenly spaced examples of it"
+    )
+    assert content["tested_on"] == said
+    assert f"over {said}." in (copy / "export" / "README.md").read_text()
