@@ -71,7 +71,7 @@ def datasets(model: str, recipe: str) -> tuple[str, ...]:
 
 
 def run_dir(model: str, recipe: str, dataset: str, seed: int) -> RunDir:
-    """Returns the run directory of a training of the table."""
+    """Returns the directory of one of the runs that the table is made from."""
     return RunDir(RUNS / f"{model}-{recipe}-{dataset}-seed{seed}")
 
 
@@ -92,7 +92,7 @@ def export(model: str, recipe: str, dataset: str) -> None:
 
 
 def fingerprint(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str:
-    """Returns a short text that identifies a recipe and an architecture.
+    """Returns a short hash that identifies a recipe with its architecture.
 
     Args:
         settings: settings of the recipe.

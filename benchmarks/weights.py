@@ -76,7 +76,7 @@ def main(argv: list[str]) -> None:
 
 
 def write(run_dir: pathlib.Path, dataset: str) -> pretrained.WeightsInfo:
-    """Writes the weights of a run, their description and the sample."""
+    """Writes the weights of a run, their description and a sample of test images."""
     from zoo.training import outcome
 
     trained = outcome.open_run(run_dir)

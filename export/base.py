@@ -66,10 +66,10 @@ class Draft:
         trained: the run. Every file is compared with its outputs.
         directory: temporary directory of the files.
         train_batch: batch size of a training step of ``tflite_trainable``.
-        device_optimizer: optimizer of ``tflite_trainable``.
+        device_optimizer: optimizer that ``tflite_trainable`` uses on the device.
         tflite_files: names of the files that ``tflite`` writes; None for all.
         records: the files' records for export.json.
-        left_out: files that this run cannot have, with reasons.
+        left_out: names of the files that are not written, each with the reason.
         page: the record of the web page.
     """
 
@@ -133,7 +133,7 @@ class Format:
         """Raises UserError if the run cannot be exported to this format."""
 
     def write(self, draft: Draft) -> None:
-        """Writes the files that suit the run."""
+        """Writes those files of the format that this run can have."""
         raise NotImplementedError
 
     def details(self, draft: Draft, file: ExportedFile) -> tuple[dict, list[str]]:

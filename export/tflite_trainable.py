@@ -135,7 +135,7 @@ class _Device(tf.Module):
         self._shipped = [tf.constant(w.numpy()) for w in self._weights]
 
     def functions(self, input_shape: Sequence[int]) -> dict[str, Any]:
-        """Returns the traced signatures for images of a shape."""
+        """Returns the file's signatures, traced for images of ``input_shape``."""
 
         def trace(function: Callable, **shapes: Sequence[int]) -> Any:
             specs = {

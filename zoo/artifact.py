@@ -24,7 +24,7 @@ LEARNING_SIGNATURE = "infer"
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """An input or output: name, dtype, shape and (scale, zero point) or None."""
+    """An input or output: name, dtype, shape, and (scale, zero point) or None."""
 
     name: str
     dtype: str
@@ -48,8 +48,8 @@ class Artifact:
     Attributes:
         path: the file, or the SavedModel's directory.
         format: ``saved_model`` or ``tflite``.
-        input: the input of the runtime.
-        output: the output of the runtime.
+        input: the input that the runtime reports.
+        output: the output that the runtime reports.
         operations: sorted names of the operations; empty for a SavedModel.
         tensor_dtypes: sorted dtypes of all tensors; empty for a SavedModel.
     """

@@ -134,12 +134,12 @@ def weights_info(model: str, weights: str) -> WeightsInfo:
 
     Args:
         model: the architecture.
-        weights: DATASET/RECIPE; DATASET for the default recipe, or the only one. The
-            full name, MODEL/DATASET/RECIPE, is taken too.
+        weights: DATASET/RECIPE, or MODEL/DATASET/RECIPE. DATASET alone names the
+            weights of the default recipe, or the only weights for that dataset.
 
     Raises:
-        UserError: there are no such weights, or their description is damaged or has a
-            newer version.
+        UserError: there are no such weights, or their description is damaged or was
+            written by a newer version of the zoo.
     """
     weights = weights.removeprefix(f"{model}/")
     names = [name.partition("/")[2] for name in list_weights(f"{model}/*")]

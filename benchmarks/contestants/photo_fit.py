@@ -28,7 +28,7 @@ def examples() -> tuple[np.ndarray, np.ndarray]:
 
 
 def prepare(kind: str, model_name: str, steps: str, batch_size: str) -> Callable:
-    """Returns a function that trains ``steps`` steps and returns the seconds.
+    """Returns a function that trains ``steps`` steps and returns how long that took.
 
     Args:
         kind: ``zoo``, ``zoo_augmented``, ``keras``, ``torch_nchw`` or

@@ -49,7 +49,8 @@ class Stream:
 
     Attributes:
         shape: shape of all its images, (n, height, width, channels).
-        batches: images uint8 (batch, height, width, channels) and labels (batch,).
+        batches: pairs of uint8 images (batch, height, width, channels) and their
+            labels (batch,).
     """
 
     shape: tuple[int, ...]
@@ -80,7 +81,7 @@ class Stream:
 
 
 def batch_size(shape: tuple[int, ...]) -> int:
-    """Returns the number of examples of a shape in a batch of moderate size."""
+    """Returns how many examples of this shape make a batch of moderate size."""
     return max(1, min(_BATCH, _BATCH_BYTES // math.prod(shape)))
 
 

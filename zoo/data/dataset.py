@@ -212,7 +212,11 @@ class Contents:
     damaged: tuple[str, ...] = ()
 
     def describe(self, **about: Any) -> Dataset:
-        """Returns the dataset; ``about`` has the other fields of its ``DataSpec``."""
+        """Returns the splits as a ``Dataset``.
+
+        Args:
+            **about: the fields of its ``DataSpec`` that the splits do not determine.
+        """
         spec = DataSpec(
             task="classification" if self.class_names else "regression",
             input_shape=tuple(self.train.x.shape[1:]),

@@ -54,10 +54,10 @@ class ImageTree:
         return [path for path, _ in (*self.train, *self.test)]
 
     def native_size(self, *, skip_damaged: bool = False) -> tuple[int, int]:
-        """Returns height and width of the first image.
+        """Returns the height and width of the first image.
 
         Args:
-            skip_damaged: use the first image that decodes.
+            skip_damaged: pass over damaged images, to the first one that decodes.
 
         Raises:
             UserError: the image is damaged, or too large to train on at its own size.

@@ -111,7 +111,7 @@ def _gaussian(size: int) -> np.ndarray:
 
 
 def sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Interpolates images at the pixel positions x, y (batch, rows, columns)."""
+    """Interpolates images at the positions x, y, in pixels (batch, rows, columns)."""
     height, width, channels = images.shape[1:]
     # Add a black border, so that every position has four neighbors.
     flat = tf.reshape(tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]]), [-1, channels])

@@ -140,7 +140,7 @@ class Stem(keras.layers.Layer):
     Args:
         width: number of output channels.
         stride: 1 or another power of 2; None to choose it by the size of the images.
-        shrunk: factor by which the later stages shrink the image.
+        shrunk: factor by which the stages after the stem shrink the image.
         momentum: momentum of batch normalization's moving statistics.
     """
 

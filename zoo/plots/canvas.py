@@ -48,7 +48,7 @@ def style(names: Sequence[str] = ()) -> contextlib.AbstractContextManager[None]:
 
 
 def new_figure(height: float) -> Figure:
-    """Returns an empty figure of this height in inches."""
+    """Returns an empty figure that is ``height`` inches high."""
     # pyplot would keep every figure and may need a display.
     return Figure(figsize=(INCHES, height))
 
