@@ -116,10 +116,10 @@ def test_damaged_missing_and_newer_files_are_explained(other):
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("cifar10", "resnet/cifar10/tiny"),
+        ("cifar10", "resnet/cifar10"),
         ("mlp", "mlp/mnist"),
         ("mlp/mnst", "mlp/mnist|mnist"),
-        ("resnet/cifar", "cifar10/tiny"),
+        ("resnet/cifar", "cifar10"),
     ],
 )
 def test_the_weights_that_may_be_meant_are_named(name, hint):
@@ -134,7 +134,9 @@ def test_the_runs_that_may_be_meant_are_named(trained_run, tmp_path):
 
 
 def test_weights_are_found_by_their_whole_name_too():
-    for name in ("cifar10", "resnet/cifar10", "resnet/cifar10/tiny"):
+    for name in ("cifar10", "resnet/cifar10"):
+        assert zoo.weights_info("resnet", name).name == "cifar10"
+    for name in ("cifar10/tiny", "resnet/cifar10/tiny"):
         assert zoo.weights_info("resnet", name).name == "cifar10/tiny"
 
 

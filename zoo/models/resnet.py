@@ -221,6 +221,9 @@ class BasicBlock(keras.layers.Layer):
 _DEFAULT = dataclasses.replace(PHOTOGRAPHS, epochs=70, min_steps=1200)
 
 RECIPES = {
+    # cifar10 92.44% (92.44 to 92.44, 1 seed) in 6882 s on 2 CPUs:
+    #   python train.py --model=resnet --dataset=cifar10 \
+    #     --precision=mixed_bfloat16
     "default": _DEFAULT,
     # cifar10 89.03% (89.03 to 89.03, 1 seed) in 4909 s on 2 CPUs:
     #   python train.py --model=resnet --recipe=tiny --dataset=cifar10 \
