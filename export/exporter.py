@@ -181,7 +181,8 @@ def _verify(draft: Draft, format: Format, file: ExportedFile) -> None:
             "exported."
         )
         if format.name == "tflite":
-            rest = ",".join(name for name in TFLITE_FILES if name != file.name)
+            asked = draft.tflite_files or TFLITE_FILES
+            rest = ",".join(name for name in asked if name != file.name)
             message += (
                 f" To export without it: python -m export --run_dir="
                 f"{draft.trained.run.path} --tflite_files={rest}"

@@ -15,7 +15,7 @@ from zoo import console, files, pretrained, startup
 from zoo.data import decode
 from zoo.errors import UserError
 from zoo.training.outcome import TrainedRun, open_run, run_dataset
-from zoo.training.pretrained_run import open_weights, test_data
+from zoo.training.pretrained_run import evaluation_data, open_weights
 from zoo.training.rundir import RunDir, finished_run
 from zoo.training.scoring import outputs
 from zoo.training.scoring import probabilities as to_probabilities
@@ -62,7 +62,8 @@ def evaluate(
         run_dir: a finished run; None for the one that holds the artifact.
         artifact_path: a SavedModel or TFLite file; None for the model of the run.
         weights: a name of ``zoo.list_weights()``, instead of a run or an artifact.
-        dataset: what to evaluate the weights on; see ``pretrained_run.test_data``.
+        dataset: what to evaluate the weights on; see
+            ``pretrained_run.evaluation_data``.
 
     Returns:
         ``examples`` and ``accuracy``, or for a regression ``examples`` and
@@ -73,7 +74,7 @@ def evaluate(
             or it has been changed since it was exported.
     """
     if weights is not None:
-        data, _ = test_data(pretrained.find(weights), dataset)
+        data, _ = evaluation_data(pretrained.find(weights), dataset)
         test, said = data.test, outputs(open_weights(weights).model, data.test)
     elif artifact_path is None:
         trained = _open_run(run_dir)

@@ -37,18 +37,14 @@ def prepare(kind: str, model_name: str, steps: str, batch_size: str) -> Callable
         steps: number of steps per call.
         batch_size: number of examples in a batch.
     """
+    work: Callable[[], Any]
+    sizes = (model_name, int(steps), int(batch_size))
     if kind.startswith("torch"):
-        last = kind == "torch_channels_last"
-        work = _torch(model_name, int(steps), int(batch_size), channels_last=last)
+        work = _torch(*sizes, channels_last=kind == "torch_channels_last")
+    elif kind == "keras":
+        work = _keras(*sizes)
     else:
-        augmented = kind == "zoo_augmented"
-        work = (
-            _keras(model_name, int(steps), int(batch_size))
-            if kind == "keras"
-            else zoo_training(
-                model_name, int(steps), int(batch_size), augmented=augmented
-            )[1]
-        )
+        _, work = zoo_training(*sizes, augmented=kind == "zoo_augmented")
 
     def timed() -> float:
         began = time.perf_counter()

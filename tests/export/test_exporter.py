@@ -212,7 +212,8 @@ def test_nothing_that_the_run_has_made_is_made_again(copy, finished, monkeypatch
         (scoring, "outputs"),
     ):
         monkeypatch.setattr(module, name, fail)
-    export.export_run(made, ["saved_model"])
+    content = export.export_run(made, ["saved_model"])
+    assert content["artifacts"][0]["name"] == "saved_model"
 
 
 def test_an_export_without_drawing_keeps_the_pictures_that_are_there(copy):
@@ -427,3 +428,9 @@ def test_a_file_that_was_verified_on_fewer_examples_is_named(copy, monkeypatch):
     )
     assert content["tested_on"] == said
     assert f"over {said}." in (copy / "export" / "README.md").read_text()
+
+
+def test_the_files_that_a_failed_export_suggests_were_all_asked_for(copy, monkeypatch):
+    monkeypatch.setattr(verify, "bound_problems", lambda *_: ["too far off"])
+    with pytest.raises(RunError, match="too far off.* --tflite_files=float16$"):
+        export.export_run(copy, ["tflite"], tflite_files="float32,float16")

@@ -64,12 +64,12 @@ def adopt(
 ) -> TrainedRun:
     """Writes weights into a directory, as the finished run that produced them.
 
-    Exports of that run are verified on the test split of ``test_data``.
+    Exports of that run are verified on the test split of ``evaluation_data``.
 
     Args:
         name: same as for ``open_weights``.
         directory: a new directory, or one that these weights were written to before.
-        dataset: same as for ``test_data``.
+        dataset: same as for ``evaluation_data``.
 
     Raises:
         UserError: the directory has other content, or the dataset has other classes.
@@ -80,7 +80,7 @@ def adopt(
             f"--out must be a new directory, or one that {name} was written to before. "
             f"Received: {run.path}, which has other content."
         )
-    data, tested_on = test_data(info, dataset)
+    data, tested_on = evaluation_data(info, dataset)
     trained = TrainedRun(
         run, model=registry.create_model(info.model, weights=info.name), dataset=data
     )
@@ -120,7 +120,7 @@ def _holds(run: RunDir, info: pretrained.WeightsInfo) -> bool:
     return weights.get("sha256") == info.sha256
 
 
-def test_data(
+def evaluation_data(
     info: pretrained.WeightsInfo, dataset: str | None = None
 ) -> tuple[Dataset, str]:
     """Returns the dataset to test weights on, and a description of its test split.
