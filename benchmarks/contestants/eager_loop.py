@@ -14,9 +14,13 @@ def prepare(steps: str, batch_size: str):
     startup.start()
     import tensorflow as tf
 
+    from zoo.data.untuned import untuned
+
     train = data.mnist().train
     x = tf.constant(data.scaled(train.x[..., 0]))
-    batches = tf.data.Dataset.from_tensor_slices((x, train.y)).batch(int(batch_size))
+    batches = untuned(
+        tf.data.Dataset.from_tensor_slices((x, train.y)).batch(int(batch_size))
+    )
     sizes = (784, 256, 128, 10)
     weights = [
         tf.Variable(tf.random.truncated_normal(pair, stddev=0.1))

@@ -15,6 +15,8 @@ def prepare(model_name: str, steps: str, batch_size: str):
     import tensorflow as tf
     from keras import layers
 
+    from zoo.data.untuned import untuned
+
     bodies = {
         "mlp": [
             layers.Flatten(),
@@ -37,11 +39,11 @@ def prepare(model_name: str, steps: str, batch_size: str):
         metrics=["accuracy"],
     )
     train = data.mnist().train
-    batches = (
+    batches = untuned(
         tf.data.Dataset.from_tensor_slices((data.scaled(train.x), train.y))
         .shuffle(10_000)
         .batch(int(batch_size), drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(2)
         .take(int(steps))
     )
 

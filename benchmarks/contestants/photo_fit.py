@@ -105,6 +105,8 @@ def _keras(model_name: str, steps: int, batch_size: int) -> Callable[[], Any]:
     import tensorflow as tf
     from keras import layers
 
+    from zoo.data.untuned import untuned
+
     def block(x: Any, width: int, size: int, stride: int, *, relu: bool = True) -> Any:
         conv = layers.Conv2D(width, size, stride, padding="same", use_bias=False)
         x = layers.BatchNormalization()(conv(x))
@@ -132,12 +134,12 @@ def _keras(model_name: str, steps: int, batch_size: int) -> Callable[[], Any]:
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    batches = (
+    batches = untuned(
         tf.data.Dataset.from_tensor_slices(examples())
         .shuffle(IMAGES)
         .repeat()
         .batch(batch_size)
-        .prefetch(tf.data.AUTOTUNE)
+        .prefetch(2)
         .take(steps)
     )
     return lambda: model.fit(batches, shuffle=False, verbose=0)
@@ -150,7 +152,7 @@ def _torch(
 
     torch.set_num_threads(os.cpu_count() or 1)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    model = _torch_network(model_name).to(memory_format=layout)
+    model = torch_network(model_name).to(memory_format=layout)
     x, y = examples()
     images = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=layout)
     labels = torch.from_numpy(y).long()
@@ -177,7 +179,7 @@ def _torch(
     return work
 
 
-def _torch_network(model_name: str) -> Any:
+def torch_network(model_name: str) -> Any:
     from torch import nn
 
     def block(before: int, width: int, size: int, stride: int) -> list[nn.Module]:

@@ -336,18 +336,20 @@ def _batches(
     """Decodes files in parallel; yields images and labels in order."""
     import tensorflow as tf
 
+    from zoo.data.untuned import untuned
+
     height, width, channels = shape
     paths = [path for path, _ in examples]
     labels = np.array([label for _, label in examples], np.int32)
     data = (
         tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path in paths])
-        .map(_decoder(height, width), tf.data.AUTOTUNE)
+        .map(_decoder(height, width), startup.cpus())
         .batch(batch_size((height, width, 3)))
         .prefetch(1)
     )
     done = 0
     try:
-        for images, gray in data.as_numpy_iterator():
+        for images, gray in untuned(data).as_numpy_iterator():
             if channels == 1 and not gray.all():
                 raise _ColorFoundError
             yield images[..., :channels], labels[done : done + len(images)]

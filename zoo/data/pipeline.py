@@ -18,6 +18,7 @@ from zoo.data import augment
 from zoo.data.cache import reader
 from zoo.data.dataset import Split
 from zoo.data.draws import Draws
+from zoo.data.untuned import untuned
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 
@@ -179,7 +180,7 @@ class TrainingBatches:
             num_parallel_calls=None if op_determinism else 1,
             deterministic=None if op_determinism else True,
         )
-        self.dataset = elements.prefetch(2)
+        self.dataset = untuned(elements.prefetch(2))
 
     @tf.autograph.experimental.do_not_convert  # the conversion takes a second
     def _element(self, index: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -243,4 +244,5 @@ def evaluation_batches(
         return read(indices), tf.gather(y, indices)
 
     firsts = tf.data.Dataset.range(0, size, batch_size)
-    return firsts.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
+    batches = firsts.map(batch, num_parallel_calls=1, deterministic=True)
+    return untuned(batches.prefetch(2))

@@ -20,6 +20,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core import naming, registered
 
+from zoo import startup
 from zoo.data.builders import DIGITS, OWN
 from zoo.data.builders.digits import Digits
 from zoo.data.builders.linear_regression import LinearRegression, LineConfig
@@ -333,7 +334,9 @@ def _split_names(builder: Builder) -> tuple[str, str]:
 
 def _examples(builder: Builder, split: str, keys: tuple[str, str]):
     """Returns the examples in file order, with only the features in ``keys``."""
-    return builder.as_dataset(
+    from zoo.data.untuned import untuned
+
+    examples = builder.as_dataset(
         split=split,
         shuffle_files=False,
         decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True)),
@@ -343,6 +346,7 @@ def _examples(builder: Builder, split: str, keys: tuple[str, str]):
             skip_prefetch=True,  # which may hold any number of decoded images
         ),
     )
+    return untuned(examples)
 
 
 def _xy(builder: Builder, split: str) -> Split:
@@ -384,5 +388,5 @@ def _stream(
             image = decode.resize(decode.to_channels(image, shape[2]), *shape[:2])
         return image, label
 
-    examples = _examples(builder, split, keys).map(fit, tf.data.AUTOTUNE)
+    examples = _examples(builder, split, keys).map(fit, startup.cpus())
     return Stream((count, *shape), tfds.as_numpy(examples.batch(batch_size(shape))))

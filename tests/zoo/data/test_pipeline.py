@@ -187,3 +187,15 @@ def test_a_batch_that_does_not_fit_is_refused_with_sizes_that_do(
 ):
     with pytest.raises(UserError, match=message):
         pipeline.make_plan(recipe(**fields), SIZE, replicas)
+
+
+def test_no_iterator_waits_for_autotuning_at_its_end():
+    settings = recipe()
+    plan = pipeline.make_plan(settings, SIZE)
+    batches = pipeline.TrainingBatches(SPLIT, plan, settings, seed=0)
+    for dataset in (
+        batches.dataset,
+        batches.take(2),
+        pipeline.evaluation_batches(SPLIT),
+    ):
+        assert dataset.options().autotune.enabled is False
