@@ -6,6 +6,9 @@ Trains each model for an epoch, exports it, and converts the same network with t
 weights to ONNX in float32. Checks first that both give the same probabilities, then
 measures single images in turns. Reports medians, and medians of the ratios within a
 round.
+
+Then compares the recipe tiny of resnet with the network of MLPerf Tiny's image
+classification, both with random weights, on images of 32x32x3.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ from zoo import startup
 NEEDS = ("onnx", "onnxruntime")
 IMAGES = 100
 _ONNX = "ONNX Runtime, float32"
+# The arguments of ResNet that give the network of MLPerf Tiny.
+_MLPERF = {"widths": (16, 32, 64), "blocks": (1, 1, 1)}
+_TINY, _PEER = "resnet, recipe tiny", "MLPerf Tiny's ResNet-8"
 
 
 def measure(rounds: int) -> dict[str, Any]:
@@ -42,7 +48,7 @@ def measure(rounds: int) -> dict[str, Any]:
             command += [f"--dataset={data.directory()}", f"--run_dir={directory}/run"]
             comparison.run_python(*command, stdout=subprocess.DEVNULL)
             found[name] = measure_run(pathlib.Path(directory) / "run", images, rounds)
-    return {"rounds": rounds, "models": found}
+    return {"rounds": rounds, "models": found, "tiny": measure_tiny(rounds)}
 
 
 def measure_run(run_dir: pathlib.Path, images: np.ndarray, rounds: int) -> dict:
@@ -76,6 +82,53 @@ def measure_run(run_dir: pathlib.Path, images: np.ndarray, rounds: int) -> dict:
         }
         for name, taken in seconds.items()
     }
+
+
+def measure_tiny(rounds: int) -> dict[str, Any]:
+    """Returns the weights and the latency of resnet's recipe tiny and of its peer.
+
+    Args:
+        rounds: number of rounds.
+
+    Returns:
+        For each network ``parameters``, and for its files float32 and int8 ``ms`` and
+        ``times_peer``, the ratio to the time of the peer's file.
+    """
+    import zoo
+
+    images = np.random.default_rng(0).integers(0, 256, (IMAGES, 32, 32, 3), np.uint8)
+    networks = {_TINY: dict(zoo.get_recipe("resnet", "tiny").model), _PEER: _MLPERF}
+    works, found = {}, {}
+    with tempfile.TemporaryDirectory() as directory:
+        for network, arguments in networks.items():
+            model = zoo.create_model(
+                "resnet",
+                input_shape=images.shape[1:],
+                num_classes=10,
+                recipe=zoo.Recipe(model=arguments),
+            )
+            found[network] = {"parameters": model.count_params()}
+            for file in ("float32", "int8"):
+                path = pathlib.Path(directory) / f"{len(works)}.tflite"
+                path.write_bytes(_converted(model, file, images))
+                works[network, file] = _turn(lite_rt(path, images), len(images))
+        seconds = interleaved(works, rounds)
+    for (network, file), taken in seconds.items():
+        found[network][file] = {
+            "ms": round(1000 * statistics.median(taken) / len(images), 4),
+            "times_peer": round(ratio(taken, seconds[_PEER, file]), 3),
+        }
+    return found
+
+
+def _converted(model: Any, file: str, images: np.ndarray) -> bytes:
+    """Returns the bytes of a TFLite file of a model, calibrated on some images."""
+    from export import tflite
+
+    names = ("image", "probabilities")
+    with tempfile.TemporaryDirectory() as source, startup.quiet_stderr():
+        tflite.write_source(model, images.shape[1:], names, source)
+        return tflite.convert(source, file, images.astype(np.float32))
 
 
 def onnx_file(model: Any) -> bytes:
@@ -141,7 +194,7 @@ def _turn(ask: Callable[[int], np.ndarray], count: int) -> Callable[[], float]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """Returns the Markdown table of a result."""
+    """Returns the Markdown tables of a result."""
     lines = [
         "| model | file | bytes | ms, one thread | time / ONNX Runtime's |\n",
         "| --- | --- | ---: | ---: | ---: |\n",
@@ -151,6 +204,16 @@ def table(result: dict[str, Any]) -> str:
             lines.append(
                 f"| {model_name} | {name} | {found['bytes']:,} | {found['ms']:.3f} | "
                 f"{found['times_onnx']:.2f} |\n"
+            )
+    lines += [
+        "\n| network, 32x32x3 | weights | file | ms, one thread | ms / ResNet-8's |\n",
+        "| --- | ---: | --- | ---: | ---: |\n",
+    ]
+    for network, found in result["tiny"].items():
+        for file in ("float32", "int8"):
+            lines.append(
+                f"| {network} | {found['parameters']:,} | {file} | "
+                f"{found[file]['ms']:.3f} | {found[file]['times_peer']:.2f} |\n"
             )
     return "".join(lines)
 

@@ -9,7 +9,9 @@ training an epoch and while exporting it.
 
 from __future__ import annotations
 
+import collections
 import os
+import pathlib
 import shlex
 import statistics
 import subprocess
@@ -23,13 +25,23 @@ from benchmarks.document import ROOT
 from zoo.errors import RunError
 
 MODELS = ("mlp", "convnet")
-# A program that runs train.py and exits after the first steps with a special code.
+# A program that runs train.py and exits after the first steps with a special code. It
+# leaves a file with the seconds since the end of `import tensorflow`.
 _STEPS_DONE = 77
+_SINCE_IMPORT = "since_import"
 _FIRST_STEPS = f"""
-import os, runpy, sys, wrapt
+import os, pathlib, runpy, sys, time, wrapt
+@wrapt.when_imported("tensorflow")
+def note_time(module):
+    global imported
+    imported = time.perf_counter()
 @wrapt.when_imported("zoo.training.callbacks")
 def end_after_a_batch(module):
-    module.StepCounter.on_train_batch_end = lambda *_, **__: os._exit({_STEPS_DONE})
+    def end(*_, **__):
+        seconds = time.perf_counter() - imported
+        pathlib.Path("{_SINCE_IMPORT}").write_text(str(seconds))
+        os._exit({_STEPS_DONE})
+    module.StepCounter.on_train_batch_end = end
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -57,7 +69,10 @@ def run(*arguments: str, cwd: str, code: int = 0) -> tuple[float, float]:
 
 
 def starting(rounds: int, place: str) -> dict[str, float]:
-    """Returns the median seconds of each command, which are run in turns."""
+    """Returns the median seconds of each command, which are run in turns.
+
+    For the trainings, also those since the end of `import tensorflow`.
+    """
     train, dataset = str(ROOT / "train.py"), f"--dataset={data.directory()}"
     commands = {
         "`import zoo`": (("-c", "import zoo"), 0),
@@ -67,12 +82,16 @@ def starting(rounds: int, place: str) -> dict[str, float]:
         first = ("-c", _FIRST_STEPS, train, f"--model={model}", dataset)
         name = f"`train.py --model={model}` to its first steps"
         commands[name] = (first, _STEPS_DONE)
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    seconds: dict[str, list[float]] = collections.defaultdict(list)
     for _ in range(rounds):
         for name, (arguments, code) in commands.items():
             fresh = tempfile.mkdtemp(dir=place)
             taken, _ = run(*arguments, cwd=fresh, code=code)
             seconds[name].append(taken)
+            since_import = pathlib.Path(fresh) / _SINCE_IMPORT
+            if since_import.exists():
+                later = float(since_import.read_text())
+                seconds[f"{name}, from the end of `import tensorflow`"].append(later)
     return {name: round(statistics.median(v), 3) for name, v in seconds.items()}
 
 

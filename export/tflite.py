@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -60,7 +60,8 @@ class TFLite(Format):
         """
         calibration = calibration_inputs(draft.trained.dataset.train, draft.seed)
         with tempfile.TemporaryDirectory() as source:
-            write_source(draft, source)
+            model, shape = draft.trained.model, draft.data["input_shape"]
+            write_source(model, shape, draft.tensor_names, source)
             for file in self.files:
                 path = draft.directory / file.path
                 if draft.bound(file) is None:
@@ -98,15 +99,25 @@ def answer(model: TapeModel, x: tf.Tensor) -> tf.Tensor:
     return y if model.num_classes is None else tf.nn.softmax(y)
 
 
-def write_source(draft: Draft, directory: str) -> None:
-    """Writes the SavedModel with batch 1 from which all files are converted."""
-    name, output = draft.tensor_names
-    spec = tf.TensorSpec((1, *draft.data["input_shape"]), tf.float32, name=name)
+def write_source(
+    model: TapeModel,
+    input_shape: Sequence[int],
+    tensor_names: tuple[str, str],
+    directory: str,
+) -> None:
+    """Writes the SavedModel with batch 1 from which all files are converted.
+
+    Args:
+        model: the model.
+        input_shape: (height, width, channels), or (1,) for a regression.
+        tensor_names: names of the input and of the output.
+        directory: where to write it.
+    """
+    name, output = tensor_names
+    spec = tf.TensorSpec((1, *input_shape), tf.float32, name=name)
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
-        SIGNATURE,
-        lambda x: {output: answer(draft.trained.model, x)},
-        input_signature=[spec],
+        SIGNATURE, lambda x: {output: answer(model, x)}, input_signature=[spec]
     )
     archive.write_out(directory, verbose=False)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import types
 
 import keras
 import numpy as np
@@ -14,7 +13,6 @@ from ai_edge_litert.interpreter import Interpreter
 import export
 import zoo
 from export import formats, tflite, tflite_gradients, tflite_trainable, verify_training
-from export.base import Draft
 from tests.export.conftest import records, run_code, snapshot
 from zoo.errors import RunError, UserError
 from zoo.learner import Learner
@@ -248,9 +246,8 @@ def test_the_proof_is_in_export_json(run, digits):
 def test_a_file_is_at_most_half_as_large_again(name, tmp_path):
     keras.utils.set_random_seed(0)
     model = zoo.create_model(name, input_shape=(28, 28, 1), num_classes=10)
-    data = {"input_shape": [28, 28, 1], "num_classes": 10}
-    trained = types.SimpleNamespace(model=model, config={"data": data})
-    tflite.write_source(Draft(trained, tmp_path), str(tmp_path))
+    names = ("image", "probabilities")
+    tflite.write_source(model, (28, 28, 1), names, str(tmp_path))
     plain = tflite.convert(str(tmp_path), "float32", np.zeros(0))
     path = tmp_path / "model_trainable.tflite"
     tflite_trainable.write(

@@ -42,20 +42,35 @@ def augment(
 
 def flip(images: tf.Tensor, probability: float, draws: Draws) -> tf.Tensor:
     """Mirrors images left to right."""
-    mirrored = tf.reverse(images, axis=[2])
-    return tf.where(draws.uniform(1, 1, 1) < probability, mirrored, images)
+    height, width = images.shape[1:3]
+    place = tf.range(width)
+    mirrored = draws.uniform(1) < probability
+    return _take(images, tf.range(height)[None], tf.where(mirrored, place[::-1], place))
 
 
 def pad_crop(images: tf.Tensor, border: float, draws: Draws) -> tf.Tensor:
     """Mirrors a border around each image, and crops it at a random place."""
     height, width = images.shape[1:3]
     border = min(int(border), height - 1, width - 1)
-    around = [[0, 0], [border, border], [border, border], [0, 0]]
-    images = tf.pad(images, around, mode="REFLECT")
-    corner = tf.cast(draws.uniform(2, 1, high=2.0 * border + 1), tf.int32)
-    rows, columns = corner[:, 0] + tf.range(height), corner[:, 1] + tf.range(width)
-    images = tf.gather(images, rows, axis=1, batch_dims=1)
-    return tf.gather(images, columns, axis=2, batch_dims=1)
+    corner = tf.cast(draws.uniform(2, 1, high=2.0 * border + 1), tf.int32) - border
+
+    def mirrored(place: tf.Tensor, size: int) -> tf.Tensor:
+        return (size - 1) - tf.abs((size - 1) - tf.abs(place))
+
+    rows = mirrored(corner[:, 0] + tf.range(height), height)
+    columns = mirrored(corner[:, 1] + tf.range(width), width)
+    return _take(images, rows, columns)
+
+
+# Compiled by XLA, which gathers single pixels four times as fast as TensorFlow does.
+@tf.function(jit_compile=True, autograph=False)
+def _take(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """Returns the pixels of some rows (batch or 1, height) and columns (same, width)."""
+    image = tf.range(tf.shape(images)[0])[:, None, None]
+    height, width, channels = images.shape[1:]
+    pixels = tf.reshape(images, [-1, channels])
+    index = (image * height + rows[:, :, None]) * width + columns[:, None, :]
+    return tf.gather(pixels, index)
 
 
 def brightness(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
@@ -100,9 +115,14 @@ def erasing(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
         middle = (np.arange(size, dtype=np.float32) + 0.5) / size
         return (first <= middle) & (middle < first + length)
 
-    rows, columns = within(height, tall, high), within(width, wide, across)
+    return _blacken(images, within(height, tall, high), within(width, wide, across))
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _blacken(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """Paints the pixels of some rows (batch, height) and columns (batch, width)."""
     inside = rows[:, :, None, None] & columns[:, None, :, None]
-    return tf.where(inside, 0.0, images)
+    return tf.where(inside, tf.zeros([], images.dtype), images)
 
 
 # The changes of pixels in their order; all changes of shape come before them. The
