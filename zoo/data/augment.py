@@ -65,7 +65,13 @@ def pad_crop(images: tf.Tensor, border: float, draws: Draws) -> tf.Tensor:
 # Compiled by XLA, which gathers single pixels four times as fast as TensorFlow does.
 @tf.function(jit_compile=True, autograph=False)
 def _take(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-    """Returns the pixels of some rows (batch or 1, height) and columns (same, width)."""
+    """Returns the pixels in the given rows and columns of each image.
+
+    Args:
+        images: (batch, height, width, channels).
+        rows: int32 (batch or 1, height).
+        columns: int32 (batch or 1, width).
+    """
     image = tf.range(tf.shape(images)[0])[:, None, None]
     height, width, channels = images.shape[1:]
     pixels = tf.reshape(images, [-1, channels])
