@@ -26,6 +26,7 @@ import numpy as np
 from benchmarks import comparison, data
 from benchmarks.turns import interleaved, ratio
 from zoo import startup
+from zoo.recipe import Recipe
 
 NEEDS = ("onnx", "onnxruntime")
 IMAGES = 100
@@ -105,7 +106,7 @@ def measure_tiny(rounds: int) -> dict[str, Any]:
                 "resnet",
                 input_shape=images.shape[1:],
                 num_classes=10,
-                recipe=zoo.Recipe(model=arguments),
+                recipe=Recipe(model=arguments),
             )
             found[network] = {"parameters": model.count_params()}
             for file in ("float32", "int8"):
