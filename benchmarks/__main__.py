@@ -73,6 +73,8 @@ def main(argv: list[str]) -> None:
             raise unknown("comparison", name, COMPARISONS)
         comparison.require(getattr(COMPARISONS[name], "NEEDS", ()))
     data.directory()
+    if "photo_race" in names:
+        data.cifar10_directory()
     documents = {name: document.where(name) for name in names}
     for name in names:
         result = run(name, FLAGS.rounds)

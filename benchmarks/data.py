@@ -1,4 +1,4 @@
-"""MNIST for all contestants, from the IDX files in $MNIST_DIR."""
+"""MNIST for all contestants, and where the datasets are."""
 
 from __future__ import annotations
 
@@ -27,6 +27,22 @@ def directory() -> pathlib.Path:
             f"ubyte, with or without .gz). Received: {given or 'nothing'}."
         )
     return path.resolve()
+
+
+def cifar10_directory() -> pathlib.Path:
+    """Returns $CIFAR10_DIR.
+
+    Raises:
+        UserError: it is not set or is not a directory.
+    """
+    given = os.environ.get("CIFAR10_DIR", "")
+    if not given or not pathlib.Path(given).is_dir():
+        raise UserError(
+            "CIFAR10_DIR must be the directory of CIFAR-10, with the images of each "
+            "class in a folder of its own, in train and in test. Received: "
+            f"{given or 'nothing'}."
+        )
+    return pathlib.Path(given).resolve()
 
 
 def mnist() -> Contents:

@@ -31,8 +31,8 @@ from zoo.recipe import Recipe
 NEEDS = ("onnx", "onnxruntime")
 IMAGES = 100
 _ONNX = "ONNX Runtime, float32"
-# The arguments of ResNet that give the network of MLPerf Tiny.
-_MLPERF = {"widths": (16, 32, 64), "blocks": (1, 1, 1)}
+# With it, ResNet is the network of MLPerf Tiny.
+_MLPERF = Recipe(model={"widths": (16, 32, 64), "blocks": (1, 1, 1)})
 _TINY, _PEER = "resnet, recipe tiny", "MLPerf Tiny's ResNet-8"
 
 
@@ -98,15 +98,15 @@ def measure_tiny(rounds: int) -> dict[str, Any]:
     import zoo
 
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, 32, 32, 3), np.uint8)
-    networks = {_TINY: dict(zoo.get_recipe("resnet", "tiny").model), _PEER: _MLPERF}
+    recipes = {_TINY: zoo.get_recipe("resnet", "tiny"), _PEER: _MLPERF}
     works, found = {}, {}
     with tempfile.TemporaryDirectory() as directory:
-        for network, arguments in networks.items():
+        for network, recipe in recipes.items():
             model = zoo.create_model(
                 "resnet",
                 input_shape=images.shape[1:],
                 num_classes=10,
-                recipe=Recipe(model=arguments),
+                recipe=recipe,
             )
             found[network] = {"parameters": model.count_params()}
             for file in ("float32", "int8"):

@@ -12,16 +12,14 @@ that on the 5,000 test images of the five new classes.
 from __future__ import annotations
 
 import math
-import os
-import pathlib
 import statistics
 
 import numpy as np
 
 from benchmarks import document
 from benchmarks.comparison import run_python
+from benchmarks.data import cifar10_directory
 from zoo import console, startup
-from zoo.errors import UserError
 from zoo.training.rundir import RunDir
 
 RUNS = document.ROOT / "runs" / "finetune"
@@ -38,7 +36,7 @@ FLAGS = console.Flags()
 
 def tree(name: str, classes: tuple[str, ...], count: int | None, seed: int = 0) -> str:
     """Makes a directory of links to ``count`` images per class, or to all images."""
-    source, target = pathlib.Path(os.environ["CIFAR10_DIR"]), RUNS / "data" / name
+    source, target = cifar10_directory(), RUNS / "data" / name
     for split in ("train", "test"):
         for each in classes:
             (target / split / each).mkdir(parents=True, exist_ok=True)
@@ -109,11 +107,8 @@ def table() -> str:
 def main(argv: list[str]) -> None:
     """Trains the missing runs and writes the table."""
     console.parse_flags(argv, __doc__, FLAGS)
+    cifar10_directory()
     startup.start()
-    if "CIFAR10_DIR" not in os.environ:
-        raise UserError(
-            "CIFAR10_DIR must be the directory of CIFAR-10. Received: nothing."
-        )
     document.rewrite(document.where("finetune"), "finetune", table())
 
 

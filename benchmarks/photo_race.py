@@ -10,7 +10,6 @@ is faster on a CPU, channels last.
 
 from __future__ import annotations
 
-import os
 import pathlib
 import tempfile
 from typing import Any
@@ -18,9 +17,8 @@ from typing import Any
 import numpy as np
 
 import zoo
-from benchmarks import comparison, race
+from benchmarks import comparison, data, race
 from zoo import startup
-from zoo.errors import UserError
 
 GOAL = 0.9
 EPOCHS = 24
@@ -37,12 +35,8 @@ _OURS = f"`train.py {' '.join(_FLAGS)}`"
 
 def measure(rounds: int) -> dict[str, Any]:
     """Returns seconds, accuracies, and the ratio of the zoo's time to PyTorch's."""
-    if "CIFAR10_DIR" not in os.environ:
-        raise UserError(
-            "CIFAR10_DIR must be the directory of CIFAR-10. Received: nothing."
-        )
+    source = str(data.cifar10_directory())
     startup.start()
-    source = os.environ["CIFAR10_DIR"]
     contents = zoo.load_dataset(source)
     ours = (*_FLAGS, f"--dataset={source}")
     with tempfile.TemporaryDirectory() as directory:

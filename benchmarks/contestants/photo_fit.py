@@ -180,6 +180,7 @@ def _torch(
 
 
 def torch_network(model_name: str) -> Any:
+    """Returns ``allconv`` or ``resnet`` as a module of PyTorch, for 32x32x3."""
     from torch import nn
 
     def block(before: int, width: int, size: int, stride: int) -> list[nn.Module]:

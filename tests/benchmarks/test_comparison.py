@@ -19,11 +19,12 @@ from zoo.errors import UserError
         (["benchmarks.growth", "--rounds=x"], "--rounds=x: invalid"),
         (["benchmarks.scaling", "mlp"], "Only flags are taken. Received: mlp"),
         (["benchmarks.large_data"], "--directory must be"),
+        (["benchmarks.finetune"], "CIFAR10_DIR must be .* Received: /nowhere$"),
         (["benchmarks", "startup"], "MNIST_DIR must be .*train-images.* Received: /$"),
     ],
 )
 def test_a_mistake_gets_one_line(command, arguments, message):
-    done = command("-m", *arguments, MNIST_DIR="/")
+    done = command("-m", *arguments, MNIST_DIR="/", CIFAR10_DIR="/nowhere")
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
