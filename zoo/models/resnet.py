@@ -239,7 +239,7 @@ RECIPES = {
         min_steps=400,
     ),
     "best": _DEFAULT.override(
-        model={"widths": [32, 64, 96], "blocks": [2, 2, 2]}, epochs=100
+        model={"widths": [32, 64, 96], "blocks": [2, 2, 2]}, epochs=60
     ),
 }
 
