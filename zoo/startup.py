@@ -56,6 +56,23 @@ def import_keras(*, log_level: int = 1) -> None:
         tf.get_logger().setLevel("WARNING")  # INFO is the default in a notebook
 
 
+@contextlib.contextmanager
+def _not_importable(*packages: str) -> Iterator[None]:
+    """Hides packages that are not imported yet: importing them fails.
+
+    Keras imports some packages only if they are installed, for features that no command
+    uses. That takes longer than the rest of Keras.
+    """
+    hidden = [name for name in packages if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
 @functools.cache
 def start(*, alone: bool = True) -> None:
     """Imports TensorFlow and Keras, creates the devices, and filters the start-up log.
@@ -70,7 +87,8 @@ def start(*, alone: bool = True) -> None:
     Raises:
         UserError: KERAS_BACKEND names another backend.
     """
-    import_keras(log_level=1 if alone else 3)
+    with _not_importable("matplotlib", "sklearn"):
+        import_keras(log_level=1 if alone else 3)
     if alone:
         import tensorflow as tf
 

@@ -130,3 +130,14 @@ def test_tensorboard_starts_without_noise(command):
     done = command("-c", code.replace("\\\n", ""), "--version_tb")
     assert re.fullmatch(r"2\.\d+\.\d+\n", done.stdout)
     assert done.stderr == ""
+
+
+def test_a_command_starts_without_sklearn_and_matplotlib_and_can_import_them(command):
+    body = (
+        "startup.start()\n"
+        "print({'matplotlib', 'sklearn'} & sys.modules.keys())\n"
+        "import matplotlib.pyplot, sklearn.metrics\n"
+    )
+    done = in_quiet(command, body)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["set()"]
