@@ -25,6 +25,7 @@ from typing import Any
 import zoo
 from benchmarks import comparison, document
 from benchmarks.comparison import run_python
+from export.formats import TFLITE_FILES
 from zoo import console, files, results, startup
 from zoo.training.rundir import RunDir
 
@@ -37,6 +38,8 @@ DIRECTORIES = {"mnist": "MNIST_DIR", "cifar10": "CIFAR10_DIR"}
 SHAPES = {"mnist": (28, 28, 1), "digits": (28, 28, 1), "cifar10": (32, 32, 3)}
 #: Flags for trainings on a dataset, in addition to the recipe.
 HOW = {"cifar10": {"precision": "mixed_bfloat16"}}
+#: TFLite files that lose more accuracy than their bound allows, by training.
+MISSES = {("allconv", "photos", "cifar10"): ("dynamic",)}
 #: The published figures of MLPerf Tiny's networks for the same 10,000 images.
 PUBLISHED = (
     "| MLPerf Tiny, ResNet-8 | 78,000 | 87.2% | 87.0% | | |\n",
@@ -88,7 +91,9 @@ def export(model: str, recipe: str, dataset: str) -> None:
     """Exports the run of the first seed unless that was done before."""
     first = run_dir(model, recipe, dataset, SEEDS[0])
     if first.read_export() is None:
-        run_python("-m", "export", f"--run_dir={first.path}")
+        missed = MISSES.get((model, recipe, dataset), ())
+        kept = ",".join(name for name in TFLITE_FILES if name not in missed)
+        run_python("-m", "export", f"--run_dir={first.path}", f"--tflite_files={kept}")
 
 
 def fingerprint(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str:

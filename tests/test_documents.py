@@ -418,4 +418,5 @@ def test_a_result_is_of_the_recipe_as_it_is(row):
         row.model, input_shape=shape, num_classes=10, recipe=row.recipe
     )
     assert model.count_params() == row.parameters
-    assert row.artifacts.keys() == set(results.ARTIFACTS)
+    missed = accuracy.MISSES.get((row.model, row.recipe, row.dataset), ())
+    assert row.artifacts.keys() == set(results.ARTIFACTS) - set(missed)
