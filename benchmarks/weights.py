@@ -48,6 +48,8 @@ ABOUT = {
     },
 }
 SAMPLE = 200
+#: Numbers of significant bits to try, between those of float16 and float32.
+SIGNIFICANT_BITS = range(12, 24)
 
 FLAGS = console.Flags()
 FLAGS.string("only", None, "Model to write; default: all.")
@@ -136,7 +138,11 @@ def _record(trained: TrainedRun, dataset: str, command: str) -> dict[str, Any]:
 
 
 def _precision(model: Any, test: Split) -> tuple[str, np.ndarray]:
-    """Makes the weights float16 if they predict the same; returns predictions."""
+    """Rounds the weights as far as no prediction changes; returns predictions.
+
+    Weights that cannot be float16 stay float32 numbers, but with fewer bits, so that
+    the file can be compressed.
+    """
 
     def predict() -> np.ndarray:
         blocks = (model.predict(block, verbose=0) for block in test.blocks())
@@ -146,8 +152,18 @@ def _precision(model: Any, test: Split) -> tuple[str, np.ndarray]:
     model.set_weights([w.astype(np.float16).astype(np.float32) for w in weights])
     if np.array_equal(said, predict()):
         return "float16", said
+    for bits in SIGNIFICANT_BITS:
+        model.set_weights([rounded(w, bits) for w in weights])
+        if np.array_equal(said, predict()):
+            return "float32", said
     model.set_weights(weights)
     return "float32", said
+
+
+def rounded(x: np.ndarray, bits: int) -> np.ndarray:
+    """Rounds floats to a number of significant bits."""
+    mantissa, exponent = np.frexp(x)  # mantissa from 0.5 to 1
+    return np.ldexp(np.rint(mantissa * 2**bits) / 2**bits, exponent)
 
 
 def _save(model: Any, path: pathlib.Path, dtype: str) -> None:
@@ -164,13 +180,17 @@ def _save(model: Any, path: pathlib.Path, dtype: str) -> None:
         with (
             files.replacing(path) as beside,
             h5py.File(full) as source,
-            # The newer layout and compression save a fifth of the bytes.
+            # The newer layout makes small files, and large chunks compress well.
             h5py.File(beside, "w", libver="latest") as target,
         ):
 
             def copy(name: str, item: Any) -> None:
                 if isinstance(item, h5py.Dataset):
-                    smaller = {"compression": "gzip", "shuffle": True}
+                    smaller = {
+                        "compression": "gzip",
+                        "shuffle": True,
+                        "chunks": item.shape,
+                    }
                     options = smaller if item.size > 256 else {}
                     target.create_dataset(name, data=item[()].astype(dtype), **options)
                 else:
