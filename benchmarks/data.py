@@ -33,10 +33,11 @@ def cifar10_directory() -> pathlib.Path:
     """Returns $CIFAR10_DIR.
 
     Raises:
-        UserError: it is not set or is not a directory.
+        UserError: it is not set or has no directories train and test.
     """
     given = os.environ.get("CIFAR10_DIR", "")
-    if not given or not pathlib.Path(given).is_dir():
+    splits = (pathlib.Path(given, name) for name in ("train", "test"))
+    if not given or not all(split.is_dir() for split in splits):
         raise UserError(
             "CIFAR10_DIR must be the directory of CIFAR-10, with the images of each "
             "class in a folder of its own, in train and in test. Received: "

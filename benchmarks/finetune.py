@@ -16,7 +16,7 @@ import statistics
 
 import numpy as np
 
-from benchmarks import document
+from benchmarks import comparison, document
 from benchmarks.comparison import run_python
 from benchmarks.data import cifar10_directory
 from zoo import console, startup
@@ -46,8 +46,8 @@ def tree(name: str, classes: tuple[str, ...], count: int | None, seed: int = 0) 
                 paths = [paths[i] for i in sorted(chosen)]
             for path in paths:
                 link = target / split / each / path.name
-                if not link.exists():
-                    link.symlink_to(path.absolute())
+                link.unlink(missing_ok=True)
+                link.symlink_to(path.absolute())
     return str(target)
 
 
@@ -106,7 +106,7 @@ def table() -> str:
 
 def main(argv: list[str]) -> None:
     """Trains the missing runs and writes the table."""
-    console.parse_flags(argv, __doc__, FLAGS)
+    comparison.parse_flags(argv, __doc__, FLAGS)
     cifar10_directory()
     startup.start()
     document.rewrite(document.where("finetune"), "finetune", table())

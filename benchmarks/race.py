@@ -88,7 +88,7 @@ def compare(
         seconds to those of the best other training.
 
     Raises:
-        RunError: no other training reached the goal.
+        RunError: the zoo or all other trainings missed the goal.
     """
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in runners}
     for seed in range(rounds):
@@ -103,8 +103,8 @@ def compare(
     }
     ours, *others = runners
     reached = [seconds[name] for name in others if accuracy[name] >= goal]
-    if not reached:
-        raise RunError(f"No other training reached {goal:.1%}, so there is no race.")
+    if not reached or accuracy[ours] < goal:
+        raise RunError(f"Not enough trainings reached {goal:.1%}. Found: {accuracy}.")
     return {
         "rounds": rounds,
         "goal": goal,

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import accuracy, document
+import zoo
+from benchmarks import accuracy, comparison, document
 from zoo import console, files, pretrained, startup
 from zoo.data.dataset import Split
 
@@ -57,8 +58,10 @@ FLAGS.string("only", None, "Model to write; default: all.")
 
 def main(argv: list[str]) -> None:
     """Writes the weights of finished runs; prints which runs are missing."""
-    console.parse_flags(argv, __doc__, FLAGS)
+    comparison.parse_flags(argv, __doc__, FLAGS)
     startup.start()
+    if FLAGS.only:
+        zoo.list_recipes(FLAGS.only)  # raises UserError if there is no such model
     pretrained.DIRECTORY.mkdir(exist_ok=True)
     for model, recipe, dataset in SHIPPED:
         if FLAGS.only in (None, model):

@@ -111,7 +111,8 @@ def predict(paths: list[str]) -> None:
     if not _is_one(PREDICT) or not paths:
         raise UserError(
             "predict takes a run, an artifact or pretrained weights, and image files: "
-            "python -m zoo predict --run_dir=R a.png b.png"
+            "python -m zoo predict --run_dir=R a.png b.png. Received: "
+            f"{_given(PREDICT, paths)}."
         )
     startup.start()
     from zoo import evaluation
@@ -120,6 +121,13 @@ def predict(paths: list[str]) -> None:
         run_dir, artifact, paths, weights=PREDICT.weights, invert=PREDICT.invert
     ):
         print(f"{path}  {name}  {probability:.4f}")
+
+
+def _given(flags: console.Flags, extra: list[str]) -> str:
+    """Returns those flags of a model that are set, and the other arguments."""
+    values = {name: getattr(flags, name) for name in ("run_dir", "artifact", "weights")}
+    given = [f"--{name}={value}" for name, value in values.items() if value]
+    return " ".join([*given, *extra]) or "nothing"
 
 
 def _is_one(flags: console.Flags) -> bool:
@@ -140,7 +148,7 @@ def evaluate(extra: list[str]) -> None:
         raise UserError(
             "evaluate takes a run, an artifact or pretrained weights: "
             "python -m zoo evaluate --run_dir=R. Received: "
-            f"{' '.join(extra) or 'not one of them'}."
+            f"{_given(RUN, extra)}."
         )
     if RUN.dataset and not RUN.weights:
         raise UserError(

@@ -131,9 +131,9 @@ def predict_images(
             class_names = labels.read_text(encoding="utf-8").splitlines()
     if len(input_shape) != 3:
         raise UserError("A regression does not take images.")
-    batch = _read_all(paths, input_shape)
-    if invert:
-        batch = 255 - batch
+    if not paths:
+        return []
+    batch = _read_all(paths, input_shape, invert)
     if trained is not None:
         _check_brightness(paths, batch, trained.config.get("brightness"), invert)
     try:
@@ -155,7 +155,9 @@ def predict_images(
     ]
 
 
-def _read_all(paths: Sequence[str], input_shape: Sequence[int]) -> np.ndarray:
+def _read_all(
+    paths: Sequence[str], input_shape: Sequence[int], invert: bool
+) -> np.ndarray:
     """Reads images; raises a UserError that names all that do not decode."""
     images, problems = [], []
     for path in paths:
@@ -165,7 +167,7 @@ def _read_all(paths: Sequence[str], input_shape: Sequence[int]) -> np.ndarray:
             problems.append(str(error))
     if problems:
         raise UserError(" ".join(problems))
-    return np.stack(images)
+    return 255 - np.stack(images) if invert else np.stack(images)
 
 
 def _check_brightness(

@@ -1,4 +1,4 @@
-"""Writes files so that they are complete or absent, and reads and checks JSON."""
+"""Finds files, writes them completely or not at all, and reads and checks JSON."""
 
 from __future__ import annotations
 
@@ -17,6 +17,22 @@ from zoo.errors import UserError
 
 #: Matches the temporary names that ``replacing`` writes to.
 BESIDE = ".*.[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f].*"
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether a path exists; False for a name that is too long."""
+    try:
+        return pathlib.Path(path).exists()
+    except OSError:  # before Python 3.12
+        return False
+
+
+def expanduser(path: str | os.PathLike[str]) -> pathlib.Path:
+    """Replaces ``~`` by the home directory, unless there is no such user."""
+    try:
+        return pathlib.Path(path).expanduser()
+    except RuntimeError:
+        return pathlib.Path(path)
 
 
 @contextlib.contextmanager

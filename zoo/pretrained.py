@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zoo.models.base import TapeModel
+    from zoo.recipe import Recipe
 
 DIRECTORY = pathlib.Path(__file__).with_name("weights")
 #: Version of the JSON files. It rises if older versions of the zoo cannot read them.
@@ -53,7 +54,7 @@ class WeightsInfo:
         license: the license of the dataset.
         citation: the citation of the dataset.
         versions: the versions of the packages of the training.
-        date: the end of the training, ISO 8601.
+        date: the day on which the training began, ISO 8601.
         config: the arguments of the model's constructor.
         run: ``config``, ``result`` and ``metrics``: config.json, result.json and the
             rows of metrics.csv of the training, without paths of its machine.
@@ -142,7 +143,8 @@ def weights_info(model: str, weights: str) -> WeightsInfo:
             written by a newer version of the zoo.
     """
     weights = weights.removeprefix(f"{model}/")
-    names = [name.partition("/")[2] for name in list_weights(f"{model}/*")]
+    every = (name.partition("/") for name in list_weights())
+    names = [name for architecture, _, name in every if architecture == model]
     found = [n for n in names if n == weights] or [
         n for n in names if n.partition("/")[0] == weights
     ]
@@ -161,23 +163,28 @@ def weights_info(model: str, weights: str) -> WeightsInfo:
             )
         fields = {field.name for field in dataclasses.fields(WeightsInfo)}
         if content.keys() != fields | {"format"}:
-            raise ValueError("other fields than were written")
+            raise ValueError("other fields than were written; install the zoo again")
+        for name in ("input_shape", "class_names", "sample_classes"):
+            content[name] = tuple(content[name])
+        files.check_numbers(content, "accuracy", "int8_accuracy")
+        for part in ("config", "result", "metrics"):
+            content["run"][part]
 
     content = files.read_json(path, check)
     del content["format"]
-    for name in ("input_shape", "class_names", "sample_classes"):
-        content[name] = tuple(content[name])
     return WeightsInfo(**content)
 
 
 def create(
     model_class: type[TapeModel],
+    input_shape: tuple[int, ...] | None,
+    num_classes: int | None,
+    features: bool,
+    *,
     name: str,
     weights: str | os.PathLike[str],
-    *,
-    input_shape: tuple[int, ...] | None = None,
-    num_classes: int | None = None,
-    new_head: bool = False,
+    recipe: Recipe,
+    new_head: bool,
     **options: Any,
 ) -> tuple[TapeModel, list[keras.Variable]]:
     """Returns a model for given images and classes, and its pretrained weights.
@@ -186,24 +193,36 @@ def create(
 
     Args:
         model_class: the architecture.
-        name: its name.
-        weights: DATASET or DATASET/RECIPE, a run directory, or a .keras file.
         input_shape: (height, width, channels); None for that of the weights.
-        num_classes: None for that of the weights; 0 for a network without a head.
+        num_classes: None for that of the weights.
+        features: make a network without a head.
+        name: the name of the architecture.
+        weights: DATASET or DATASET/RECIPE, a run directory, or a .keras file.
+        recipe: the recipe that the model will be trained with.
         new_head: make a new head even for the same number of classes.
         **options: arguments of TapeModel, such as ``freeze``.
 
     Raises:
         UserError: there are no such weights, they are damaged, or they do not fit.
     """
+    from zoo.models.common import build
+
     given = _load(model_class, name, weights)
-    trained_on = tuple(given.get_build_config()["input_shape"][1:])
-    num_classes = given.num_classes if num_classes is None else num_classes
-    config = given.get_config() | {"name": name, "num_classes": num_classes} | options
+    input_shape = input_shape or tuple(given.get_build_config()["input_shape"][1:])
+    classes = given.num_classes if num_classes is None else num_classes
+    build.check_examples(name, model_class.example_ranks, recipe, input_shape, classes)
+    classes = 0 if features else classes
+    config = given.get_config() | {"name": name, "num_classes": classes} | options
     model = model_class.from_config(config)
-    model.build((None, *(input_shape or trained_on)))
-    new_head = new_head or num_classes != given.num_classes
-    return model, _copy(given, model, but=f"{model.head_name}/" if new_head else None)
+    model.build((None, *input_shape))
+    new_head = new_head or classes != given.num_classes
+    copied = _copy(given, model, but=f"{model.head_name}/" if new_head else None)
+    if not copied and not features:
+        raise UserError(
+            f"{name} is only a head, so none of its weights can be kept for other "
+            f"classes. Received: {weights}. Train it without --weights."
+        )
+    return model, copied
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,16 +249,20 @@ def origin(model: str, weights: str | os.PathLike[str]) -> Origin:
         info = weights_info(model, str(weights))
         name = f"{model}/{info.name}"
         return Origin(name, info.sha256, info.input_shape, info.class_names)
-    path = _file_of(pathlib.Path(weights).expanduser())
-    if not path.exists():
+    path = _file_of(weights)
+    if not files.exists(path):
         raise UserError(f"{path} is missing.")
-    found = Origin(str(weights), files.sha256(path))
-    if path.suffix == pathlib.Path(weights).suffix:  # a file that may be in no run
-        return found
+    try:
+        found = Origin(str(weights), files.sha256(path))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     # Importing zoo imports nothing that has to be installed.
     from zoo.training.rundir import RunDir
 
-    data = RunDir(path.parent).read_config()["data"]
+    run = RunDir(path.parent)
+    if path != run.model or not run.config.exists():  # a file that is in no run
+        return found
+    data = run.read_config()["data"]
     return dataclasses.replace(
         found,
         input_shape=tuple(data["input_shape"]),
@@ -253,7 +276,7 @@ def _load(
     """Returns the model as it was trained."""
     if not is_path(weights):
         return _load_shipped(model_class, weights_info(name, str(weights)))
-    model = load_file(_file_of(pathlib.Path(weights).expanduser()))
+    model = load_file(_file_of(weights))
     if type(model) is not model_class:
         raise UserError(
             f"The weights are of another architecture. Received: {weights}, of "
@@ -303,15 +326,20 @@ def is_path(weights: str | os.PathLike[str]) -> bool:
     if not isinstance(weights, str):
         return True
     names = {name.partition("/")[2] for name in list_weights()}
-    return weights not in names and (
-        weights.endswith(".keras")
-        or weights.startswith((".", "/", "~"))
-        or pathlib.Path(weights).exists()
+    return (
+        bool(weights)
+        and weights not in names
+        and (
+            weights.endswith(".keras")
+            or weights.startswith((".", "/", "~"))
+            or files.exists(weights)
+        )
     )
 
 
-def _file_of(path: pathlib.Path) -> pathlib.Path:
+def _file_of(weights: str | os.PathLike[str]) -> pathlib.Path:
     """Returns the .keras file: the path itself, or that of a finished run."""
+    path = files.expanduser(weights)
     if path.suffix == ".keras":
         return path
     from zoo.training.rundir import finished_run
@@ -326,7 +354,7 @@ def find(name: str) -> WeightsInfo:
         UserError: as for ``weights_info``.
     """
     model, _, weights = name.partition("/")
-    if not weights or not list_weights(f"{model}/*"):
+    if not weights or model not in {each.partition("/")[0] for each in list_weights()}:
         raise unknown("weights", name, list_weights())
     return weights_info(model, weights)
 
@@ -342,9 +370,13 @@ def _load_shipped(model_class: type[TapeModel], info: WeightsInfo) -> TapeModel:
     try:
         model.load_weights(info.path)
     except Exception as error:  # whatever Keras and HDF5 raise
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        raise _damaged(info.path, reason) from error
+        raise _damaged(info.path, _one_line(error)) from error
     return model
+
+
+def _one_line(error: Exception) -> str:
+    """Returns an error's class and the beginning of its text, which Keras breaks."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _damaged(path: pathlib.Path, reason: str) -> UserError:
@@ -361,12 +393,10 @@ def load_file(path: pathlib.Path) -> TapeModel:
     """
     import keras
 
-    if not path.exists():
+    if not files.exists(path):
         raise UserError(f"{path} is missing.")
     try:
         return keras.models.load_model(path, safe_mode=True)
     except Exception as error:
         # Keras raises whatever its zip, HDF5 and JSON readers raise.
-        raise UserError(
-            f"{path} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
+        raise UserError(f"{path} cannot be loaded: {_one_line(error)}") from error

@@ -185,13 +185,12 @@ def create_model(
     options: dict[str, Any] = {"name": name, "freeze": freeze}
     options["report_gradient_norm"] = report_gradient_norm
     given: list[keras.Variable] = []  # the pretrained weights
+    size = (input_shape, num_classes, features)
     if weights is None:
-        size = (input_shape, num_classes)
-        model = _new_model(model_class, recipe, *size, features, options)
+        model = _new_model(model_class, recipe, *size, options)
     else:
-        options |= {"input_shape": input_shape, "new_head": new_head}
-        options["num_classes"] = 0 if features else num_classes
-        model, given = pretrained.create(model_class, weights=weights, **options)
+        options |= {"weights": weights, "recipe": recipe, "new_head": new_head}
+        model, given = pretrained.create(model_class, *size, **options)
         input_shape = model.get_build_config()["input_shape"][1:]
     _build(model, recipe, input_shape, features, steps, compile_options, given)
     return model

@@ -74,7 +74,7 @@ def _not_importable(*packages: str) -> Iterator[None]:
 
 
 @functools.cache
-def start(*, alone: bool = True) -> None:
+def start(*, alone: bool = True, for_command: bool = True) -> None:
     """Imports TensorFlow and Keras, creates the devices, and filters the start-up log.
 
     Warnings still appear. Only the first call has an effect.
@@ -83,11 +83,13 @@ def start(*, alone: bool = True) -> None:
         alone: False if several workers will connect before they create their devices.
             Their log level is higher, because TensorFlow logs pages when a worker is
             lost; the zoo reports the loss in one line.
+        for_command: False if the program may use those features of Keras that need
+            matplotlib or scikit-learn.
 
     Raises:
         UserError: KERAS_BACKEND names another backend.
     """
-    with _not_importable("matplotlib", "sklearn"):
+    with _not_importable(*(("matplotlib", "sklearn") if for_command else ())):
         import_keras(log_level=1 if alone else 3)
     if alone:
         import tensorflow as tf
@@ -104,7 +106,7 @@ def start_for_api() -> None:
     Raises:
         UserError: KERAS_BACKEND names another backend.
     """
-    start(alone="TF_CONFIG" not in os.environ)
+    start(alone="TF_CONFIG" not in os.environ, for_command=False)
 
 
 @contextlib.contextmanager

@@ -85,11 +85,54 @@ def test_names_may_be_patterns_and_leave_out_what_is_plain():
         ("linear", "runs/none", "Unknown weights of linear 'runs/none'"),
         ("linear", "./none", "no run directory|is missing|not a run"),
         ("linear", "none.keras", "none.keras is missing"),
+        ("linear", "", "Unknown weights of linear ''. Known: mnist"),
+        ("linear", "x" * 300, "Unknown weights of linear 'xxx"),
+        ("linear", "x" * 300 + ".keras", "xxx.keras is missing"),
+        ("linear", "~no-such-user/none", "no run directory ~no-such-user/none"),
     ],
 )
 def test_what_is_not_there_is_explained(model, weights, message):
+    for find in (
+        lambda: zoo.create_model(model, weights=weights),
+        lambda: pretrained.origin(model, weights),
+    ):
+        with pytest.raises(UserError, match=message):
+            find()
+
+
+def test_a_directory_is_not_a_keras_file(tmp_path):
+    path = tmp_path / "directory.keras"
+    path.mkdir()
+    with pytest.raises(UserError, match="directory.keras cannot be read: Is a direct"):
+        pretrained.origin("linear", path)
+    with pytest.raises(UserError, match="directory.keras cannot be loaded: ") as caught:
+        zoo.create_model("linear", weights=path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "message"),
+    [
+        ("linear", {"num_classes": 3}, "linear is only a head, so none of its weights"),
+        ("mlp", {"num_classes": 0}, "whole numbers, 1 or more. .* num_classes=0"),
+        ("mlp", {"num_classes": -1}, "whole numbers, 1 or more. .* num_classes=-1"),
+        ("mlp", {"input_shape": (28, 28)}, "takes images .*Received: .*(28, 28)"),
+        ("resnet", {"input_shape": (1,)}, "takes images .*Received: .*(1,)"),
+    ],
+)
+def test_weights_are_for_examples_that_the_model_takes(model, size, message):
+    weights = zoo.list_weights(f"{model}/*")[0].removeprefix(f"{model}/")
     with pytest.raises(UserError, match=message):
-        zoo.create_model(model, weights=weights)
+        zoo.create_model(model, weights=weights, **size)
+
+
+def test_names_of_weights_are_no_patterns():
+    for find in (
+        lambda: pretrained.find("lin*/mnist"),
+        lambda: zoo.weights_info("lin*", "mnist"),
+    ):
+        with pytest.raises(UserError, match="Unknown weights"):
+            find()
 
 
 def test_damaged_missing_and_newer_files_are_explained(other):
@@ -108,6 +151,10 @@ def test_damaged_missing_and_newer_files_are_explained(other):
     described.write_text(json.dumps(newer))
     with pytest.raises(UserError, match="is of a newer version of the zoo, format 2"):
         zoo.weights_info("linear", "mnist")
+    for damage in ({"input_shape": None}, {"accuracy": "high"}, {"run": {}}):
+        described.write_text(json.dumps(newer | {"format": 1} | damage))
+        with pytest.raises(UserError, match=r"mnist.json has been edited: .*\.$"):
+            zoo.weights_info("linear", "mnist")
     described.write_text("{")
     with pytest.raises(UserError, match="cannot be read as JSON"):
         zoo.weights_info("linear", "mnist")
@@ -148,6 +195,7 @@ def test_a_run_and_its_file_are_weights_too(trained_run):
             model.get_weights(), trained_run.model.get_weights(), strict=True
         ):
             np.testing.assert_array_equal(ours, theirs)
+    assert pretrained.origin("mlp", run.model).input_shape == (28, 28, 1)
     with pytest.raises(UserError, match="of another architecture. .*mlp.*is linear"):
         zoo.create_model("linear", weights=run.path)
 

@@ -141,3 +141,15 @@ def test_a_command_starts_without_sklearn_and_matplotlib_and_can_import_them(com
     done = in_quiet(command, body)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["set()"]
+
+
+def test_keras_finds_sklearn_and_matplotlib_in_a_program_of_a_user(command):
+    body = (
+        "import zoo\n"
+        "zoo.create_model('linear', weights='mnist')\n"
+        "from keras.src.wrappers import utils\n"
+        "from keras.src.visualization import plot_image_gallery as gallery\n"
+        "print(utils.sklearn.__name__, gallery.plt.__name__)\n"
+    )
+    done = in_quiet(command, body)
+    assert done.stdout.split() == ["sklearn", "matplotlib.pyplot"], done.stderr

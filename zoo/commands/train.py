@@ -49,8 +49,9 @@ FLAGS.string(
     "weights",
     None,
     "Start from pretrained weights: DATASET or DATASET/RECIPE of `python -m zoo list`, "
-    "a run directory or a .keras file. Other classes get a new head; images are "
-    "resized to the size that the weights were trained on, unless --image_size is set.",
+    "a run directory or a .keras file. Other classes get a new head, and files outside "
+    "a run always do. Unless --image_size is set, images are resized to the size that "
+    "the weights were trained on, if that is known.",
 )
 FLAGS.string(
     "freeze",

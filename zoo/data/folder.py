@@ -74,7 +74,10 @@ class ImageTree:
                     break
                 check_native_size(height, width, path)
                 return height, width
-            raise _damaged_error([*self._find_damaged().values()])
+            damaged = [*self._find_damaged().values()]
+            if skip_damaged:
+                raise UserError(f"No image decodes: {listed(damaged)}.")
+            raise _damaged_error(damaged)
 
     def read(
         self, cache: Cache, image_size: tuple[int, int], *, skip_damaged: bool = False
@@ -99,7 +102,8 @@ class ImageTree:
                 lambda place: self._write(place, image_size, skip_damaged)
             )
         if contents.damaged and not skip_damaged:
-            raise _damaged_error(contents.damaged)
+            # The cache may be that of a copy in another place, with other paths.
+            raise _damaged_error([*self._find_damaged().values()])
         return contents
 
     def _write(
@@ -176,7 +180,7 @@ def _damaged_error(lines: Sequence[str]) -> UserError:
     count = "One image does" if len(lines) == 1 else f"{len(lines):,} images do"
     return UserError(
         f"{count} not decode: {listed(lines)}. Repair or remove what is damaged. "
-        "Trainings and `zoo augment` leave it out with --skip_damaged."
+        "To leave it out, pass --skip_damaged to train.py or `zoo augment`."
     )
 
 

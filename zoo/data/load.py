@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo import files
 from zoo.data import folder, local
 from zoo.data.builders import DIGITS, OWN
 from zoo.data.cache import FOLDER, Cache
@@ -228,7 +229,7 @@ def data_root(data_dir: str | None) -> Path:
         return Path(constants.DATA_DIR).expanduser()
     if not data_dir or "://" in data_dir:
         raise UserError(f"data_dir must be a local directory. Received: {data_dir!r}")
-    return Path(data_dir).expanduser().absolute()
+    return files.expanduser(data_dir).absolute()
 
 
 def is_directory(dataset: str) -> bool:

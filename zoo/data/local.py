@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from zoo import files
 from zoo.data import folder, idx
 from zoo.data.cache import Cache
 from zoo.data.dataset import Dataset, dimensions, reading
@@ -92,7 +93,7 @@ def check_directory(path: str | os.PathLike[str]) -> Path:
     Raises:
         UserError: it is missing, not a directory, empty or not readable.
     """
-    directory = Path(path).expanduser()
+    directory = files.expanduser(path)
     with reading(path):
         if not directory.exists():
             raise UserError(f"The directory {path} does not exist.{hint(path)}")
@@ -110,7 +111,7 @@ def hint(path: str | os.PathLike[str], names: Iterable[str] = ()) -> str:
         path: path that does not exist.
         names: names that the user may have meant instead.
     """
-    folders, missing = [], Path(path).expanduser()
+    folders, missing = [], files.expanduser(path)
     with contextlib.suppress(OSError), os.scandir(missing.parent) as entries:
         folders = [entry.name for entry in entries if entry.is_dir()]
     find = functools.partial(difflib.get_close_matches, n=1, cutoff=0.7)

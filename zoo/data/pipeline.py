@@ -82,6 +82,8 @@ def fit_to(recipe: Recipe, num_examples: int, asked: Collection[str] = ()) -> Re
     while size >= 2 * _SMALLEST_BATCH and num_examples // size < _STEPS_PER_PASS:
         size //= 2
     size = min(size, num_examples)
+    if size == recipe.batch_size:
+        return recipe
     rate = recipe.learning_rate
     if "learning_rate" not in asked:
         ratio = size / recipe.batch_size

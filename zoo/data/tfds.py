@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core import naming, registered
 
-from zoo import startup
+from zoo import files, startup
 from zoo.data.builders import DIGITS, OWN
 from zoo.data.builders.digits import Digits
 from zoo.data.builders.linear_regression import LinearRegression, LineConfig
@@ -76,7 +76,8 @@ def exists(dataset: str, root: Path) -> bool:
     name, config = parse(dataset)
     if name not in names():
         is_own = name in OWN or not name
-        return not is_own and any((root / name).glob("**/dataset_info.json"))
+        found = not is_own and files.exists(root / name)
+        return found and any((root / name).glob("**/dataset_info.json"))
     configs = tfds.builder_cls(name).builder_configs
     if config and config not in configs:
         raise unknown(f"configuration of {name}", config, configs)

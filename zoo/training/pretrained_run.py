@@ -75,12 +75,17 @@ def adopt(
         UserError: the directory has other content, or the dataset has other classes.
     """
     info, run = pretrained.find(name), RunDir(directory)
-    if run.path.exists() and not _holds(run, info):
+    if run.path.is_dir() and not _holds(run, info):
         raise UserError(
             f"--out must be a new directory, or one that {name} was written to before. "
             f"Received: {run.path}, which has other content."
         )
+    try:
+        run.check_usable()
+    except (RunError, UserError) as error:
+        raise type(error)(str(error).replace("--run_dir", "--out")) from None
     data, tested_on = evaluation_data(info, dataset)
+    is_directory = pathlib.Path(data.spec.source).is_absolute()
     trained = TrainedRun(
         run, model=registry.create_model(info.model, weights=info.name), dataset=data
     )
@@ -88,7 +93,7 @@ def adopt(
     identity = info.run["config"]["identity"]
     config = dict(info.run["config"]) | {
         "identity": identity | {"dataset_fingerprint": data.spec.fingerprint},
-        "dataset_used": data.spec.source,
+        "dataset_used": data.spec.source if is_directory else dataset or info.dataset,
         "image_size": list(info.input_shape[:2]),
         "data": dataclasses.asdict(data.spec),
         "weights": {"name": name, "sha256": info.sha256},
@@ -101,7 +106,6 @@ def adopt(
         "published_accuracy": info.accuracy,
         **scoring.per_class(info.class_names, data.test.y, trained.outputs),
     }
-    run.path.mkdir(parents=True, exist_ok=True)
     with run.locked():
         files.write_json(run.config, config)
         files.write_csv(run.metrics, info.run["metrics"])

@@ -239,6 +239,20 @@ def test_damaged_files_can_be_skipped(tmp_path):
         np.testing.assert_array_equal(image[..., 0], np.asarray(Image.open(path)))
     with pytest.raises(UserError, match="3 images do not decode"):
         tree.read(cache, (5, 4))
+    # A copy in another place has the same cache; its own files are named.
+    (tmp_path / "tree").rename(tmp_path / "moved")
+    moved = folder.scan(tmp_path / "moved")
+    with pytest.raises(UserError, match=f"do not decode: {tmp_path}/moved/"):
+        moved.read(cache, (5, 4))
+
+
+def test_without_a_single_image_that_decodes_no_flag_is_advised(tmp_path):
+    for name in ("cat/0.png", "cat/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(UserError, match="No image decodes: .*0.png is empty") as caught:
+        read(tmp_path, skip_damaged=True)
+    assert "--skip_damaged" not in str(caught.value)
 
 
 def test_a_class_needs_an_image_that_is_not_damaged(tmp_path):

@@ -42,6 +42,7 @@ def epoch(start=0, seed=0, replicas=(0, 1, 1), **fields):
         ({"batch_size": 128}, 80, 16, 0.3536),
         ({"batch_size": 128}, 10, 10, 0.2795),
         ({"batch_size": 96}, 100, 24, 0.5),
+        ({"batch_size": 128, "learning_rate": 1 / 300}, 5120, 128, 1 / 300),
         # Unchanged: tutorials, recipes that count steps, and fields that the user set.
         ({"order": "file"}, 80, 128, 1.0),
         ({"remainder": "keep"}, 80, 128, 1.0),
@@ -55,7 +56,7 @@ def test_a_batch_is_halved_for_few_examples(fields, examples, batch, rate):
     assert (fitted.batch_size, fitted.learning_rate) == (batch, rate)
     assert pipeline.fit_to(before, examples, {"batch_size": 1}) == before
     kept = pipeline.fit_to(before, examples, ["learning_rate"])
-    assert (kept.batch_size, kept.learning_rate) == (batch, 1.0)
+    assert (kept.batch_size, kept.learning_rate) == (batch, before.learning_rate)
 
 
 def test_class_weights_go_with_their_examples():

@@ -70,6 +70,34 @@ def test_an_export_is_proved_on_the_sample_where_the_dataset_is_not_at_hand(
         pretrained_run.adopt(NAME, tmp_path)
 
 
+def test_a_run_made_of_weights_finds_its_dataset_again(tmp_path, data_dir, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
+    trained = pretrained_run.adopt(NAME, tmp_path / "run", "digits")
+    found = evaluation.evaluate(str(tmp_path / "run"))
+    assert found == evaluation.evaluate(weights=NAME, dataset="digits")
+    assert found["examples"] == len(trained.dataset.test.y)
+
+
+@pytest.mark.parametrize("out", ["file", "file/run"])
+def test_a_place_that_is_no_directory_is_refused(tmp_path, out):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="--out"):
+        pretrained_run.adopt(NAME, tmp_path / out)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_weights_for_classes_are_not_trained_on_numbers(tmp_path):
+    config = Config(
+        model="linear",
+        weights="mnist",
+        dataset="linear_regression",
+        data_dir=str(tmp_path / "data"),
+        run_dir=str(tmp_path / "run"),
+    )
+    with pytest.raises(UserError, match="linear is only a head"):
+        trainer.train(config)
+
+
 def test_weights_are_evaluated_on_their_sample_where_nothing_else_is_at_hand(
     offline, capsys
 ):
