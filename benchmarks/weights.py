@@ -49,8 +49,10 @@ ABOUT = {
     },
 }
 SAMPLE = 200
-#: Numbers of significant bits to try, between those of float16 and float32.
-SIGNIFICANT_BITS = range(12, 24)
+#: Size in bytes above which float32 weights are rounded, so that they compress better.
+LARGEST = 1_200_000
+#: Numbers of significant bits to try; float16 has 11, float32 has 24.
+SIGNIFICANT_BITS = range(12, 25)
 
 FLAGS = console.Flags()
 FLAGS.string("only", None, "Model to write; default: all.")
@@ -92,6 +94,9 @@ def write(run_dir: pathlib.Path, dataset: str) -> pretrained.WeightsInfo:
     names = identity["model"], dataset, identity["recipe"]
     path = pretrained.DIRECTORY / f"{pretrained.stem(*names)}.weights.h5"
     _save(model, path, dtype)
+    if dtype == "float32" and path.stat().st_size > LARGEST:
+        _round(model, test, said)
+        _save(model, path, dtype)
     exported = trained.run.read_export()["artifacts"]
     (int8,) = (record for record in exported if record["name"] == "int8")
     command = _command(*names, identity["seed"], identity["precision"])
@@ -140,27 +145,29 @@ def _record(trained: TrainedRun, dataset: str, command: str) -> dict[str, Any]:
     return {"config": config, "result": result, "metrics": metrics}
 
 
+def _predict(model: Any, test: Split) -> np.ndarray:
+    """Returns the predicted class of each test image."""
+    blocks = (model.predict(block, verbose=0) for block in test.blocks())
+    return np.concatenate(list(blocks)).argmax(axis=1)
+
+
 def _precision(model: Any, test: Split) -> tuple[str, np.ndarray]:
-    """Rounds the weights as far as no prediction changes; returns predictions.
-
-    Weights that cannot be float16 stay float32 numbers, but with fewer bits, so that
-    the file can be compressed.
-    """
-
-    def predict() -> np.ndarray:
-        blocks = (model.predict(block, verbose=0) for block in test.blocks())
-        return np.concatenate(list(blocks)).argmax(axis=1)
-
-    weights, said = model.get_weights(), predict()
+    """Makes the weights float16 if they predict the same; returns predictions."""
+    weights, said = model.get_weights(), _predict(model, test)
     model.set_weights([w.astype(np.float16).astype(np.float32) for w in weights])
-    if np.array_equal(said, predict()):
+    if np.array_equal(said, _predict(model, test)):
         return "float16", said
-    for bits in SIGNIFICANT_BITS:
-        model.set_weights([rounded(w, bits) for w in weights])
-        if np.array_equal(said, predict()):
-            return "float32", said
     model.set_weights(weights)
     return "float32", said
+
+
+def _round(model: Any, test: Split, said: np.ndarray) -> None:
+    """Rounds the weights to the fewest bits with which they predict the same."""
+    weights = model.get_weights()
+    for bits in SIGNIFICANT_BITS:
+        model.set_weights([rounded(w, bits) for w in weights])
+        if np.array_equal(said, _predict(model, test)):
+            return
 
 
 def rounded(x: np.ndarray, bits: int) -> np.ndarray:

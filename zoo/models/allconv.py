@@ -124,6 +124,9 @@ RECIPES = {
         min_steps=2000,
     ),
     # For photographs, which may be mirrored: more filters.
+    # cifar10 89.58% (89.58 to 89.58, 1 seed) in 4103 s on 2 CPUs:
+    #   python train.py --model=allconv --recipe=photos --dataset=cifar10 \
+    #     --precision=mixed_bfloat16
     "photos": dataclasses.replace(
         PHOTOGRAPHS,
         model={"filters": [32, 48, 64, 96, 128]},

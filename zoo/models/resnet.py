@@ -238,6 +238,9 @@ RECIPES = {
         epochs=20,
         min_steps=400,
     ),
+    # cifar10 93.56% (93.56 to 93.56, 1 seed) in 8130 s on 2 CPUs:
+    #   python train.py --model=resnet --recipe=best --dataset=cifar10 \
+    #     --precision=mixed_bfloat16
     "best": _DEFAULT.override(
         model={"widths": [32, 64, 96], "blocks": [2, 2, 2]}, epochs=60
     ),
