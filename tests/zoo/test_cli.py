@@ -91,7 +91,12 @@ def test_help_is_that_of_the_command(command, arguments, says, not_its_own):
             "predict a.png",
             "predict takes a run, an artifact or pretrained weights, and im",
         ),
-        ("evaluate", "evaluate takes a run, an artifact or pretrained weights"),
+        ("predict --weights=mlp/mnist", "Received: --weights=mlp/mnist"),
+        ("evaluate", "evaluate takes .* weights: .* Received: nothing"),
+        (
+            "evaluate --artifact=a --weights=mlp/mnist",
+            "evaluate takes .* Received: --artifact=a --weights=mlp/mnist",
+        ),
         ("evaluate --run_dir=none", "There is no run directory none"),
         ("evaluate --output=a.png", "Unknown command line flag 'output'"),
         ("train --model=mlp --epochs=0", "--epochs must be"),

@@ -89,3 +89,7 @@ def test_what_does_not_exist_is_answered_with_what_is_there(trained_run, tmp_pat
     gone = f"{runs}/gone/export/tflite/model_int8.tflite"
     with pytest.raises(UserError, match=f"no exported file {gone}. In {runs} are: min"):
         zoo.predict(gone, "a.png")
+
+
+def test_without_images_nothing_is_predicted():
+    assert zoo.predict("linear/mnist", []) == []

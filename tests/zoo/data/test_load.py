@@ -97,6 +97,18 @@ def test_linear_regression_is_the_line_and_the_streams_differ(data_dir):
 # Names
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x" * 300, "Unknown dataset 'xxx"),
+        ("~no-such-user/images", "The directory ~no-such-user/images does not exist"),
+    ],
+)
+def test_paths_that_no_system_has_are_explained(data_dir, name, message):
+    with pytest.raises(UserError, match=message):
+        load.check_name(name, data_dir)
+
+
 def test_known_names(data_dir):
     ours = ["digits", "linear_regression"]
     plain = ["mnist", "fashion_mnist", "kmnist", "cifar10", "beans", "tf_flowers"]
