@@ -89,7 +89,8 @@ def start(*, alone: bool = True, for_command: bool = True) -> None:
     Raises:
         UserError: KERAS_BACKEND names another backend.
     """
-    with _not_importable(*(("matplotlib", "sklearn") if for_command else ())):
+    unused = ("matplotlib", "sklearn") if for_command else ()
+    with _not_importable(*unused):
         import_keras(log_level=1 if alone else 3)
     if alone:
         import tensorflow as tf

@@ -92,7 +92,8 @@ def test_help_is_that_of_the_command(command, arguments, says, not_its_own):
             "predict takes a run, an artifact or pretrained weights, and im",
         ),
         ("predict --weights=mlp/mnist", "Received: --weights=mlp/mnist"),
-        ("evaluate", "evaluate takes .* weights: .* Received: nothing"),
+        ("evaluate", "evaluate takes a run, an artifact or pretrained weights"),
+        ("evaluate", "Received: nothing"),
         (
             "evaluate --artifact=a --weights=mlp/mnist",
             "evaluate takes .* Received: --artifact=a --weights=mlp/mnist",
