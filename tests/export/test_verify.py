@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+from export import verify as verification
 from export.base import EXACT, Draft
 from export.formats import FORMATS, get_format
 from export.verify import bound_problems, compare, sampling_error, verify
@@ -118,3 +119,28 @@ def test_a_sample_that_loses_more_than_chance_is_caught(runs):
     _, problems = verify(draft, file)
     assert any("accuracy_drop is" in problem for problem in problems)
     assert any("allowed 21" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calls"), [(0.001, 220), (0.13, 15), (5.0, 1)], ids=str
+)
+def test_the_latency_of_a_slow_file_takes_seconds_to_measure(
+    monkeypatch, seconds, calls
+):
+    clock, asked = [0.0], []
+
+    def run(example):
+        asked.append(example)
+        # The first run is the slowest.
+        clock[0] += seconds if len(asked) > 1 else 2 * seconds
+
+    monkeypatch.setattr(verification, "LATENCY_RUNS", 220)
+    monkeypatch.setattr(verification.time, "perf_counter", lambda: clock[0])
+    latency = verification._time_examples(run, "image")
+    assert asked == ["image"] * calls
+    first = 2 if calls == 1 else 1
+    assert latency == {
+        "median": pytest.approx(1000 * seconds * first),
+        "p95": pytest.approx(1000 * seconds * first),
+        "threads": 1,
+    }
