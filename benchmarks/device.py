@@ -7,8 +7,8 @@ weights to ONNX in float32. Checks first that both give the same probabilities, 
 measures single images in turns. Reports medians, and medians of the ratios within a
 round.
 
-Then compares the recipe tiny of resnet with the network of MLPerf Tiny's image
-classification, both with random weights, on images of 32x32x3.
+Then compares the recipe tiny of resnet with MLPerf Tiny's network in stock Keras, both
+with random weights, on images of 32x32x3.
 """
 
 from __future__ import annotations
@@ -23,16 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import comparison, data
+from benchmarks import comparison, data, mlperf_tiny
 from benchmarks.turns import interleaved, ratio
 from zoo import startup
-from zoo.recipe import Recipe
 
 NEEDS = ("onnx", "onnxruntime")
 IMAGES = 100
 _ONNX = "ONNX Runtime, float32"
-# With it, ResNet is the network of MLPerf Tiny.
-_MLPERF = Recipe(model={"widths": (16, 32, 64), "blocks": (1, 1, 1)})
 _TINY, _PEER = "resnet, recipe tiny", "MLPerf Tiny's ResNet-8"
 
 
@@ -98,16 +95,15 @@ def measure_tiny(rounds: int) -> dict[str, Any]:
     import zoo
 
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, 32, 32, 3), np.uint8)
-    recipes = {_TINY: zoo.get_recipe("resnet", "tiny"), _PEER: _MLPERF}
+    tiny = zoo.create_model(
+        "resnet",
+        input_shape=images.shape[1:],
+        num_classes=10,
+        recipe=zoo.get_recipe("resnet", "tiny"),
+    )
     works, found = {}, {}
     with tempfile.TemporaryDirectory() as directory:
-        for network, recipe in recipes.items():
-            model = zoo.create_model(
-                "resnet",
-                input_shape=images.shape[1:],
-                num_classes=10,
-                recipe=recipe,
-            )
+        for network, model in {_TINY: tiny, _PEER: mlperf_tiny.resnet8()}.items():
             found[network] = {"parameters": model.count_params()}
             for file in ("float32", "int8"):
                 path = pathlib.Path(directory) / f"{len(works)}.tflite"
