@@ -18,19 +18,17 @@ def resnet8() -> keras.Model:
     import keras
     from keras import layers
 
-    def convolution(x: keras.KerasTensor, width: int, size: int, stride: int):
-        return layers.Conv2D(width, size, stride, padding="same")(x)
-
-    def normalized(x: keras.KerasTensor, *options: int) -> keras.KerasTensor:
-        return layers.BatchNormalization()(convolution(x, *options))
+    def convolution(x: keras.KerasTensor, width: int, stride: int) -> keras.KerasTensor:
+        x = layers.Conv2D(width, 3, stride, padding="same")(x)
+        return layers.BatchNormalization()(x)
 
     image = keras.Input((32, 32, 3))
-    x = layers.ReLU()(normalized(image, 16, 3, 1))
+    x = layers.ReLU()(convolution(image, 16, 1))
     for width, stride in ((16, 1), (32, 2), (64, 2)):
-        branch = layers.ReLU()(normalized(x, width, 3, stride))
-        branch = normalized(branch, width, 3, 1)
+        branch = layers.ReLU()(convolution(x, width, stride))
+        branch = convolution(branch, width, 1)
         if stride > 1:
-            x = convolution(x, width, 1, stride)
+            x = layers.Conv2D(width, 1, stride)(x)
         x = layers.ReLU()(x + branch)
     x = layers.Flatten()(layers.AveragePooling2D(8)(x))
     model = keras.Model(image, layers.Dense(10)(x))

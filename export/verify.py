@@ -13,8 +13,8 @@ from export.base import Bound, Draft, ExportedFile
 from zoo import artifact, files, startup
 from zoo.data.dataset import Split
 
-#: The latency is that of up to so many runs in so many seconds. The first eleventh of
-#: the runs warms up.
+#: The latency is measured in so many runs, or fewer if they take too many seconds. The
+#: first eleventh of the runs is for warming up.
 LATENCY_RUNS, LATENCY_SECONDS = 220, 2.0
 
 

@@ -8,10 +8,15 @@ import json
 import numpy as np
 import pytest
 
-from export import verify as verification
 from export.base import EXACT, Draft
 from export.formats import FORMATS, get_format
-from export.verify import bound_problems, compare, sampling_error, verify
+from export.verify import (
+    _time_examples,
+    bound_problems,
+    compare,
+    sampling_error,
+    verify,
+)
 from tests.export.conftest import ask
 from zoo.data.dataset import Split
 from zoo.training.outcome import TrainedRun
@@ -134,9 +139,9 @@ def test_the_latency_of_a_slow_file_takes_seconds_to_measure(
         # The first run is the slowest.
         clock[0] += seconds if len(asked) > 1 else 2 * seconds
 
-    monkeypatch.setattr(verification, "LATENCY_RUNS", 220)
-    monkeypatch.setattr(verification.time, "perf_counter", lambda: clock[0])
-    latency = verification._time_examples(run, "image")
+    monkeypatch.setattr("export.verify.LATENCY_RUNS", 220)
+    monkeypatch.setattr("export.verify.time.perf_counter", lambda: clock[0])
+    latency = _time_examples(run, "image")
     assert asked == ["image"] * calls
     first = 2 if calls == 1 else 1
     assert latency == {
