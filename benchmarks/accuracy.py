@@ -26,8 +26,9 @@ import zoo
 from benchmarks import comparison, document
 from benchmarks.comparison import run_python
 from export.formats import TFLITE_FILES
-from zoo import console, files, results, startup
-from zoo.training.rundir import RunDir
+from zoo import console, files, startup
+from zoo.records import results
+from zoo.records.rundir import RunDir
 
 RUNS = document.ROOT / "runs" / "results"
 SEEDS = (0, 1, 2)

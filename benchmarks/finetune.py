@@ -20,7 +20,7 @@ from benchmarks import comparison, document
 from benchmarks.comparison import run_python
 from benchmarks.data import cifar10_directory
 from zoo import console, startup
-from zoo.training.rundir import RunDir
+from zoo.records.rundir import RunDir
 
 RUNS = document.ROOT / "runs" / "finetune"
 SEEN = ("airplane", "bird", "deer", "frog", "ship")

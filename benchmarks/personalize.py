@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks import document
 from zoo import console, files, startup
 from zoo.errors import UserError
-from zoo.training.rundir import finished_run
+from zoo.records.rundir import finished_run
 
 ROOT = pathlib.Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "personalize.json"
@@ -41,8 +41,8 @@ def personalize(run_dir: str, digits: Any) -> dict[str, Any]:
         ``model``, ``data`` and ``rows``. There is a row for each number of examples,
         starting with 0, with the accuracies and seconds of each seed.
     """
-    from zoo.learner import Learner
-    from zoo.training import outcome
+    from export.ondevice.learner import Learner
+    from zoo.runs import run as outcome
 
     run = finished_run(run_dir)
     path = run.export / "tflite" / "model_trainable.tflite"
@@ -100,7 +100,7 @@ def _learn_on_device(learner: Any, train: Any, batches: np.ndarray) -> float:
 
 def _learn_in_keras(model: Any, train: Any, batches: np.ndarray) -> float:
     """Trains the model on batches of indices; returns the seconds without compiling."""
-    from export import verify_training
+    from export.ondevice import verify as verify_training
 
     twin = verify_training.Frozen(model, train.x[:1], LEARNING_RATE)
     first, *others = batches
@@ -118,9 +118,9 @@ def from_zero(run_dir: str) -> dict[str, Any]:
     import keras
 
     import zoo
-    from export import tflite_trainable
-    from zoo.learner import Learner
-    from zoo.training import outcome
+    from export.ondevice import trainable as tflite_trainable
+    from export.ondevice.learner import Learner
+    from zoo.runs import run as outcome
 
     run = finished_run(run_dir)
     data = outcome.run_dataset(run)

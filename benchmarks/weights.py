@@ -23,7 +23,7 @@ from zoo import console, files, pretrained, startup
 from zoo.data.dataset import Split
 
 if TYPE_CHECKING:
-    from zoo.training.outcome import TrainedRun
+    from zoo.runs.run import TrainedRun
 
 SHIPPED = (
     ("linear", "default", "mnist"),
@@ -84,7 +84,7 @@ def main(argv: list[str]) -> None:
 
 def write(run_dir: pathlib.Path, dataset: str) -> pretrained.WeightsInfo:
     """Writes the weights of a run, their description and a sample of test images."""
-    from zoo.training import outcome
+    from zoo.runs import run as outcome
 
     trained = outcome.open_run(run_dir)
     identity = trained.config["identity"]

@@ -22,7 +22,7 @@ __all__ = ["DEFAULT_FORMATS", "FORMATS", "check_node", "parse_formats"]
 _LATER = {
     "export_run": "export.exporter",
     "export_weights": "export.exporter",
-    "load": "zoo.artifact",
+    "load": "zoo.runs.artifact",
 }
 
 

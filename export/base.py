@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.training.outcome import TrainedRun
+    from zoo.runs.run import TrainedRun
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,8 +27,8 @@ from export.formats import (
 from zoo import files, startup
 from zoo.errors import RunError, UserError
 from zoo.plots.draw import draw_run, list_pictures
+from zoo.runs.run import TrainedRun, open_run
 from zoo.training import pretrained_run
-from zoo.training.outcome import TrainedRun, open_run
 
 
 def export_run(

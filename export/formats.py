@@ -25,7 +25,8 @@ DEVICE_OPTIMIZERS = {"sgd": 0.0, "momentum": 0.9}
 
 def get_format(name: str) -> Format:
     """Returns the format of this name, which must be in ``FORMATS``."""
-    return importlib.import_module(f"export.{name}").FORMAT
+    module = "ondevice.trainable" if name == "tflite_trainable" else name
+    return importlib.import_module(f"export.{module}").FORMAT
 
 
 def parse_formats(text: str) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ import keras
 import tensorflow as tf
 
 from export.base import EXACT, Draft, ExportedFile, Format
-from zoo.artifact import SIGNATURE
 from zoo.data import decode
+from zoo.runs.artifact import SIGNATURE
 
 
 class SavedModel(Format):

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from zoo import console
 from zoo.errors import UserError
-from zoo.training.rundir import finished_run
+from zoo.records.rundir import finished_run
 
 FLAGS = console.Flags()
 FLAGS.string("run_dir", None, "The run whose export/web is served.")

@@ -19,10 +19,10 @@ import tensorflow as tf
 
 from export.base import EXACT, Bound, Draft, ExportedFile, Format
 from export.formats import TFLITE_FILES
-from zoo.artifact import SIGNATURE
 from zoo.data.dataset import Split
 from zoo.errors import RunError
 from zoo.models.base import TapeModel
+from zoo.runs.artifact import SIGNATURE
 
 CALIBRATION_EXAMPLES = 500
 #: Files with quantized activations, whose ranges are measured on examples.

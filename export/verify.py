@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from export.base import Bound, Draft, ExportedFile
-from zoo import artifact, files, startup
+from zoo import files, startup
 from zoo.data.dataset import Split
+from zoo.runs import artifact
 
 #: The latency is measured in so many runs, or fewer if they take too many seconds. The
 #: first eleventh of the runs is for warming up.

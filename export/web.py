@@ -17,8 +17,8 @@ import numpy as np
 from export.base import Draft, Format
 from zoo import files
 from zoo.errors import RunError, UserError
-from zoo.evaluation import FAR
-from zoo.training.outcome import TrainedRun
+from zoo.runs.predict import FAR
+from zoo.runs.run import TrainedRun
 
 PAGE = pathlib.Path(__file__).parent / "page"
 DIGITS = [str(digit) for digit in range(10)]

@@ -75,9 +75,9 @@ def trained_run(data_dir, tmp_path_factory):
 
 def train_run(path, data_dir, model, dataset):
     """Trains for 3 epochs; returns the TrainedRun, read from disk."""
+    from zoo.runs.run import open_run
     from zoo.training import trainer
     from zoo.training.config import Config
-    from zoo.training.outcome import open_run
 
     places = {"data_dir": str(data_dir), "run_dir": str(path)}
     config = Config(model=model, dataset=dataset, overrides={"epochs": 3}, **places)

@@ -21,12 +21,13 @@ from benchmarks import accuracy, document, personalize
 from export import serve
 from export.formats import FORMATS, parse_formats
 from tests.conftest import ROOT
-from zoo import cli, console, results
+from zoo import console
+from zoo.commands import cli, train
 from zoo.commands import export as export_command
-from zoo.commands import train
 from zoo.errors import UserError
+from zoo.records import results
+from zoo.records.rundir import RunDir
 from zoo.training import cluster
-from zoo.training.rundir import RunDir
 
 DOCUMENTS = {
     path: path.read_text() for path in (*document.DOCUMENTS, ROOT / "CONTRIBUTING.md")

@@ -82,8 +82,8 @@ def predict(
         UserError: ``source`` does not exist, or a file cannot be read.
     """
     startup.start_for_api()
-    from zoo import evaluation
-    from zoo.training.rundir import runs_beside
+    from zoo.records.rundir import runs_beside
+    from zoo.runs import predict as evaluation
 
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
@@ -115,7 +115,7 @@ def load_run(
             is damaged, or the weights belong to another model.
     """
     startup.start_for_api()
-    from zoo.training import outcome
+    from zoo.runs import run as outcome
 
     return outcome.load_run(run_dir, device_weights)
 

@@ -1,11 +1,11 @@
-"""python -m zoo, and the command zoo that pip installs: see zoo/cli.py."""
+"""python -m zoo, and the command zoo that pip installs: see zoo/commands/cli.py."""
 
 from zoo import door
 
 
 def main() -> None:
     """Runs the command line."""
-    door.run("zoo.cli")
+    door.run("zoo.commands.cli")
 
 
 if __name__ == "__main__":

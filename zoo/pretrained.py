@@ -150,7 +150,7 @@ def weights_info(model: str, weights: str) -> WeightsInfo:
     ]
     if len(found) != 1:
         # Importing zoo imports nothing that has to be installed.
-        from zoo.training.rundir import runs_beside
+        from zoo.records.rundir import runs_beside
 
         raise unknown(f"weights of {model}", weights, [*names, *runs_beside(weights)])
     path = DIRECTORY / f"{'-'.join([model, *found[0].split('/')])}.json"
@@ -205,7 +205,7 @@ def create(
     Raises:
         UserError: there are no such weights, they are damaged, or they do not fit.
     """
-    from zoo.models.common import build
+    from zoo.models import build
 
     given = _load(model_class, name, weights)
     input_shape = input_shape or tuple(given.get_build_config()["input_shape"][1:])
@@ -257,7 +257,7 @@ def origin(model: str, weights: str | os.PathLike[str]) -> Origin:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     # Importing zoo imports nothing that has to be installed.
-    from zoo.training.rundir import RunDir
+    from zoo.records.rundir import RunDir
 
     run = RunDir(path.parent)
     if path != run.model or not run.config.exists():  # a file that is in no run
@@ -342,7 +342,7 @@ def _file_of(weights: str | os.PathLike[str]) -> pathlib.Path:
     path = files.expanduser(weights)
     if path.suffix == ".keras":
         return path
-    from zoo.training.rundir import finished_run
+    from zoo.records.rundir import finished_run
 
     return finished_run(path).model
 

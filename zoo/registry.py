@@ -1,8 +1,8 @@
 """The registry of architectures and recipes.
 
-Every module of ``zoo/models`` except ``base`` is an architecture of the same name, so
-the names are known without importing TensorFlow. A module registers its model class
-and its recipes when it is imported.
+Every module of ``zoo/models`` that ``_SHARED`` does not list is an architecture of the
+same name, so the names are known without importing TensorFlow. A module registers its
+model class and its recipes when it is imported.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from zoo.models.base import TapeModel
 
 _MODELS = pathlib.Path(__file__).with_name("models")
+# The modules of zoo/models that are not architectures.
+_SHARED = {"__init__", "base", "build", "guard", "layers", "losses", "optimizers"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +77,7 @@ def list_models(pattern: str = "*", *, weights: bool = False) -> list[str]:
         pattern: pattern of the names, such as ``res*``.
         weights: whether to return only architectures with pretrained weights.
     """
-    files = {path.stem for path in _MODELS.glob("*.py")} - {"__init__", "base"}
+    files = {path.stem for path in _MODELS.glob("*.py")} - _SHARED
     names = files | set(_ARCHITECTURES)
     if weights:
         names &= {name.partition("/")[0] for name in pretrained.list_weights()}
@@ -130,7 +132,7 @@ def get_recipe(model: str, recipe: str = "default") -> Recipe:
 
 def import_all() -> None:
     """Imports all architectures, losses and optimizers, so that Keras can load them."""
-    importlib.import_module("zoo.models.common.build")
+    importlib.import_module("zoo.models.build")
     for model in list_models():
         get_architecture(model)
 
@@ -205,7 +207,7 @@ def _new_model(
     options: dict[str, Any],
 ) -> TapeModel:
     """Returns a model with new weights; raises UserError unless it fits the data."""
-    from zoo.models.common import build
+    from zoo.models import build
 
     if input_shape is None:
         raise UserError("create_model needs input_shape, or weights. Received: none.")
@@ -223,7 +225,7 @@ def _build(
     *compiled_with: Any,
 ) -> None:
     """Creates the variables, and compiles the model unless it only has features."""
-    from zoo.models.common import build
+    from zoo.models import build
 
     if features:
         model.build((None, *input_shape))

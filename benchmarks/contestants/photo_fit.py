@@ -71,7 +71,7 @@ def zoo_training(
     import zoo
     from zoo.data import pipeline
     from zoo.data.dataset import Split
-    from zoo.models.common.guard import NonFiniteGuard
+    from zoo.models.guard import NonFiniteGuard
     from zoo.recipe import PHOTOGRAPHS, Recipe
 
     recipe = Recipe(

@@ -70,10 +70,10 @@ class Training:
 
     def job(self, directory: pathlib.Path, **fields: Any) -> Any:
         """Returns the job that train.py would run, with some fields of its Config."""
+        from zoo.records.rundir import RunDir
         from zoo.training.config import Config
         from zoo.training.distribute import Placement
         from zoo.training.job import Job
-        from zoo.training.rundir import RunDir
 
         return Job(
             Config(self.model.name, **fields),

@@ -20,7 +20,7 @@ def prepare(model_name: str, variant: str):
     """
     training = Training(model_name, deterministic=variant == "deterministic")
     if variant == "guarded":
-        from zoo.models.common.guard import NonFiniteGuard
+        from zoo.models.guard import NonFiniteGuard
 
         training.model.guard = NonFiniteGuard()
     if variant not in ("backups", "tensorboard", "histograms"):

@@ -10,7 +10,8 @@ import pytest
 
 import zoo
 from benchmarks import accuracy
-from zoo import catalog, results
+from zoo.commands import catalog
+from zoo.records import results
 from zoo.training import trainer
 from zoo.training.config import Config
 

@@ -21,9 +21,10 @@ from export.saved_model import SavedModel
 from tests.export.conftest import snapshot
 from zoo.data.dataset import Split
 from zoo.errors import RunError, UserError
-from zoo.training import outcome, scoring
-from zoo.training.outcome import TrainedRun
-from zoo.training.rundir import RunDir
+from zoo.records.rundir import RunDir
+from zoo.runs import run as outcome
+from zoo.runs import scoring
+from zoo.runs.run import TrainedRun
 
 
 @pytest.fixture

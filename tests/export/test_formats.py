@@ -17,9 +17,9 @@ import zoo
 from export.formats import TFLITE_FILES, get_format
 from tests.conftest import ROOT
 from tests.export.conftest import ask, records, run_code
-from zoo import evaluation
 from zoo.data import decode
 from zoo.errors import UserError
+from zoo.runs import predict as evaluation
 
 KEYS = """name path format bytes sha256 input output operations tensor_dtypes accuracy
 accuracy_drop agreement max_abs_error latency_ms calibration verified examples"""

@@ -11,8 +11,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import export
-from zoo import evaluation
 from zoo.data import folder
+from zoo.runs import predict as evaluation
 
 KINDS = {
     "jpg": {"quality": 90},

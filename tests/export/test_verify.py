@@ -19,7 +19,7 @@ from export.verify import (
 )
 from tests.export.conftest import ask
 from zoo.data.dataset import Split
-from zoo.training.outcome import TrainedRun
+from zoo.runs.run import TrainedRun
 
 FILES = {file.name: file for name in FORMATS for file in get_format(name).files}
 BOUNDS = {name: file.bound for name, file in FILES.items()}

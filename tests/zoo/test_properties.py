@@ -22,17 +22,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-
 from tests.zoo.training.test_rundir import CONFIG, IDENTITY
-from zoo import console, evaluation
+
+from zoo import console
 from zoo.data import folder, idx, load
 from zoo.data.cache import Cache
 from zoo.data.dataset import Dataset, DataSpec, Split
 from zoo.errors import UserError, ZooError
-from zoo.training import checkpoint, outcome, summary
+from zoo.records.rundir import RunDir, differences
+from zoo.runs import predict as evaluation
+from zoo.runs import run as outcome
+from zoo.runs.run import TrainedRun
+from zoo.training import checkpoint, summary
 from zoo.training.config import Config, parse_image_size
-from zoo.training.outcome import TrainedRun
-from zoo.training.rundir import RunDir, differences
 
 CASES = int(os.environ.get("SOAK_CASES", "2400"))
 

@@ -11,9 +11,9 @@ import pytest
 
 import zoo
 from zoo.errors import UserError
-from zoo.models.common.build import make_optimizer
-from zoo.models.common.losses import make_loss
-from zoo.models.common.optimizers import slow_down
+from zoo.models.build import make_optimizer
+from zoo.models.losses import make_loss
+from zoo.models.optimizers import slow_down
 from zoo.recipe import OPTIMIZERS, Recipe, parse_augment
 
 SGD = Recipe(optimizer="sgd", momentum=0.9, nesterov=True)

@@ -21,7 +21,7 @@ from export.formats import (
 )
 from zoo import console, pretrained, startup
 from zoo.errors import UserError
-from zoo.training.rundir import finished_run
+from zoo.records.rundir import finished_run
 
 FLAGS = console.Flags()
 FLAGS.string("run_dir", None, "The finished run to export.")

@@ -24,7 +24,7 @@ from zoo.recipe import Recipe, parse_augment
 from zoo.training import cluster, config
 
 if TYPE_CHECKING:
-    from zoo.training.outcome import TrainedRun
+    from zoo.runs.run import TrainedRun
 
 FLAGS = console.Flags()
 

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from zoo.models.base import TapeModel
-from zoo.models.common.layers import convolution
+from zoo.models.layers import convolution
 from zoo.recipe import PHOTOGRAPHS, Recipe
 from zoo.registry import register
 

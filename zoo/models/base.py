@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from zoo.errors import unknown
-from zoo.models.common.guard import NonFiniteGuard, share_non_finite
+from zoo.models.guard import NonFiniteGuard, share_non_finite
 
 
 class TapeModel(keras.Model):

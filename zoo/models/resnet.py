@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from zoo.models.base import TapeModel
-from zoo.models.common.layers import convolution
+from zoo.models.layers import convolution
 from zoo.recipe import PHOTOGRAPHS
 from zoo.registry import register
 

@@ -16,7 +16,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix
 
 from zoo.plots import canvas
-from zoo.training.outcome import TrainedRun
+from zoo.runs.run import TrainedRun
 
 MOST_COUNTS = 20  # classes whose counts are written into the matrix
 MISTAKES = 25

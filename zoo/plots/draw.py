@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from zoo import console, files
 
 if TYPE_CHECKING:
-    from zoo.training.outcome import TrainedRun
-    from zoo.training.rundir import RunDir
+    from zoo.records.rundir import RunDir
+    from zoo.runs.run import TrainedRun
 
 #: File names in the order of the model card, and the titles of the pictures.
 TITLES = {

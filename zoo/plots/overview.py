@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from zoo.console import format_milliseconds
 from zoo.plots import canvas
-from zoo.training.outcome import TrainedRun
+from zoo.runs.run import TrainedRun
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:

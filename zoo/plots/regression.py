@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from zoo.data.dataset import Split
 from zoo.plots import canvas
 from zoo.plots.overview import read_metrics
-from zoo.training.outcome import TrainedRun
+from zoo.runs.run import TrainedRun
 
 
 def line(trained: TrainedRun) -> Figure:

@@ -20,11 +20,11 @@ from zoo import files
 from zoo.data import pipeline
 from zoo.errors import Interrupted, RunError, UserError
 from zoo.models.base import TapeModel
-from zoo.models.common.guard import NonFiniteGuard
+from zoo.models.guard import NonFiniteGuard
+from zoo.runs.scoring import Evaluator
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
 from zoo.training.job import Job
-from zoo.training.scoring import Evaluator
 from zoo.training.signals import SIGNALS, Stop
 
 

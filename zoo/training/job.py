@@ -23,9 +23,9 @@ from zoo.data.pipeline import Plan
 from zoo.models.base import TapeModel
 from zoo.pretrained import Origin
 from zoo.recipe import Recipe
+from zoo.records.rundir import RunDir
 from zoo.training.config import Config
 from zoo.training.distribute import Placement
-from zoo.training.rundir import RunDir
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,9 +11,9 @@ from zoo import console, files, pretrained, registry
 from zoo.data import load
 from zoo.data.dataset import Dataset
 from zoo.errors import RunError, UserError
-from zoo.training import scoring
-from zoo.training.outcome import TrainedRun, sample
-from zoo.training.rundir import RunDir
+from zoo.records.rundir import RunDir
+from zoo.runs import scoring
+from zoo.runs.run import TrainedRun, sample
 
 
 def open_weights(name: str) -> TrainedRun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zoo.console import align
 from zoo.data.dataset import dimensions
-from zoo.training.outcome import TrainedRun
+from zoo.runs.run import TrainedRun
 
 
 def summary(trained: TrainedRun) -> str:

@@ -16,9 +16,9 @@ import keras
 import tensorflow as tf
 
 from zoo import console
+from zoo.records.rundir import RunDir
 from zoo.training.checkpoint import Progress
 from zoo.training.job import Job
-from zoo.training.rundir import RunDir
 
 
 @contextlib.contextmanager

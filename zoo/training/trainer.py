@@ -19,7 +19,10 @@ from zoo.data.dataset import Dataset
 from zoo.errors import UserError
 from zoo.models.base import TapeModel
 from zoo.recipe import Recipe
-from zoo.training import advice, distribute, scoring, signals
+from zoo.records.rundir import RunDir
+from zoo.runs import scoring
+from zoo.runs.run import TrainedRun
+from zoo.training import advice, distribute, signals
 from zoo.training.callbacks import (
     Checkpoints,
     EpochLine,
@@ -30,8 +33,6 @@ from zoo.training.callbacks import (
 from zoo.training.checkpoint import Progress
 from zoo.training.config import Config
 from zoo.training.job import Job
-from zoo.training.outcome import TrainedRun
-from zoo.training.rundir import RunDir
 from zoo.training.tensorboard import TensorBoard, write_hyperparameters
 
 

@@ -21,11 +21,11 @@ from tests.zoo.data.written import (
     save,
     write_idx,
 )
-from zoo import evaluation
 from zoo.data import cache, load, pipeline
 from zoo.data.dataset import MappedImages
 from zoo.errors import RunError
 from zoo.recipe import Recipe
+from zoo.runs import predict as evaluation
 from zoo.training import trainer
 from zoo.training.config import Config
 

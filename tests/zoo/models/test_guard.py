@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from zoo.models.common.guard import NonFiniteGuard
+from zoo.models.guard import NonFiniteGuard
 from zoo.training import trainer
 
 

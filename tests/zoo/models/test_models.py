@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from zoo import catalog
+from zoo.commands import catalog
 from zoo.errors import UserError
 from zoo.training import trainer
 

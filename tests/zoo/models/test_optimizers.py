@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.models.common import optimizers
+from zoo.models import optimizers
 
 STEPS = 8
 

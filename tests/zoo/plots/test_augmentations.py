@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zoo import cli
+from zoo.commands import cli
 from zoo.data import augment
 from zoo.data.dataset import Split
 from zoo.data.draws import Draws

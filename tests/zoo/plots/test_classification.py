@@ -8,7 +8,7 @@ from matplotlib.text import Text
 
 from zoo.data.dataset import Dataset, Split
 from zoo.plots import canvas, classification
-from zoo.training.outcome import TrainedRun
+from zoo.runs.run import TrainedRun
 
 
 def answers(seed=0):

@@ -15,8 +15,8 @@ from tests.conftest import train_run
 from zoo import files
 from zoo.data.dataset import Split
 from zoo.plots import classification, draw, overview, regression
-from zoo.training.outcome import TrainedRun, open_run
-from zoo.training.rundir import RunDir
+from zoo.records.rundir import RunDir
+from zoo.runs.run import TrainedRun, open_run
 
 CLASSIFIER = ("curves", "confusion", "mistakes", "first_layer", "reliability")
 ARTIFACTS = [

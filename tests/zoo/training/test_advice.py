@@ -10,8 +10,8 @@ import pytest
 import zoo
 from tests.zoo.data.written import class_tree, pixels, save
 from zoo.errors import UserError
+from zoo.runs.run import open_run
 from zoo.training import advice, trainer
-from zoo.training.outcome import open_run
 
 
 @pytest.fixture

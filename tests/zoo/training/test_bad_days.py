@@ -18,8 +18,9 @@ import pytest
 
 import zoo
 from tests.zoo.training.conftest import wait_for
-from zoo import evaluation, files
+from zoo import files
 from zoo.errors import Interrupted, RunError, UserError
+from zoo.runs import predict as evaluation
 from zoo.training import trainer
 
 

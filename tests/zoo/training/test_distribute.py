@@ -14,7 +14,7 @@ import zoo
 from tests.zoo.data.written import write_idx
 from tests.zoo.training import workers
 from zoo.errors import RunError, UserError
-from zoo.models.common import build, guard
+from zoo.models import build, guard
 from zoo.training import distribute, trainer
 from zoo.training.config import Config
 

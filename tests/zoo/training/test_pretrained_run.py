@@ -11,11 +11,12 @@ from PIL import Image
 
 import export
 import zoo
-from zoo import evaluation, pretrained
+from zoo import pretrained
 from zoo.errors import RunError, UserError
+from zoo.runs import predict as evaluation
+from zoo.runs.run import open_run
 from zoo.training import pretrained_run, trainer
 from zoo.training.config import Config
-from zoo.training.outcome import open_run
 
 NAME = "linear/mnist"
 

@@ -18,8 +18,8 @@ from tests.conftest import ROOT
 from tests.soak.kills import CASES, differences
 from tests.zoo.training.conftest import wait_for
 from zoo.errors import Interrupted, RunError
+from zoo.records.rundir import RunDir
 from zoo.training import trainer
-from zoo.training.rundir import RunDir
 
 
 def driver(case, tmp_path, data_dir, kills=5):

@@ -17,9 +17,11 @@ import zoo
 from tests.zoo.data.written import save
 from zoo.data import load
 from zoo.errors import RunError, UserError
-from zoo.training import outcome, scoring, summary, trainer
-from zoo.training.outcome import open_run
-from zoo.training.rundir import RunDir
+from zoo.records.rundir import RunDir
+from zoo.runs import run as outcome
+from zoo.runs import scoring
+from zoo.runs.run import open_run
+from zoo.training import summary, trainer
 
 
 @pytest.mark.parametrize("model", zoo.list_models())

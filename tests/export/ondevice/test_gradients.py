@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export.tflite_gradients import builtin_gradients
+from export.ondevice.gradients import builtin_gradients
 from zoo.errors import RunError
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from zoo import files
 from zoo.errors import RunError, UserError
+from zoo.records.rundir import RunDir, finished_run
+from zoo.runs.run import open_run
 from zoo.training import summary
-from zoo.training.outcome import open_run
-from zoo.training.rundir import RunDir, finished_run
 
 SETTINGS = {"epochs": 3, "learning_rate": 0.1, "num_examples": 1000}
 IDENTITY = {

@@ -16,8 +16,8 @@ from zoo.data import load, memory
 from zoo.data.dataset import Dataset, DataSpec, Split
 from zoo.errors import UserError
 from zoo.models.base import TapeModel
-from zoo.training import scoring
-from zoo.training.rundir import RunDir, finished_run
+from zoo.records.rundir import RunDir, finished_run
+from zoo.runs import scoring
 
 
 class TrainedRun:
@@ -111,7 +111,7 @@ def load_run(
 
 def _take_over(model: TapeModel, path: str | os.PathLike[str]) -> None:
     """Copies weights from a device into the model."""
-    from zoo.learner import checked_weights
+    from zoo.runs.artifact import checked_weights
 
     try:
         with np.load(path, allow_pickle=False) as file:

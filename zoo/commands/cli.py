@@ -15,8 +15,8 @@ import pathlib
 from zoo import console, pretrained, registry, startup
 from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe, parse_augment
+from zoo.records.rundir import finished_run
 from zoo.training.config import parse_image_size
-from zoo.training.rundir import finished_run
 
 NONE, RUN, AUGMENT = console.Flags(), console.Flags(), console.Flags()
 PREDICT = console.Flags()
@@ -80,7 +80,7 @@ def list_command(extra: list[str]) -> None:
     if extra:
         raise UserError(f"list takes no arguments. Received: {' '.join(extra)}.")
     startup.start()
-    from zoo import catalog
+    from zoo.commands import catalog
 
     print(catalog.table())
 
@@ -97,7 +97,7 @@ def describe(names: list[str]) -> None:
         )
     registry.check_model(names[0])
     startup.start()
-    from zoo import catalog
+    from zoo.commands import catalog
 
     print(catalog.description(names[0]))
 
@@ -115,7 +115,7 @@ def predict(paths: list[str]) -> None:
             f"{_given(PREDICT, paths)}."
         )
     startup.start()
-    from zoo import evaluation
+    from zoo.runs import predict as evaluation
 
     for path, name, probability in evaluation.predict_images(
         run_dir, artifact, paths, weights=PREDICT.weights, invert=PREDICT.invert
@@ -155,7 +155,7 @@ def evaluate(extra: list[str]) -> None:
             f"--dataset works only with --weights. Received: --dataset={RUN.dataset}."
         )
     startup.start()
-    from zoo import evaluation
+    from zoo.runs import predict as evaluation
 
     result = evaluation.evaluate(
         RUN.run_dir, RUN.artifact, weights=RUN.weights, dataset=RUN.dataset

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from zoo import pretrained, registry, results
+from zoo import pretrained, registry
 from zoo.console import align
 from zoo.recipe import Recipe
+from zoo.records import results
 
 # The images and classes for which parameters are counted.
 IMAGES: dict[str, Any] = {"input_shape": (28, 28, 1), "num_classes": 10}

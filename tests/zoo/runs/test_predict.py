@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo import artifact, evaluation
 from zoo.data import pipeline
 from zoo.data.dataset import Split
 from zoo.errors import UserError
-from zoo.training import scoring
+from zoo.runs import artifact, scoring
+from zoo.runs import predict as evaluation
 
 
 @pytest.mark.parametrize("num_classes", [10, None])

@@ -12,10 +12,13 @@ from ai_edge_litert.interpreter import Interpreter
 
 import export
 import zoo
-from export import formats, tflite, tflite_gradients, tflite_trainable, verify_training
+from export import formats, tflite
+from export.ondevice import gradients as tflite_gradients
+from export.ondevice import trainable as tflite_trainable
+from export.ondevice import verify as verify_training
+from export.ondevice.learner import Learner
 from tests.export.conftest import records, run_code, snapshot
 from zoo.errors import RunError, UserError
-from zoo.learner import Learner
 
 BATCH = 4
 SHAPE = (12, 12, 1)

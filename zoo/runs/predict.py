@@ -14,14 +14,14 @@ import tensorflow as tf
 from zoo import console, files, pretrained, startup
 from zoo.data import decode
 from zoo.errors import UserError
-from zoo.training.outcome import TrainedRun, open_run, run_dataset
+from zoo.records.rundir import RunDir, finished_run
+from zoo.runs.run import TrainedRun, open_run, run_dataset
+from zoo.runs.scoring import outputs
+from zoo.runs.scoring import probabilities as to_probabilities
 from zoo.training.pretrained_run import evaluation_data, open_weights
-from zoo.training.rundir import RunDir, finished_run
-from zoo.training.scoring import outputs
-from zoo.training.scoring import probabilities as to_probabilities
 
 if TYPE_CHECKING:
-    from zoo.artifact import Artifact
+    from zoo.runs.artifact import Artifact
 
 #: How far an image's mean may be outside of the range of the training images' means.
 FAR = 25
@@ -224,7 +224,7 @@ def _open_artifact(
     run_dir: str | None, artifact_path: str
 ) -> tuple[Artifact, RunDir | None]:
     """Returns an artifact and the run that it belongs to, if there is one."""
-    from zoo import artifact
+    from zoo.runs import artifact
 
     path, run = pathlib.Path(artifact_path), None
     if run_dir:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from zoo import startup
-from zoo.artifact import Runner, check_batch
 from zoo.errors import UserError
+from zoo.runs.artifact import Runner, check_batch, checked_weights
 
 
 class Learner:
@@ -121,38 +121,3 @@ class Learner:
     def reset(self) -> None:
         """Goes back to the weights in the file."""
         self._reset()
-
-
-def checked_weights(
-    weights: Mapping[str, np.ndarray], wanted: Mapping[str, Sequence[int]], taker: str
-) -> dict[str, np.ndarray]:
-    """Returns arrays by name in float32.
-
-    Args:
-        weights: the arrays.
-        wanted: their shapes by name.
-        taker: name of the receiver for messages.
-
-    Raises:
-        UserError: names or shapes differ from ``wanted``, or numbers are not finite.
-    """
-    checked = {}
-    for name in sorted({*weights, *wanted}):
-        shape = np.shape(weights[name]) if name in weights else "nothing"
-        if name not in wanted or shape != tuple(wanted[name]):
-            raise UserError(
-                f"These are not the weights of {taker}: {name} must have the shape "
-                f"{wanted.get(name, 'of nothing: it has no such name')}. Received: "
-                f"{shape}."
-            )
-        value = np.asarray(weights[name])
-        if value.dtype.kind not in "iuf":
-            raise UserError(f"{name} must hold numbers. Received: {value.dtype}.")
-        with np.errstate(over="ignore"):
-            checked[name] = value.astype(np.float32)
-        if not (finite := np.isfinite(checked[name])).all():
-            raise UserError(
-                f"{name} must hold finite numbers of float32. Received: "
-                f"{value[~finite][0]}."
-            )
-    return checked

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -251,3 +251,38 @@ def check_batch(inputs: Any, shape: Sequence[int], file: str) -> np.ndarray:
     if inputs.dtype.kind not in "biuf":
         raise UserError(f"{file} takes finite numbers. Received: {inputs.dtype}.")
     return inputs
+
+
+def checked_weights(
+    weights: Mapping[str, np.ndarray], wanted: Mapping[str, Sequence[int]], taker: str
+) -> dict[str, np.ndarray]:
+    """Returns arrays by name in float32.
+
+    Args:
+        weights: the arrays.
+        wanted: their shapes by name.
+        taker: name of the receiver for messages.
+
+    Raises:
+        UserError: names or shapes differ from ``wanted``, or numbers are not finite.
+    """
+    checked = {}
+    for name in sorted({*weights, *wanted}):
+        shape = np.shape(weights[name]) if name in weights else "nothing"
+        if name not in wanted or shape != tuple(wanted[name]):
+            raise UserError(
+                f"These are not the weights of {taker}: {name} must have the shape "
+                f"{wanted.get(name, 'of nothing: it has no such name')}. Received: "
+                f"{shape}."
+            )
+        value = np.asarray(weights[name])
+        if value.dtype.kind not in "iuf":
+            raise UserError(f"{name} must hold numbers. Received: {value.dtype}.")
+        with np.errstate(over="ignore"):
+            checked[name] = value.astype(np.float32)
+        if not (finite := np.isfinite(checked[name])).all():
+            raise UserError(
+                f"{name} must hold finite numbers of float32. Received: "
+                f"{value[~finite][0]}."
+            )
+    return checked

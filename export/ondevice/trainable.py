@@ -25,13 +25,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from export import tflite, verify_training
+from export import tflite
 from export.base import EXACT, Draft, ExportedFile, Format
 from export.formats import DEVICE_OPTIMIZERS
-from export.tflite_gradients import builtin_gradients
+from export.ondevice import verify as verify_training
+from export.ondevice.gradients import builtin_gradients
 from zoo.errors import UserError
 from zoo.models.base import TapeModel
-from zoo.training.outcome import TrainedRun
+from zoo.runs.run import TrainedRun
 
 
 class TFLiteTrainable(Format):

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import pathlib
 
-PATH = pathlib.Path(__file__).with_name("results.csv")
+PATH = pathlib.Path(__file__).parents[1] / "results.csv"
 #: Exported files in the order of the table's columns.
 ARTIFACTS = ("saved_model", "float32", "float16", "dynamic", "int8", "int16x8")
 

@@ -1,6 +1,6 @@
 """Measures the cost of a training step in a process that has only LiteRT.
 
-python -m export.measure_training model_trainable.tflite
+python -m export.ondevice.measure model_trainable.tflite
 
 Reads a pickled dict from stdin: ``weights`` by name, ``images`` to classify, and ``x``
 and ``y`` to train on. Writes the dict that ``measure`` returns to stdout, pickled.
@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from zoo.learner import Learner
+from export.ondevice.learner import Learner
 
 WARM_UP = 3
 STEPS = 30

@@ -9,8 +9,8 @@ import keras
 import tensorflow as tf
 
 from zoo.errors import UserError
+from zoo.models import losses, optimizers
 from zoo.models.base import TapeModel
-from zoo.models.common import losses, optimizers
 from zoo.recipe import Recipe
 
 _INITIAL_SCALE = 2.0**10

@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from export.base import Draft
 from export.formats import DEVICE_OPTIMIZERS
+from export.ondevice.learner import Learner
 from zoo import files
 from zoo.errors import RunError
-from zoo.learner import Learner
 from zoo.models.base import TapeModel
 
 STEPS = 20
@@ -141,8 +141,8 @@ def _measure_elsewhere(path: pathlib.Path, given: dict[str, Any]) -> dict[str, A
     """Restores the weights in a new process, and measures a step there."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "export.measure_training", str(path.absolute())],
-            cwd=pathlib.Path(__file__).parents[1],
+            [sys.executable, "-m", "export.ondevice.measure", str(path.absolute())],
+            cwd=pathlib.Path(__file__).parents[2],
             input=pickle.dumps(given),
             capture_output=True,
             timeout=_SECONDS,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import check_user_error
-from zoo import cli
+from zoo.commands import cli
 from zoo.errors import UserError
 
 

@@ -1,1 +1,0 @@
-"""Parts that all architectures share: losses, optimizers, layers, a guard."""

@@ -1,0 +1,1 @@
+"""Finished runs and exported files: everything that can predict."""
