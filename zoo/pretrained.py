@@ -205,12 +205,14 @@ def create(
     Raises:
         UserError: there are no such weights, they are damaged, or they do not fit.
     """
+    from zoo import registry
     from zoo.models import build
 
     given = _load(model_class, name, weights)
     input_shape = input_shape or tuple(given.get_build_config()["input_shape"][1:])
     classes = given.num_classes if num_classes is None else num_classes
-    build.check_examples(name, model_class.example_ranks, recipe, input_shape, classes)
+    architecture = registry.get_architecture(name)
+    build.check_examples(architecture, recipe, input_shape, classes)
     classes = 0 if features else classes
     config = given.get_config() | {"name": name, "num_classes": classes} | options
     model = model_class.from_config(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -13,17 +13,20 @@ from zoo.models import losses, optimizers
 from zoo.models.base import TapeModel
 from zoo.recipe import Recipe
 
+if TYPE_CHECKING:
+    from zoo.registry import Architecture
+
 _INITIAL_SCALE = 2.0**10
 
 
 def check_examples(
-    model: str,
-    ranks: tuple[int, ...],
+    architecture: Architecture,
     recipe: Recipe,
     input_shape: tuple[int, ...],
     num_classes: int | None,
 ) -> None:
     """Raises UserError unless the model and the recipe accept these examples."""
+    model, ranks = architecture.name, architecture.model_class.example_ranks
     regression = num_classes is None
     counts = [*input_shape, 1 if regression else num_classes]
     if not all(isinstance(n, int) and n >= 1 for n in counts):
@@ -37,6 +40,14 @@ def check_examples(
             f"Model {model!r} takes images (height, width, channels) with classes. "
             f"Received: examples of shape {tuple(input_shape)}, "
             f"{num_classes or 'no'} classes. Choose another --model or --dataset."
+        )
+    least = architecture.min_side
+    if len(input_shape) == 3 and min(input_shape[:2]) < least:
+        height, width = input_shape[:2]
+        raise UserError(
+            f"Model {model!r} takes images of {least}x{least} pixels or more. "
+            f"Received: {height}x{width}. Set --image_size={least}, or choose another "
+            "--model."
         )
     task = "regression" if regression else "classification"
     if recipe.task not in (None, task):
