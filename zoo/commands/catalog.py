@@ -22,7 +22,7 @@ def table() -> str:
         architecture = registry.get_architecture(name)
         shape = architecture.example_shape
         model = registry.create_model(name, input_shape=shape, num_classes=10)
-        takes = "x".join(map(str, shape))
+        takes = f"images {'x'.join(map(str, shape))}"
         if 1 in architecture.model_class.example_ranks:
             takes += ", numbers"
         recipes = ", ".join(architecture.recipes)
@@ -34,7 +34,7 @@ def table() -> str:
         rows.append((name, f"{model.count_params():,}", accuracy, size, takes, recipes))
     notes = [
         "",
-        "Parameters are for 10 classes and the input in the table; other sizes are",
+        "Parameters are for 10 classes and images of the size in the table; others are",
         "possible. The accuracy is that of the float model of the default recipe on",
         "MNIST's test split; int8 bytes is the size of its model_int8.tflite. - stands",
         "for what was not measured.",

@@ -116,7 +116,7 @@ class TapeModel(keras.Model):
         if self.freeze is not None:
             if self.freeze not in self.stages[1:]:
                 known = [*self.stages[1:], "none"]
-                raise unknown("stage to freeze before", self.freeze, known)
+                raise unknown("layer to freeze before", self.freeze, known)
             for name in self.stages[: self.stages.index(self.freeze)]:
                 layers[name].trainable = False
 
