@@ -107,7 +107,7 @@ def predict(arguments: list[str]) -> None:
     python -m zoo predict SOURCE a.png b.png
     """
     given = PREDICT.run_dir or PREDICT.artifact or PREDICT.weights
-    source, *paths = [given, *arguments] if given else arguments or [None]
+    source, *paths = [given, *arguments] if given else arguments or [""]
     if not source or not paths:
         raise UserError(
             "predict takes a run, weights or an exported file, and image files: "

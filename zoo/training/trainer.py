@@ -101,6 +101,7 @@ def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
     They are the same model if one device trains in float32.
     """
     config, plan, spec = job.config, job.plan, job.dataset.spec
+    keras.utils.set_random_seed(config.seed)
     given, new_head = None, False
     if job.weights:
         given = transfer.load(job.architecture, job.weights)
@@ -121,7 +122,6 @@ def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
         build.make_model, job.architecture, job.recipe, given, **options
     )
     jit_compile = distribute.jit_compile(config.jit_compile, job.placement)
-    keras.utils.set_random_seed(config.seed)
     with job.placement.scope(), dtype_policy(config.precision):
         model = make(jit_compile=jit_compile)
     if job.placement.strategy:
