@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 
-from zoo import pretrained, registry
+from zoo import registry
 from zoo.console import align
+from zoo.models import build
 from zoo.recipe import Recipe
-from zoo.records import results
+from zoo.records import results, weights
 
 
 def table() -> str:
@@ -21,7 +22,7 @@ def table() -> str:
     for name in registry.list_models():
         architecture = registry.get_architecture(name)
         shape = architecture.example_shape
-        model = registry.create_model(name, input_shape=shape, num_classes=10)
+        model = build.create_model(name, input_shape=shape, num_classes=10)
         takes = f"images {'x'.join(map(str, shape))}"
         if 1 in architecture.model_class.example_ranks:
             takes += ", numbers"
@@ -54,8 +55,8 @@ def _weights() -> list[str]:
             "input",
         )
     ]
-    for name in pretrained.list_weights():
-        info = pretrained.find(name)
+    for name in weights.list_weights():
+        info = weights.weights_info(*name.split("/", 1))
         percents = (f"{info.accuracy:.2%}", f"{info.int8_accuracy:.2%}")
         shape = "x".join(map(str, info.input_shape))
         rows.append((name, *percents, f"{info.parameters:,}", f"{info.bytes:,}", shape))
@@ -66,11 +67,10 @@ def description(name: str) -> str:
     """Returns the layers of an architecture with their shapes, and its recipes."""
     architecture = registry.get_architecture(name)
     example = architecture.example_shape
+    model = build.create_model(name, input_shape=example, num_classes=10)
     shape: tuple[int | None, ...] = (None, *example)
     rows = [("layer", "output shape", "parameters")]
-    for layer in registry.create_model(
-        name, input_shape=example, num_classes=10
-    ).layers:
+    for layer in model.layers:
         shape = layer.compute_output_shape(shape)
         rows.append((layer.name, str(shape), f"{layer.count_params():,}"))
     recipes = [
