@@ -45,11 +45,13 @@ def steps(model, batches, **options):
     return logs, model.get_weights()
 
 
-@pytest.mark.parametrize(("key", "recipe"), DISTINCT.items())
-def test_a_step_equals_the_stock_step(key, recipe):
-    model = create(key[0], recipe)
+@pytest.mark.parametrize(
+    ("name", "recipe"), [(key[0], recipe) for key, recipe in DISTINCT.items()]
+)
+def test_a_step_equals_the_stock_step(name, recipe):
+    model = create(name, recipe)
     twin = stock(model)
-    batches = [examples(*size_for(key[0], recipe))] * 3
+    batches = [examples(*size_for(name, recipe))] * 3
     # Includes the seeds of dropout, which are not weights.
     start = [variable.numpy() for variable in model.variables]
     ends = []
