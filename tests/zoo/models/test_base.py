@@ -124,7 +124,7 @@ def test_two_replicas_report_the_loss_of_one():
         return model.fit(data, epochs=2, verbose=0).history, model.get_weights()
 
     one, one_weights = train()
-    with distribute.place("mirrored").scope():
+    with distribute.place("mirrored", None).scope():
         two, two_weights = train()
     assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
     assert one["accuracy"] == pytest.approx(two["accuracy"])
