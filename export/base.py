@@ -7,6 +7,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from zoo import registry
+
 if TYPE_CHECKING:
     from zoo.runs.run import TrainedRun
 
@@ -113,7 +115,14 @@ class Draft:
 
     def bound(self, file: ExportedFile) -> Bound | None:
         """Returns the bounds of a file; None if this run cannot have it."""
-        return file.bound if self.is_classifier else file.regression
+        if not self.is_classifier:
+            return file.regression
+        identity = self.trained.config["identity"]
+        drops = registry.get_architecture(identity["model"]).accuracy_drop
+        drop = drops.get(identity["recipe"], {}).get(file.name)
+        if drop is None:
+            return file.bound
+        return dataclasses.replace(file.bound, accuracy_drop=drop)
 
 
 class Format:

@@ -50,7 +50,7 @@ class Training:
             epochs=2, steps_per_epoch=steps, **overrides
         )
         if plain:
-            layers = recipe.model | {"dropout": 0.0}
+            layers = {k: v for k, v in recipe.model.items() if k != "dropout"}
             recipe = recipe.override(augment={}, model=layers)
         self.recipe = recipe
         self.plan = pipeline.make_plan(recipe, dataset.spec.num_train)

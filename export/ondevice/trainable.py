@@ -30,6 +30,7 @@ from export.base import EXACT, Draft, ExportedFile, Format
 from export.formats import DEVICE_OPTIMIZERS
 from export.ondevice import verify as verify_training
 from export.ondevice.gradients import builtin_gradients
+from zoo import registry
 from zoo.errors import UserError
 from zoo.models.base import TapeModel
 from zoo.runs.run import TrainedRun
@@ -58,6 +59,13 @@ class TFLiteTrainable(Format):
             raise UserError(
                 "tflite_trainable is for classifiers that compute in float32. "
                 f"Received: {trained.run.path}, {kind}. Leave it out of the formats."
+            )
+
+        name = trained.config["identity"]["model"]
+        if not registry.get_architecture(name).learns_on_device:
+            raise UserError(
+                f"tflite_trainable cannot hold {name}: it has operations without "
+                "gradients on devices. Leave it out of the formats."
             )
 
     def write(self, draft: Draft) -> None:

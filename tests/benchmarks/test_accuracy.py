@@ -65,17 +65,6 @@ def test_a_row_is_of_runs_that_followed_the_recipe_as_it_is(run, monkeypatch):
     assert accuracy.collect(*KEY) is None
 
 
-@pytest.mark.parametrize("model", zoo.list_models())
-def test_the_comments_beside_the_recipes_are_those_of_the_results(model):
-    source = (accuracy.MODELS / f"{model}.py").read_text()
-    rows = [row for row in results.load() if row.model == model]
-    assert accuracy.commented(source, rows) == source
-    for row in rows:
-        _, mine = source.split(accuracy.comment(row))
-        assert re.match(r'(    #.*\n)*    "' + row.recipe, mine)
-    assert "CPU" not in accuracy.commented(source, [])
-
-
 def test_the_table_that_is_saved_is_the_one_that_was_loaded(tmp_path, monkeypatch):
     rows, content = results.load(), results.PATH.read_bytes()
     row = next(row for row in rows if row.model == "mlp")

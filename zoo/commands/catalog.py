@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
 
 from zoo import registry
 from zoo.console import align
 from zoo.models import build
 from zoo.recipe import Recipe
 from zoo.records import results, weights
-
-# The images and classes for which parameters are counted.
-IMAGES: dict[str, Any] = {"input_shape": (28, 28, 1), "num_classes": 10}
 
 
 def table() -> str:
@@ -24,10 +20,13 @@ def table() -> str:
     }
     rows = [("model", "parameters", "MNIST accuracy", "int8 bytes", "input", "recipes")]
     for name in registry.list_models():
-        model = build.create_model(name, **IMAGES)
-        ranks = registry.get_architecture(name).model_class.example_ranks
-        takes = "images, numbers" if 1 in ranks else "images"
-        recipes = ", ".join(registry.list_recipes(name))
+        architecture = registry.get_architecture(name)
+        shape = architecture.example_shape
+        model = build.create_model(name, input_shape=shape, num_classes=10)
+        takes = f"images {'x'.join(map(str, shape))}"
+        if 1 in architecture.model_class.example_ranks:
+            takes += ", numbers"
+        recipes = ", ".join(architecture.recipes)
         accuracy = size = "-"
         if result := measured.get(name):
             accuracy = f"{result.accuracy:.2%}"
@@ -36,9 +35,10 @@ def table() -> str:
         rows.append((name, f"{model.count_params():,}", accuracy, size, takes, recipes))
     notes = [
         "",
-        "Parameters are for 28x28x1 images of 10 classes. The accuracy is that of the",
-        "float model of the default recipe on MNIST's test split; int8 bytes is the",
-        "size of its model_int8.tflite. - stands for what was not measured.",
+        "Parameters are for 10 classes and images of the size in the table; others are",
+        "possible. The accuracy is that of the float model of the default recipe on",
+        "MNIST's test split; int8 bytes is the size of its model_int8.tflite. - stands",
+        "for what was not measured.",
     ]
     return "\n".join([*align(rows), *notes, *_weights()])
 
@@ -66,9 +66,11 @@ def _weights() -> list[str]:
 def description(name: str) -> str:
     """Returns the layers of an architecture with their shapes, and its recipes."""
     architecture = registry.get_architecture(name)
-    shape = (None, *IMAGES["input_shape"])
+    example = architecture.example_shape
+    model = build.create_model(name, input_shape=example, num_classes=10)
+    shape: tuple[int | None, ...] = (None, *example)
     rows = [("layer", "output shape", "parameters")]
-    for layer in build.create_model(name, **IMAGES).layers:
+    for layer in model.layers:
         shape = layer.compute_output_shape(shape)
         rows.append((layer.name, str(shape), f"{layer.count_params():,}"))
     recipes = [

@@ -179,7 +179,7 @@ def main(argv: list[str]) -> None:
     from zoo.training import summary, trainer
 
     if asked.dataset is None and asked.shown != "none":
-        default = registry.get_architecture(asked.model).model_class.default_dataset
+        default = registry.default_dataset(asked.model)
         others = ", such as mnist" if default == "linear_regression" else ""
         said = f"The dataset is {default}, the default of {asked.model}"
         print(f"{said}; --dataset chooses another{others}.", flush=True)

@@ -105,15 +105,19 @@ def make_model(
         input_shape,
         num_classes or 1 if features else num_classes,
     )
-    config: dict[str, Any] = given.get_config() if given else dict(recipe.model)
-    classes = 0 if features else num_classes
+    model_class, classes = architecture.model_class, 0 if features else num_classes
+    config: dict[str, Any] = (
+        given.get_config()
+        if given
+        else model_class.arguments_for(input_shape, **recipe.model)
+    )
     config |= {
         "name": architecture.name,
         "num_classes": classes,
         "freeze": freeze,
         "report_gradient_norm": report_gradient_norm,
     }
-    model = architecture.model_class.from_config(config)
+    model = model_class.from_config(config)
     copied: list[keras.Variable] = []
     if given is not None:
         model.build((None, *input_shape))
@@ -152,6 +156,14 @@ def check_examples(
             f"Model {model!r} takes images (height, width, channels) with classes. "
             f"Received: examples of shape {tuple(input_shape)}, "
             f"{num_classes or 'no'} classes. Choose another --model or --dataset."
+        )
+    least = architecture.min_side
+    if len(input_shape) == 3 and min(input_shape[:2]) < least:
+        height, width = input_shape[:2]
+        raise UserError(
+            f"Model {model!r} takes images of {least}x{least} pixels or more. "
+            f"Received: {height}x{width}. Set --image_size={least}, or choose another "
+            "--model."
         )
     task = "regression" if regression else "classification"
     if recipe.task not in (None, task):

@@ -124,8 +124,7 @@ class MetricsLog(keras.callbacks.Callback):
             "learning_rate": self._learning_rate(),
             **{name: float(value) for name, value in logs.items()},
         }
-        if self._job.dataset.spec.task == "regression":
-            row |= zip(("weight", "bias"), self.model.line(), strict=True)
+        row |= self.model.epoch_values()
         self.check_finite(row)
         row["seconds"] = round(self._progress.seconds, 3)
         self._progress.rows.append(row)

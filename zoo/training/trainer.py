@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from zoo import files
 from zoo.data import pipeline
-from zoo.data.dataset import Dataset
 from zoo.models import build, transfer
 from zoo.models.base import TapeModel
 from zoo.runs import scoring
@@ -209,9 +208,7 @@ def _results(
     if validation := job.dataset.validation:
         result["num_validation_examples"] = len(validation.y)
         result["validation"] = {name: last[f"val_{name}"] for name in tested}
-    if job.dataset.spec.task == "regression":
-        result |= _compare_with_least_squares(model, job.dataset)
-    return result
+    return result | model.extra_results(job.dataset.train)
 
 
 def _epochs(
@@ -224,17 +221,3 @@ def _epochs(
         done += 1
     if done < plan.epochs:
         yield done, plan.epochs, batches.dataset
-
-
-def _compare_with_least_squares(model: TapeModel, dataset: Dataset) -> dict[str, Any]:
-    # Imported here, because it imports TFDS, which most trainings do not need.
-    from zoo.data.builders import linear_regression
-
-    x, y = dataset.train.x[:][:, 0], dataset.train.y[:, 0]
-    weight, bias = np.polyfit(x.astype(np.float64), y.astype(np.float64), deg=1)
-    learned = model.line()
-    return {
-        "learned": {"weight": learned[0], "bias": learned[1]},
-        "true": {"weight": linear_regression.WEIGHT, "bias": linear_regression.BIAS},
-        "least_squares": {"weight": float(weight), "bias": float(bias)},
-    }
