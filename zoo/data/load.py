@@ -257,3 +257,13 @@ def _check_image_size(image_size: tuple[int, int] | None) -> None:
             "image_size must be a height and a width of at least 1. "
             f"Received: {image_size}"
         )
+
+
+def find(dataset: str, data_dir: str | None = None) -> Source:
+    """Finds a dataset."""
+    return open_dataset(dataset, default=dataset, data_dir=data_dir)
+
+
+def find_default(default: str, data_dir: str | None = None) -> Source:
+    """Finds a default dataset."""
+    return open_dataset(None, default=default, data_dir=data_dir)
