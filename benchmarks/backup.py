@@ -1,4 +1,4 @@
-"""Measures the cost of the guard, backups, TensorBoard and --deterministic.
+"""Measures the cost of backups, TensorBoard and --deterministic.
 
     python -m benchmarks.backup --model=mlp --rounds=9
 
@@ -19,7 +19,6 @@ from zoo import console
 
 VARIANTS = (
     "plain",
-    "guarded",
     "backups",
     "tensorboard",
     "histograms",

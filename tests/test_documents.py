@@ -315,8 +315,7 @@ def started_as(tmp_path, monkeypatch):
         assert console.parse_flags(arguments, "", train.FLAGS) == []
         config = train.config_from_flags()
         config.check()
-        assert cluster.several(config.strategy)
-        found = cluster.find()
+        found = cluster.find(config.strategy)
         return config.overrides["batch_size"], list(found.workers), found.index
 
     return started

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MODELS = pathlib.Path(__file__).with_name("models")
 # The modules of zoo/models that are not architectures.
-_SHARED = {"__init__", "base", "build", "guard", "layers", "losses", "optimizers"}
+_SHARED = {"__init__", "base", "build", "layers", "losses", "optimizers"}
 
 
 @dataclasses.dataclass(frozen=True)

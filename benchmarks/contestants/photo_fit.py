@@ -71,7 +71,6 @@ def zoo_training(
     import zoo
     from zoo.data import pipeline
     from zoo.data.dataset import Split
-    from zoo.models.guard import NonFiniteGuard
     from zoo.recipe import PHOTOGRAPHS, Recipe
 
     recipe = Recipe(
@@ -91,7 +90,6 @@ def zoo_training(
         recipe=recipe,
         steps_per_execution=5,
     )
-    model.guard = NonFiniteGuard()
     plan = pipeline.make_plan(recipe, IMAGES)
     batches = pipeline.TrainingBatches(Split(*examples()), plan, recipe, seed=0)
     return model, lambda: model.fit(batches.dataset, shuffle=False, verbose=0)

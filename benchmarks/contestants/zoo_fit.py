@@ -1,4 +1,4 @@
-"""model.fit as train.py runs it: pipeline, guard, callbacks, several steps per call."""
+"""model.fit as train.py runs it: pipeline, callbacks, several steps per call."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Training:
         checkpoints.restore()
         return progress, [
             StepCounter(progress, self.plan, self.batches),
-            MetricsLog(job, self.model, progress),
+            MetricsLog(job, progress),
             checkpoints,
         ]
 
@@ -115,11 +115,10 @@ class Training:
 
     def tensorboard(self, directory: pathlib.Path, *, histograms: bool) -> Any:
         """Returns the callback of train.py for TensorBoard."""
-        from zoo.training.checkpoint import Progress
-        from zoo.training.tensorboard import TensorBoard
+        from zoo.training import tensorboard
 
         job = self.job(directory, histograms=histograms)
-        return TensorBoard(job, Progress(), self.model.steps_per_execution)
+        return tensorboard.make_callback(job, self.model.steps_per_execution)
 
     def epoch(self, *callbacks: Any) -> float:
         """Trains the first epoch; returns its seconds."""

@@ -1,4 +1,4 @@
-"""An epoch of the zoo with and without its guard, backups and TensorBoard logs."""
+"""An epoch of the zoo with and without its backups and TensorBoard logs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ def prepare(model_name: str, variant: str):
 
     Args:
         model_name: name of the architecture; its default recipe is used.
-        variant: ``plain``; ``guarded``, with the check for non-finite losses and
-            gradients; ``backups``, guarded with a row of metrics.csv and a backup at
-            the end; ``tensorboard``, plain with logs; ``histograms``, the same with
-            histograms of the variables; or ``deterministic``, with op determinism.
+        variant: ``plain``; ``backups``, with the check for non-finite losses, a row of
+            metrics.csv and a backup at the end; ``tensorboard``, plain with logs;
+            ``histograms``, the same with histograms of the variables; or
+            ``deterministic``, with op determinism.
     """
     training = Training(model_name, deterministic=variant == "deterministic")
-    if variant == "guarded":
-        from zoo.models.guard import NonFiniteGuard
-
-        training.model.guard = NonFiniteGuard()
     if variant not in ("backups", "tensorboard", "histograms"):
         return training.epoch
     from zoo.training.checkpoint import Progress

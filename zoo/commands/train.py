@@ -174,7 +174,7 @@ def main(argv: list[str]) -> None:
     asked.check()
     formats = export.parse_formats(FLAGS.export)
     export.check_node(formats)
-    startup.start(alone=not cluster.several(asked.strategy))
+    startup.start(alone=cluster.find(asked.strategy) is None)
     from zoo.plots.draw import draw_run
     from zoo.training import summary, trainer
 

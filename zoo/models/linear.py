@@ -53,6 +53,13 @@ class LinearModel(TapeModel):
         x = self.flatten(self.rescale(inputs))  # (batch, height * width * channels)
         return self.dense(x)  # (batch, 1 or num_classes)
 
+    def epoch_values(self) -> dict[str, float]:
+        """Returns weight and bias of a regression."""
+        if self.num_classes is not None:
+            return {}
+        weight, bias = self.line()
+        return {"weight": weight, "bias": bias}
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return super().get_config() | {

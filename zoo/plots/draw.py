@@ -52,7 +52,7 @@ _REGRESSION = ("curves", "line", "path")
 def draw_run(
     trained: TrainedRun, artifacts: Sequence[Mapping[str, Any]] = ()
 ) -> list[pathlib.Path]:
-    """Draws the missing pictures of a finished run, for TensorBoard too.
+    """Draws the missing pictures of a finished run.
 
     Nothing is loaded if all pictures exist. An error becomes a warning, because a run
     is worth more than its pictures.
@@ -65,7 +65,6 @@ def draw_run(
         Paths of all pictures in R/plots, in the order of ``TITLES``.
     """
     run = trained.run
-    drawn: list[pathlib.Path] = []
     try:
         classes = trained.config["data"]["class_names"]
         names = list(_CLASSIFIER if classes else _REGRESSION)
@@ -77,15 +76,11 @@ def draw_run(
         if artifacts:
             missing.append("sizes")
         for name in missing:
-            drawn.append(_draw(name, trained, artifacts))
+            _draw(name, trained, artifacts)
     except Exception as error:
         # Matplotlib and Keras raise many kinds of errors: fonts, weights, a full disk.
         said = " ".join(f"{type(error).__name__}: {error}".split())
         console.warn(f"Not all pictures of {run.path} could be drawn: {said}.")
-    if drawn and run.tensorboard.exists():
-        from zoo.training import tensorboard
-
-        tensorboard.add_pictures(run.path, drawn)
     return list_pictures(run)
 
 

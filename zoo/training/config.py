@@ -127,7 +127,7 @@ class Config:
                 "--histograms and --profile_steps are for TensorBoard. Received: "
                 "--notensorboard. Leave it out."
             )
-        cluster.several(self.strategy)
+        cluster.find(self.strategy)
 
 
 def _parse(

@@ -22,7 +22,7 @@ from zoo.recipe import Recipe
 from zoo.records.rundir import RunDir
 from zoo.runs import scoring
 from zoo.runs.run import TrainedRun
-from zoo.training import advice, distribute, signals
+from zoo.training import advice, cluster, distribute, signals
 from zoo.training.callbacks import (
     Checkpoints,
     EpochLine,
@@ -33,7 +33,7 @@ from zoo.training.callbacks import (
 from zoo.training.checkpoint import Progress
 from zoo.training.config import Config
 from zoo.training.job import Job
-from zoo.training.tensorboard import TensorBoard, write_hyperparameters
+from zoo.training.tensorboard import make_callback, write_hyperparameters
 
 
 def train(config: Config) -> TrainedRun | None:
@@ -50,7 +50,7 @@ def train(config: Config) -> TrainedRun | None:
     config.check()
     recipe = registry.get_recipe(config.model, config.recipe)
     recipe = recipe.override(**config.overrides)
-    placement = distribute.place(config.strategy)
+    placement = distribute.place(config.strategy, cluster.find(config.strategy))
     if config.run_dir and placement.is_chief:  # before a dataset is downloaded
         RunDir(config.run_dir).check_usable()
     if config.deterministic:
@@ -59,8 +59,9 @@ def train(config: Config) -> TrainedRun | None:
         job = _prepare(config, recipe, placement)
         identity = json.dumps(job.identity(), sort_keys=True)
         placement.check_same("what they train", identity)
-        advice.give(job)
+        advice.check(job)
         model, copy = _make_models(job)
+        advice.give(job, copy)
         if placement.is_chief:
             with job.run.locked():
                 return _train_as_chief(job, model, copy)
@@ -219,10 +220,13 @@ def _fit(
         if (step := checkpoints.restore()) and placement.is_chief:
             where = f"after step {step} of {plan.steps}"
             print(f"Resuming {job.run.path} {where}.", flush=True)
-        log = MetricsLog(job, model, progress)
-        callbacks = [StepCounter(progress, plan, batches), evaluation, log]
+        callbacks = [
+            StepCounter(progress, plan, batches),
+            evaluation,
+            MetricsLog(job, progress),
+        ]
         if job.config.tensorboard and placement.is_chief:
-            callbacks.append(TensorBoard(job, progress, model.steps_per_execution))
+            callbacks.append(make_callback(job, model.steps_per_execution))
         if job.config.shown == "epoch" and placement.is_chief:
             callbacks.append(EpochLine(progress, plan.epochs))
         callbacks.append(checkpoints)
@@ -236,8 +240,7 @@ def _fit(
                 callbacks=callbacks,
             )
         tested, outputs = evaluation.test()
-        log.check_finite(tested)
-        checkpoints.stop_if_asked()
+        checkpoints.decide(epoch_ends=True)
     results = _results(job, progress, tested, copy)
     if dataset.spec.task == "classification":
         names = dataset.spec.class_names
