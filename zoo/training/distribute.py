@@ -153,13 +153,11 @@ def _line(error: Exception, number: int) -> str:
     return lines[number][:160] if lines else ""
 
 
-@functools.cache
 def place(name: str, cluster: Cluster | None = None) -> Placement:
     """Returns the devices for a ``--strategy``; the workers of a cluster connect here.
 
-    The result is cached, because a process must have only one strategy of each kind:
-    TensorFlow 2.21 numbers the collectives of each strategy from 0, and confuses
-    collectives with the same number.
+    A process has only one strategy of each kind: TensorFlow 2.21 numbers the
+    collectives of each strategy from 0, and confuses collectives with the same number.
     """
     if cluster:
         return _multi_worker(cluster)
@@ -168,11 +166,18 @@ def place(name: str, cluster: Cluster | None = None) -> Placement:
     if name == "tpu" or (name == "auto" and tpus):
         return _tpu(name)
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
-        return Placement("mirrored", tf.distribute.MirroredStrategy(devices))
+        return _mirrored()
     return Placement("one")
 
 
+@functools.cache
+def _mirrored() -> Placement:
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    devices = [device.name for device in tf.config.list_logical_devices(kind)]
+    return Placement("mirrored", tf.distribute.MirroredStrategy(devices))
+
+
+@functools.cache
 def _tpu(asked: str) -> Placement:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
@@ -187,6 +192,7 @@ def _tpu(asked: str) -> Placement:
         ) from error
 
 
+@functools.cache
 def _multi_worker(found: Cluster) -> Placement:
     count = len(found.workers)
     if found.index == 0:  # TensorFlow waits for an hour without a message

@@ -33,7 +33,6 @@ def slurm(nodes, tasks, count, node="n1", local=0, job="31"):
         "SLURM_STEP_NODELIST": nodes,
         "SLURM_STEP_TASKS_PER_NODE": tasks,
         "SLURM_STEP_NUM_TASKS": str(count),
-        "SLURM_PROCID": "0",
         "SLURMD_NODENAME": node,
         "SLURM_LOCALID": str(local),
         "SLURM_JOB_ID": job,
@@ -52,9 +51,8 @@ def test_the_chief_of_tf_config_is_the_first_worker(
     jobs, kind, index, expected, environ
 ):
     environ(tf_config(jobs, kind, index))
-    assert cluster.several("auto")
-    assert not cluster.several("one")
-    assert cluster.find() == cluster.Cluster(*expected)
+    assert cluster.find("auto") == cluster.Cluster(*expected)
+    assert cluster.find("one") is None
 
 
 @pytest.mark.parametrize(
@@ -69,9 +67,9 @@ def test_the_chief_of_tf_config_is_the_first_worker(
 )
 def test_one_process_is_no_cluster(variables, environ):
     environ(variables)
-    assert not cluster.several("auto")
+    assert cluster.find("auto") is None
     with pytest.raises(UserError, match="needs two workers or more.*Received: "):
-        cluster.several("multi_worker")
+        cluster.find("multi_worker")
 
 
 @pytest.mark.parametrize(
@@ -100,8 +98,7 @@ def test_one_process_is_no_cluster(variables, environ):
 def test_mistakes_are_explained(variables, message, environ):
     environ(variables)
     with pytest.raises(UserError, match=message) as caught:
-        cluster.several("auto")
-        cluster.find()
+        cluster.find("auto")
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -119,8 +116,7 @@ def test_each_slurm_task_finds_its_own_address(nodes, tasks, count, places, envi
     for place in places:
         node, local = place.split("-")
         environ(slurm(nodes, tasks, count, node, local))
-        assert cluster.several("auto")
-        found.append(cluster.find())
+        found.append(cluster.find("auto"))
     assert len({each.workers for each in found}) == 1
     assert len(set(found[0].workers)) == count
     for each, place in zip(found, places, strict=True):
@@ -130,6 +126,6 @@ def test_each_slurm_task_finds_its_own_address(nodes, tasks, count, places, envi
 
 def test_two_jobs_on_one_node_have_their_own_ports(environ):
     environ(slurm("n[1-3]", "2(x3)", 6))
-    mine = cluster.find()
+    mine = cluster.find("auto")
     environ(slurm("n[1-3]", "2(x3)", 6, job="32"))
-    assert not {*mine.workers} & {*cluster.find().workers}
+    assert not {*mine.workers} & {*cluster.find("auto").workers}
