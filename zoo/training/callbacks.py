@@ -17,7 +17,7 @@ import numpy as np
 
 from zoo import files
 from zoo.data import pipeline
-from zoo.errors import Interrupted, RunError, UserError
+from zoo.errors import Interrupted, RunError
 from zoo.models.base import TapeModel
 from zoo.runs.scoring import Evaluator
 from zoo.training import checkpoint
@@ -189,13 +189,6 @@ class Checkpoints(keras.callbacks.Callback):
             job.placement.wait()
         job.placement.check_same("the backup that they see", f"step {saved.step}")
         if arrays:
-            done = saved.step // job.plan.steps_per_epoch
-            if not 0 < saved.step <= job.plan.steps or len(saved.rows) != done:
-                raise UserError(
-                    f"The backup of step {saved.step} in {job.run.backup} does not "
-                    f"belong to this run of {job.plan.steps} steps. Pass --overwrite "
-                    "to start over."
-                )
             self._assign(self._variables, arrays)
             self._metrics = arrays[-len(self.model.metrics_variables) :]
             vars(progress).update(vars(saved))

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import re
-from typing import Any
 
 from zoo.errors import UserError
 
@@ -56,38 +55,24 @@ def _from_tf_config(text: str) -> Cluster | None:
     """Returns the cluster, or None if it has fewer than two workers."""
     try:
         content = json.loads(text)
-        jobs: dict[str, list[str]] = dict(content.get("cluster", {}))
-        kind, index = (content.get("task", {}).get(key) for key in ("type", "index"))
-        mistake = _find_mistake(jobs, kind, index) if jobs else None
-    except (ValueError, AttributeError, TypeError, RecursionError):
-        mistake = "it is not JSON of the expected form"
-    if mistake:
+        jobs, task = content.get("cluster", {}), content.get("task", {})
+        workers = (*jobs.get("chief", []), *jobs.get("worker", []))
+        if jobs.keys() - {"chief", "worker"} or len(jobs.get("chief", [])) > 1:
+            raise ValueError("there are other jobs")
+        if len(workers) < 2:
+            return None
+        if not all(re.fullmatch(r".+:\d{1,5}", address) for address in workers):
+            raise ValueError("an address has another form")
+        if task["index"] < 0 or len(set(workers)) < len(workers):
+            raise ValueError("the task is not the only one at its address")
+        index = workers.index(jobs[task["type"]][task["index"]])
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
         raise UserError(
-            f"TF_CONFIG cannot be used: {mistake}. Received: {text[:200]}. Set it like "
-            f"{_EXAMPLE}, or unset it."
-        )
-    workers = (*jobs.get("chief", []), *jobs.get("worker", []))
-    if len(workers) < 2:
-        return None
-    return Cluster(workers, workers.index(jobs[kind][index]))
-
-
-def _find_mistake(jobs: dict[str, list[str]], kind: Any, index: Any) -> str | None:
-    """Returns what is wrong with the cluster's jobs or this process's task, if any."""
-    for job in jobs.keys() - {"chief", "worker"}:
-        return f"the job {job!r} is not supported, only chief and worker are"
-    every = [address for addresses in jobs.values() for address in addresses]
-    ports = [re.fullmatch(r".+:(\d{1,5})", address) for address in every]
-    are_lists = all(isinstance(addresses, list) for addresses in jobs.values())
-    if not are_lists or not all(port and 0 < int(port[1]) < 2**16 for port in ports):
-        return "addresses must be a list of host:port, with ports of 1 to 65535"
-    if len(jobs.get("chief", [])) > 1:
-        return "there can only be one chief"
-    if kind not in ("chief", "worker") or type(index) is not int:
-        return "the task must have a type and an index"
-    if not 0 <= index < len(jobs.get(kind, [])):
-        return f"there is no {kind} {index}"
-    return "an address appears twice" if len(set(every)) < len(every) else None
+            "TF_CONFIG must list the workers, and one chief or none, as host:port, and "
+            f"give the type and index of this process. Received: {text[:200]}. Set it "
+            f"like {_EXAMPLE}, or unset it."
+        ) from None
+    return Cluster(workers, index)
 
 
 def _from_slurm() -> Cluster | None:
