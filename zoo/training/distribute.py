@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import RunError, UserError
-from zoo.training import cluster, signals
+from zoo.training import signals
+from zoo.training.cluster import Cluster
 
 # The errors that TensorFlow raises in the other workers when one has stopped.
 _LOST = (
@@ -152,30 +153,31 @@ def _line(error: Exception, number: int) -> str:
     return lines[number][:160] if lines else ""
 
 
-@functools.cache
-def place(name: str, found: cluster.Cluster | None) -> Placement:
-    """Returns the devices for a ``--strategy``; several workers connect here.
+def place(name: str, cluster: Cluster | None = None) -> Placement:
+    """Returns the devices for a ``--strategy``; the workers of a cluster connect here.
 
-    The result is cached, because a process must have only one strategy of each kind:
-    TensorFlow 2.21 numbers the collectives of each strategy from 0, and confuses
-    collectives with the same number.
-
-    Raises:
-        UserError: this machine has no such devices.
-        RunError: the other workers do not join.
+    A process has only one strategy of each kind: TensorFlow 2.21 numbers the
+    collectives of each strategy from 0, and confuses collectives with the same number.
     """
-    if found:
-        return _multi_worker(found)
+    if cluster:
+        return _multi_worker(cluster)
     gpus = tf.config.list_logical_devices("GPU")
     tpus = tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME")
     if name == "tpu" or (name == "auto" and tpus):
         return _tpu(name)
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
-        return Placement("mirrored", tf.distribute.MirroredStrategy(devices))
+        return _mirrored()
     return Placement("one")
 
 
+@functools.cache
+def _mirrored() -> Placement:
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    devices = [device.name for device in tf.config.list_logical_devices(kind)]
+    return Placement("mirrored", tf.distribute.MirroredStrategy(devices))
+
+
+@functools.cache
 def _tpu(asked: str) -> Placement:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
@@ -190,7 +192,8 @@ def _tpu(asked: str) -> Placement:
         ) from error
 
 
-def _multi_worker(found: cluster.Cluster) -> Placement:
+@functools.cache
+def _multi_worker(found: Cluster) -> Placement:
     count = len(found.workers)
     if found.index == 0:  # TensorFlow waits for an hour without a message
         print(f"Waiting for {count} workers: {', '.join(found.workers)}.", flush=True)
@@ -214,10 +217,8 @@ def _multi_worker(found: cluster.Cluster) -> Placement:
 def jit_compile(asked: str, placement: Placement) -> bool:
     """Returns whether to compile with XLA for this value of ``--jit_compile``.
 
-    Raises:
-        UserError: XLA was asked for, but several devices share a step, which it cannot
-            compile (TensorFlow 2.21: "Trying to access resource ... located in
-            device").
+    XLA cannot compile a step that several devices share (TensorFlow 2.21: "Trying to
+    access resource ... located in device").
     """
     shared = placement.strategy is not None and placement.name != "tpu"
     if asked == "auto":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import zoo
 from tests.zoo.data.written import write_idx
 from tests.zoo.training import workers
 from zoo.errors import RunError, UserError
-from zoo.models import build, guard
+from zoo.models import build
 from zoo.training import distribute, trainer
 from zoo.training.config import Config
 
@@ -155,19 +156,6 @@ def test_two_workers_train_what_one_does(model, recipe, two_workers, alone):
     check_equal(run, alone(model, recipe), rounding=model not in UNSTEADY)
 
 
-@pytest.mark.slow
-def test_three_workers_train_what_one_does(case, alone, tmp_path):
-    models = [(model, "default") for model in zoo.list_models()]
-    cases = {
-        f"{m}-{r}": case(m, r, tmp_path / f"{m}-{r}", strategy="auto")
-        for m, r in models
-    }
-    runs = train_together(3, tmp_path, cases)
-    for model, recipe in models:
-        run, one = runs[f"{model}-{recipe}"], alone(model, recipe)
-        check_equal(run, one, rounding=model not in UNSTEADY)
-
-
 def test_two_workers_train_what_one_does_in_short(case, alone, tmp_path):
     fields = case("linear", "default", tmp_path / "run", strategy="auto")
     check_equal(
@@ -190,7 +178,13 @@ def test_two_devices_train_what_one_does(model, recipe, case, alone, tmp_path):
     check_equal(run, alone(model, recipe), rounding=model not in UNSTEADY)
 
 
-@pytest.mark.parametrize("model", zoo.list_models())
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name == "resnet"))
+        for name in zoo.list_models()
+    ],
+)
 def test_nothing_but_rounding_differs(model):
     draw = np.random.default_rng(0)
     x = draw.integers(0, 256, (32 * 20, 12, 12, 1)).astype(np.uint8)
@@ -270,58 +264,45 @@ def test_what_devices_cannot_do_is_refused(fields, message, case, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    "precision", [pytest.param("float32", marks=pytest.mark.slow), "mixed_float16"]
-)
-def test_a_loss_that_is_not_finite_stops_two_devices_where_it_stops_one(
-    precision, case, tmp_path
-):
+def test_a_loss_that_is_not_finite_stops_two_devices_where_it_stops_one(case, tmp_path):
     def message(strategy):
         fields = case("mlp", "default", tmp_path / strategy, strategy=strategy)
         fields["overrides"] |= {"optimizer": "sgd", "learning_rate": 1e30}
-        with pytest.raises(RunError, match="Not finite at step") as caught:
-            trainer.train(Config(**fields, precision=precision))
-        return str(caught.value).replace(str(tmp_path / strategy), "")
+        with pytest.raises(RunError, match="Not finite after step 10 of 50: loss") as e:
+            trainer.train(Config(**fields, precision="mixed_float16"))
+        return str(e.value)
 
     assert message("mirrored") == message("one")
 
 
-@pytest.mark.parametrize("bad", [np.inf, np.nan])
-@pytest.mark.parametrize("which", [0, 1])
-def test_what_one_device_sees_that_is_not_finite_all_of_them_see(which, bad):
-    strategy = distribute.place("mirrored").strategy
-
-    def results(losses, gradients):
-        def step():
-            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-            loss = tf.gather(tf.constant(losses, tf.float32), replica)
-            gradient = tf.gather(tf.constant(gradients, tf.float32), [replica])
-            mean, (first, second) = guard.share_non_finite(loss, [gradient, None])
-            assert second is None
-            return tf.stack([mean, first[0]])
-
-        done = strategy.run(tf.function(step))
-        return np.stack(strategy.experimental_local_results(done)).T
-
-    value = [1.0, 1.0]
-    value[which] = bad
-    mean, gradient = results(value, [0.5, 0.75])
-    assert not np.isfinite(mean).any()
-    np.testing.assert_allclose(gradient, [0.5, 0.75])
-    mean, gradient = results([1.0, 2.0], value)
-    np.testing.assert_allclose(mean, 1.5)
-    assert not np.isfinite(gradient).any()
-
-
-@pytest.mark.parametrize(
-    "strategy", [pytest.param("one", marks=pytest.mark.slow), "mirrored"]
-)
 def test_gradients_that_only_the_loss_scale_overflows_are_skipped(
-    strategy, case, tmp_path, monkeypatch
+    case, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(build, "_INITIAL_SCALE", 2.0**30)
-    fields = case("mlp", "default", tmp_path / "run", strategy=strategy)
-    outcome = trainer.train(Config(**fields, precision="mixed_float16"))
+    fields = case("mlp", "default", tmp_path / "run", strategy="mirrored")
+    outcome = trainer.train(
+        Config(**fields, precision="mixed_float16", gradient_norm=True)
+    )
     made = outcome.model.optimizer.iterations
     assert 20 < int(made) < STEPS  # the first ones halve the scale
     assert outcome.result["test"]["accuracy"] > 0.3
+    # The norm is the mean over the steps that were not skipped.
+    first, _ = csv.DictReader(outcome.run.metrics.open())
+    assert 0 < float(first["gradient_norm"]) < 100
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_overflows_on_one_device_is_skipped_on_all(which):
+    placement = distribute.place("mirrored")
+    with placement.scope(), trainer.dtype_policy("mixed_float16"):
+        model = zoo.create_model("mlp", input_shape=(12, 12, 1), num_classes=10)
+    distribute.repair(model)
+    before = model.get_weights()
+    x, y = np.full((8, 12, 12, 1), 255.0), np.arange(8)
+    weights = np.ones(8)
+    weights[4 * which : 4 * which + 4] = 1e6  # of the examples of one device
+    data = tf.data.Dataset.from_tensor_slices((x, y, weights)).batch(4)
+    model.fit(placement.distribute(data), verbose=0, shuffle=False)
+    assert model.optimizer.iterations.value.numpy() == 0
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -139,14 +139,6 @@ def test_mixed_precision_suits_every_recipe(name, recipe, precision, train):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rate", [0.5, 2.0])
-@pytest.mark.parametrize("name", zoo.list_models())
-def test_the_bound_tells_other_trainings_apart(name, rate, train):
-    reference = train(name, "default", "float32")
-    assert apart(train(name, "default", "float32", rate=rate), reference) > BOUND
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS[1:])
 def test_what_a_run_leaves_is_float32(precision, tmp_path, data_dir, digits):
     trained = trainer.train(

@@ -84,7 +84,7 @@ def _worker(path: pathlib.Path) -> None:
     from zoo.training import distribute, trainer
     from zoo.training.config import Config
 
-    index = cluster.find().index
+    index = cluster.find("auto").index
     fit = trainer._fit
 
     def recorded(job, model, copy):
@@ -107,8 +107,9 @@ def _errors_without_repairs(distribute) -> dict[str, str]:
     import tensorflow as tf
 
     import zoo
+    from zoo.training import cluster
 
-    placement = distribute.place("multi_worker")
+    placement = distribute.place("multi_worker", cluster.find("multi_worker"))
     data = tf.data.Dataset.from_tensor_slices(
         (np.zeros((16, 12, 12, 1), "uint8"), np.zeros(16, "int32"))
     ).batch(8)
