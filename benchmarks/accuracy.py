@@ -25,6 +25,7 @@ from typing import Any
 import zoo
 from benchmarks import comparison, document
 from benchmarks.comparison import run_python
+from export import records
 from export.formats import TFLITE_FILES
 from zoo import console, files, startup
 from zoo.records import results
@@ -34,6 +35,8 @@ RUNS = document.ROOT / "runs" / "results"
 SEEDS = (0, 1, 2)
 # Recipes that repeat the tutorials are compared with them, not ranked.
 RECIPES = ("default", "best", "fast", "tiny", "photos")
+#: The exported files in the order of the columns of results.csv.
+ARTIFACTS = ("saved_model", *TFLITE_FILES)
 #: Variables that name the directories of datasets. Without them, TFDS is used.
 DIRECTORIES = {"mnist": "MNIST_DIR", "cifar10": "CIFAR10_DIR"}
 SHAPES = {"mnist": (28, 28, 1), "digits": (28, 28, 1), "cifar10": (32, 32, 3)}
@@ -91,7 +94,7 @@ def train(model: str, recipe: str, dataset: str, seed: int) -> None:
 def export(model: str, recipe: str, dataset: str) -> None:
     """Exports the run of the first seed unless that was done before."""
     first = run_dir(model, recipe, dataset, SEEDS[0])
-    if first.read_export() is None:
+    if records.read(first.export) is None:
         missed = MISSES.get((model, recipe, dataset), ())
         kept = ",".join(name for name in TFLITE_FILES if name not in missed)
         run_python("-m", "export", f"--run_dir={first.path}", f"--tflite_files={kept}")
@@ -142,7 +145,7 @@ def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
         return None
     found = [run.read_result() for run in runs]
     accuracies = [result["test"]["accuracy"] for result in found]
-    export = runs[0].read_export() or {"artifacts": []}
+    export = records.read(runs[0].export)
     started = max(run.read_config()["started"] for run in runs)
     return results.Result(
         model=model,
@@ -157,13 +160,13 @@ def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
         seconds=round(found[0]["train_seconds"], 1),
         cpus=found[0]["cpus"],
         artifacts={
-            record["name"]: results.FileResult(
-                record["bytes"],
-                round(record["accuracy"], 6),
-                round(record["latency_ms"]["median"], 4),
+            file.name: results.FileResult(
+                file.bytes,
+                round(file.accuracy or 0.0, 6),
+                round(file.latency_ms["median"], 4),
             )
-            for record in export["artifacts"]
-            if record["name"] in results.ARTIFACTS
+            for file in (export.artifacts if export else [])
+            if file.name in ARTIFACTS and file.latency_ms
         },
         tensorflow=found[0]["versions"]["tensorflow"],
         keras=found[0]["versions"]["keras"],
@@ -177,7 +180,7 @@ def save(rows: Sequence[results.Result]) -> None:
     for row in rows:
         line = dataclasses.asdict(row)
         artifacts = line.pop("artifacts")
-        for name in results.ARTIFACTS:
+        for name in ARTIFACTS:
             for column in ("bytes", "accuracy", "ms"):
                 line[f"{name}_{column}"] = artifacts.get(name, {}).get(column, "")
         lines.append(line)

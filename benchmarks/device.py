@@ -122,9 +122,8 @@ def _converted(model: Any, file: str, images: np.ndarray) -> bytes:
     """Returns the bytes of a TFLite file of a model, calibrated on some images."""
     from export import tflite
 
-    names = ("image", "probabilities")
     with tempfile.TemporaryDirectory() as source, startup.quiet_stderr():
-        tflite.write_source(model, images.shape[1:], names, source)
+        tflite.write_source(model, images.shape[1:], source)
         return tflite.convert(source, file, images.astype(np.float32))
 
 

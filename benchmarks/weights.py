@@ -19,6 +19,7 @@ import numpy as np
 
 import zoo
 from benchmarks import accuracy, comparison, document
+from export import records
 from zoo import console, files, pretrained, startup
 from zoo.data.dataset import Split
 
@@ -97,8 +98,9 @@ def write(run_dir: pathlib.Path, dataset: str) -> pretrained.WeightsInfo:
     if dtype == "float32" and path.stat().st_size > LARGEST:
         _round(model, test, said)
         _save(model, path, dtype)
-    exported = trained.run.read_export()["artifacts"]
-    (int8,) = (record for record in exported if record["name"] == "int8")
+    exported = records.read(trained.run.export)
+    assert exported, "make results exports the run"
+    (int8,) = (file for file in exported.artifacts if file.name == "int8")
     command = _command(*names, identity["seed"], identity["precision"])
     info = pretrained.WeightsInfo(
         *names,
@@ -106,7 +108,7 @@ def write(run_dir: pathlib.Path, dataset: str) -> pretrained.WeightsInfo:
         precision=identity["precision"],
         command=command,
         accuracy=float((said == test.y).mean()),
-        int8_accuracy=int8["accuracy"],
+        int8_accuracy=int8.accuracy,
         parameters=model.count_params(),
         dtype=dtype,
         bytes=path.stat().st_size,

@@ -22,11 +22,8 @@ def builtin_gradients() -> Iterator[None]:
 
     Use ``tf.gradients`` inside a ``tf.function``, because a GradientTape chooses
     gradients by the type of an operation and ignores the graph's map. All shapes must
-    be static, including the batch.
-
-    Raises:
-        RunError: raised by ``tf.gradients`` for a convolution or pooling of a kind
-            that the zoo's models do not use.
+    be static, including the batch. ``tf.gradients`` raises RunError for a convolution
+    or pooling of a kind that the zoo's models do not use.
     """
     ours = {kind: f"Builtin{kind}" for kind in ("Conv2D", "MaxPool", "Relu")}
     with tf.compat.v1.get_default_graph().gradient_override_map(ours):

@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 import pytest
-
 from export.base import EXACT, Draft
+
 from export.formats import FORMATS, get_format
 from export.verify import (
     _time_examples,

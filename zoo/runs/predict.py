@@ -6,7 +6,7 @@ import contextlib
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -241,7 +241,10 @@ def _open_artifact(
 
 def _check_unchanged(path: pathlib.Path, run: RunDir) -> None:
     """Raises UserError if the artifact is not the one that export.json describes."""
-    content = run.read_export() or {"artifacts": []}
+    described = run.export / "export.json"
+    content: dict[str, Any] = {"artifacts": []}
+    if described.exists():
+        content = files.read_json(described, _check_export)
     for record in content["artifacts"]:
         exported = run.export / record["path"]
         if not (exported.exists() and path.exists() and exported.samefile(path)):
@@ -251,3 +254,8 @@ def _check_unchanged(path: pathlib.Path, run: RunDir) -> None:
                 f"{path} was changed since it was exported: its sha256 is {found}, "
                 f"export.json has {record['sha256']}. Export the run again."
             )
+
+
+def _check_export(content: dict[str, Any]) -> None:
+    for record in content["artifacts"]:
+        files.check_texts(record, "path", "sha256")

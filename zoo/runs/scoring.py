@@ -69,6 +69,16 @@ def per_class(
     return {"test_per_class": rows, "test_macro_recall": sum(recalls) / len(recalls)}
 
 
+def correct(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns whether the most probable class is the true one, bool (n,).
+
+    Args:
+        outputs: probabilities (n, classes).
+        labels: true classes (n,).
+    """
+    return outputs.argmax(axis=1) == labels
+
+
 def outputs(model: TapeModel, split: Split) -> np.ndarray:
     """Returns float32 probabilities (n, classes) for a split, or y (n, 1)."""
     said = model.predict(pipeline.evaluation_batches(split), verbose=0)
