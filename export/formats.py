@@ -173,7 +173,7 @@ def _check_node() -> None:
         )
 
 
-_ALL = (
+_FORMATS = (
     Format(
         "saved_model",
         "export.saved_model",
@@ -205,7 +205,7 @@ _ALL = (
     ),
 )
 #: The formats by name, in the order in which they are exported.
-FORMATS: Mapping[str, Format] = {format.name: format for format in _ALL}
+FORMATS = {format.name: format for format in _FORMATS}
 #: They exclude tflite_trainable, because verifying it takes as long as all others
 #: together, and web, because it needs Node.
 DEFAULT_FORMATS = ("saved_model", "tflite")
@@ -250,7 +250,7 @@ def check_request(
     asked = parse_formats(",".join(formats))
     if not asked:
         raise UserError(f"--formats names no format. Known: {', '.join(FORMATS)}.")
-    owners = {name: format for format in _ALL for name in format.options}
+    owners = {name: format for format in FORMATS.values() for name in format.options}
     for name, value in options.items():
         if name not in owners:
             raise TypeError(f"No format has the option {name!r}. Known: {[*owners]}.")

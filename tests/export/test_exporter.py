@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import shutil
+import sys
+import types
 
 import keras
 import numpy as np
@@ -12,7 +15,8 @@ import tensorflow as tf
 
 import export
 import zoo
-from export import formats, tflite, verify
+from export import card, formats, tflite, verify
+from tests.conftest import ROOT
 from tests.export.conftest import changed, records, snapshot
 from zoo.errors import RunError, UserError
 from zoo.runs import predict
@@ -143,6 +147,21 @@ def test_a_bad_request_is_refused(small, asked, options, message):
 def test_an_option_that_no_format_has_is_refused(small):
     with pytest.raises(TypeError, match="No format has the option 'tflite_file'"):
         export.export_run(small, ["tflite"], tflite_file="int8")
+
+
+def test_the_format_of_the_guide_works(small, monkeypatch):
+    guide = (ROOT / "docs" / "export.md").read_text().partition("## Adding a format")[2]
+    code, entry = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    module = types.ModuleType("export.arrays")
+    exec(code, vars(module))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(formats.FORMATS, "arrays", eval(entry, vars(formats)))
+    export.export_run(small, ["arrays"], half=True, plots=False)
+    assert list(records(small)) == ["float32", "weights"]
+    assert records(small)["weights"].details == {"arrays": 6}
+    saved = np.load(small.run.export / "weights.npz")
+    assert {array.dtype for array in saved.values()} == {np.dtype("float16")}
+    assert "weights: weights.npz, " in card.summary(small.run.path)
 
 
 def damage(path):
