@@ -134,13 +134,9 @@ def _place(
     size: tuple[int, int],
     background: float = 0.0,
 ) -> tf.Tensor:
-    """Places images on a canvas and cuts off what extends beyond it.
+    """Places images on a canvas of a size and cuts off what extends beyond it.
 
-    Args:
-        image: a batch of images (batch, height, width, channels).
-        corner: row and column of the images' upper left corner on the canvas.
-        size: height and width of the canvas.
-        background: value of the other pixels.
+    ``corner`` is the row and column of the images' upper left corner on the canvas.
     """
     batch, *lengths, channels = image.shape
     around = [

@@ -107,13 +107,9 @@ def verify(
 
 
 class Frozen(TapeModel):
-    """A compiled copy of a model that trains in inference mode, without dropout.
+    """A compiled copy of a classifier that trains in inference mode, without dropout.
 
-    Args:
-        model: a classifier. Its weights are copied to ``.model`` and stay as they are.
-        example: inputs to build the copy with (n, height, width, channels).
-        learning_rate: learning rate of SGD.
-        momentum: momentum of SGD.
+    ``example`` are inputs to build the copy with (n, height, width, channels).
     """
 
     def __init__(
