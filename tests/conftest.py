@@ -74,7 +74,7 @@ def trained_run(data_dir, tmp_path_factory):
 
 
 def train_run(path, data_dir, model, dataset):
-    """Trains for 3 epochs; returns the TrainedRun, read from disk."""
+    """Trains for 3 epochs; returns the Run, read from disk."""
     from zoo.runs.run import open_run
     from zoo.training import trainer
     from zoo.training.config import Config

@@ -17,7 +17,6 @@ from export.formats import (
     TFLITE_FILES,
     check_request,
     parse_formats,
-    parse_tflite_files,
 )
 from zoo import console, startup
 from zoo.errors import UserError, unknown
@@ -68,31 +67,26 @@ def main(argv: list[str]) -> None:
             "--run_dir is missing: the finished run to export. Or pass --weights."
         )
     _check_weights()
-    asked = parse_formats(FLAGS.formats), FLAGS.train_batch, FLAGS.device_optimizer
+    formats = parse_formats(FLAGS.formats)
+    options = {
+        "tflite_files": FLAGS.tflite_files,
+        "train_batch": FLAGS.train_batch,
+        "device_optimizer": FLAGS.device_optimizer,
+    }
     # Before TensorFlow starts, which takes seconds.
-    check_request(*asked)
-    parse_tflite_files(FLAGS.tflite_files, asked[0])
+    check_request(formats, options)
     if FLAGS.weights is None:
         finished_run(FLAGS.run_dir)
     startup.start()
     from export import card, exporter
 
     if FLAGS.weights is None:
-        content = exporter.export_run(
-            FLAGS.run_dir, *asked, tflite_files=FLAGS.tflite_files
-        )
+        exporter.export_run(FLAGS.run_dir, formats, **options)
     else:
-        names, train_batch, device_optimizer = asked
-        content = exporter.export_weights(
-            FLAGS.weights,
-            FLAGS.out,
-            names,
-            dataset=FLAGS.dataset,
-            train_batch=train_batch,
-            device_optimizer=device_optimizer,
-            tflite_files=FLAGS.tflite_files,
+        exporter.export_weights(
+            FLAGS.weights, FLAGS.out, formats, dataset=FLAGS.dataset, **options
         )
-    print(card.summary(content, FLAGS.run_dir or FLAGS.out))
+    print(card.summary(FLAGS.run_dir or FLAGS.out))
 
 
 def _check_weights() -> None:

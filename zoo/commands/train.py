@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import export
+from export import records
 from zoo import console, registry, startup
 from zoo.data import folder, load, local
 from zoo.errors import UserError
@@ -24,7 +25,7 @@ from zoo.recipe import Recipe, parse_augment
 from zoo.training import config
 
 if TYPE_CHECKING:
-    from zoo.runs.run import TrainedRun
+    from zoo.runs.run import Run
 
 FLAGS = console.Flags()
 
@@ -173,7 +174,8 @@ def main(argv: list[str]) -> None:
     asked = config_from_flags()
     found = config.find(asked)
     formats = export.parse_formats(FLAGS.export)
-    export.check_node(formats)
+    if formats:
+        export.check_request(formats, {})
     startup.start(alone=found.cluster is None)
     from zoo.plots.draw import draw_run
     from zoo.training import summary, trainer
@@ -192,14 +194,12 @@ def main(argv: list[str]) -> None:
     if missing := missing_formats(trained, formats):
         from export.card import summary as export_summary
 
-        content = export.export_run(trained, missing, plots=FLAGS.plots)
-        print("\n" + export_summary(content, trained.run.path))
+        export.export_run(trained, missing, plots=FLAGS.plots)
+        print("\n" + export_summary(trained.run.path))
 
 
-def missing_formats(trained: TrainedRun, formats: Sequence[str]) -> list[str]:
+def missing_formats(trained: Run, formats: Sequence[str]) -> list[str]:
     """Returns the formats to which the run has not been exported yet."""
-    content = trained.run.read_export() or {"artifacts": []}
-    present = {record["format"] for record in content["artifacts"]}
-    if content.get("page"):
-        present.add("web")
+    content = records.read(trained.run.export)
+    present = {artifact.format for artifact in content.artifacts} if content else set()
     return [name for name in formats if name not in present]
