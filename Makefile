@@ -33,7 +33,7 @@ demo: $(VENV)/installed
 	  $(RUN) train.py $(ARGS) --run_dir=$(DEMO) --export=tflite,web
 	@test -f $(DEMO)/export/web/index.html || $(RUN) -m export \
 	  $(if $(ARGS),--run_dir=$(DEMO),--weights=$(DEMO_WEIGHTS) --out=$(DEMO)) --formats=web
-	@$(RUN) -m export.serve --run_dir=$(DEMO) --port=$(PORT)
+	@$(RUN) -m http.server --bind 127.0.0.1 --directory $(DEMO)/export/web $(PORT)
 
 tensorboard: $(VENV)/installed
 	@$(RUN) -c "$(TENSORBOARD)" --logdir=$(RUNS) --host=127.0.0.1

@@ -29,6 +29,7 @@ from benchmarks import (
     startup,
 )
 from zoo import console, files
+from zoo.commands import flags
 from zoo.errors import unknown
 
 COMPARISONS: dict[str, ModuleType] = {
@@ -42,7 +43,7 @@ COMPARISONS: dict[str, ModuleType] = {
 }
 # Trains for an hour, on another dataset.
 _ONLY_BY_NAME = ("photo_race",)
-FLAGS = console.Flags()
+FLAGS = flags.Flags()
 FLAGS.integer(
     "rounds", None, "Rounds to measure; default: as the comparison says.", lower_bound=1
 )
@@ -67,7 +68,7 @@ def section(name: str, result: dict[str, Any]) -> str:
 def main(argv: list[str]) -> None:
     """Runs the named comparisons and writes their results."""
     usual = [name for name in COMPARISONS if name not in _ONLY_BY_NAME]
-    names = console.parse_flags(argv, __doc__, FLAGS) or usual
+    names = flags.parse(argv, __doc__, FLAGS) or usual
     for name in names:
         if name not in COMPARISONS:
             raise unknown("comparison", name, COMPARISONS)

@@ -27,6 +27,7 @@ from benchmarks import comparison, document
 from benchmarks.comparison import run_python
 from export.formats import TFLITE_FILES
 from zoo import console, files, startup
+from zoo.commands import flags
 from zoo.records import results
 from zoo.records.rundir import RunDir
 
@@ -51,7 +52,7 @@ _COMMENT = re.compile(
     r"^    # .* on \d+ CPUs?:\n    #   python train\.py .*\n(?:    #     --.*\n)*", re.M
 )
 
-FLAGS = console.Flags()
+FLAGS = flags.Flags()
 FLAGS.string("only", None, "Model to train; default: all.")
 FLAGS.boolean("collect", False, "Train nothing; only read finished runs.")
 

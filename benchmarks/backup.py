@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks import comparison
 from benchmarks.turns import contestant, interleaved, ratio
 from zoo import console
+from zoo.commands import flags
 
 VARIANTS = (
     "plain",
@@ -25,7 +26,7 @@ VARIANTS = (
     "histograms",
     "deterministic",
 )
-FLAGS = console.Flags()
+FLAGS = flags.Flags()
 FLAGS.string("model", "mlp", "Architecture to train.")
 FLAGS.integer("rounds", 9, "Rounds to measure.", lower_bound=1)
 

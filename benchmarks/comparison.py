@@ -14,17 +14,17 @@ from typing import Any
 
 from benchmarks.document import ROOT
 from zoo import console
+from zoo.commands import flags
 from zoo.errors import RunError, UserError
 
 
-def parse_flags(argv: Sequence[str], doc: str, flags: console.Flags) -> None:
+def parse_flags(argv: Sequence[str], doc: str, values: flags.Flags) -> None:
     """Parses the flags of a command without other arguments.
 
     Raises:
         UserError: a flag is unknown, a value is invalid, or there are other arguments.
     """
-    if rest := console.parse_flags(argv, doc, flags):
-        raise UserError(f"Only flags are taken. Received: {' '.join(rest)}.")
+    flags.parse_only(argv, doc, values)
 
 
 def require(packages: Iterable[str]) -> None:
@@ -117,11 +117,11 @@ def main(
     """
 
     def command(argv: list[str]) -> None:
-        flags = console.Flags()
-        flags.integer("rounds", rounds, "Rounds to measure.", lower_bound=1)
-        parse_flags(argv, doc, flags)
+        values = flags.Flags()
+        values.integer("rounds", rounds, "Rounds to measure.", lower_bound=1)
+        parse_flags(argv, doc, values)
         require(needs)
-        print(json.dumps(measure(flags.rounds), indent=2))
+        print(json.dumps(measure(values.rounds), indent=2))
 
     end_with_children()
     console.main(command)

@@ -20,6 +20,7 @@ from benchmarks import comparison, document
 from benchmarks.comparison import run_python
 from benchmarks.data import cifar10_directory
 from zoo import console, startup
+from zoo.commands import flags
 from zoo.records.rundir import RunDir
 
 RUNS = document.ROOT / "runs" / "finetune"
@@ -31,7 +32,7 @@ SEEDS = (0, 1, 2)
 STEPS = 400  # the smallest number of steps, in whole passes over the data
 BATCH = 16  # the batch size that train.py chooses for so few images
 
-FLAGS = console.Flags()
+FLAGS = flags.Flags()
 
 
 def tree(name: str, classes: tuple[str, ...], count: int | None, seed: int = 0) -> str:

@@ -25,10 +25,11 @@ import psutil
 
 from benchmarks import comparison
 from zoo import console, startup
+from zoo.commands import flags
 from zoo.errors import UserError
 
 SIDE, TRAIN, TEST, BATCH = 256, 27_000, 500, 128
-FLAGS = console.Flags()
+FLAGS = flags.Flags()
 FLAGS.string("directory", None, "Directory for the dataset, which takes 6 GB.")
 FLAGS.integer("rounds", 5, "Rounds to measure.", lower_bound=1)
 FLAGS.integer("steps", 40, "Training steps per round.", lower_bound=1)

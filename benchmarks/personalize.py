@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks import document
 from zoo import console, files, startup
+from zoo.commands import flags
 from zoo.errors import UserError
 from zoo.records.rundir import finished_run
 
@@ -246,7 +247,7 @@ def plot(results: dict[str, Any], path: pathlib.Path) -> None:
 
 def main(argv: list[str]) -> None:
     """Measures the named runs and rewrites the results, the plot and the tables."""
-    runs = console.parse_flags(argv, __doc__, console.Flags())
+    runs = flags.parse(argv, __doc__, flags.Flags())
     if not runs:
         raise UserError(
             "Name finished runs on MNIST, such as runs/mlp-mnist. Received: nothing."

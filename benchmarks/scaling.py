@@ -17,13 +17,14 @@ import time
 
 from benchmarks import comparison, document
 from zoo import console, startup
+from zoo.commands import flags
 
 WORKERS = (8, 64, 512)
 BATCHES = (64, 1024)
 BATCH = 128  # per worker, in the table
 STEPS = 20
 
-FLAGS = console.Flags()
+FLAGS = flags.Flags()
 FLAGS.float("gigabits", 10.0, "Bandwidth between workers, in Gbit/s.")
 FLAGS.float("microseconds", 50.0, "Latency of a hop between workers.")
 FLAGS.integer("rounds", 5, "Measurements of each batch.", lower_bound=1)

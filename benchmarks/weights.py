@@ -20,6 +20,7 @@ import numpy as np
 import zoo
 from benchmarks import accuracy, comparison, document
 from zoo import console, files, pretrained, startup
+from zoo.commands import flags
 from zoo.data.dataset import Split
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ LARGEST = 1_200_000
 #: Numbers of significant bits to try; float16 has 11, float32 has 24.
 SIGNIFICANT_BITS = range(12, 25)
 
-FLAGS = console.Flags()
+FLAGS = flags.Flags()
 FLAGS.string("only", None, "Model to write; default: all.")
 
 

@@ -18,12 +18,11 @@ import yaml
 import zoo
 from benchmarks import __main__ as bench
 from benchmarks import accuracy, document, personalize
-from export import serve
 from export.formats import FORMATS, parse_formats
 from tests.conftest import ROOT
-from zoo import console
-from zoo.commands import cli, train
+from zoo import __main__ as cli
 from zoo.commands import export as export_command
+from zoo.commands import flags, train
 from zoo.errors import UserError
 from zoo.records import results
 from zoo.records.rundir import RunDir
@@ -85,7 +84,7 @@ def commands():
     """Returns the command lines of the documents, in blocks and within sentences."""
     shell = "\n".join(text for language, text in BLOCKS if language == "sh")
     lines = re.sub(r"\\\n", "", shell).splitlines()
-    names = "|".join([*cli.COMMANDS, *cli.MODULES])
+    names = "|".join(cli.COMMANDS)
     lines += re.findall(rf"`((?:python|make|pip|zoo (?:{names})) [^`]+)`", TEXT)
     ours = re.compile(r"([A-Z0-9_]+=\S+ )*(python|make|pip|zoo) ")
     found = [shlex.split(line, comments=True) for line in lines if ours.match(line)]
@@ -143,10 +142,10 @@ def check(command, arguments):
     """Parses a command's arguments as the command does, and checks what it can."""
     if command == "zoo":
         name = arguments.pop(0) if arguments else "list"
-        if name in cli.MODULES:
-            name = {"train": "train.py", "serve": "export.serve"}.get(name, name)
-            return check(name, arguments)
-        console.parse_flags([name, *arguments], "", cli.COMMANDS[name][1])
+        if name in ("train", "export"):
+            return check("train.py" if name == "train" else name, arguments)
+        module = importlib.import_module(f"zoo.commands.{name}")
+        flags.parse([name, *arguments], "", module.FLAGS)
     elif "--help" in arguments:
         assert arguments == ["--help"]
     elif command == "train.py":
@@ -155,37 +154,37 @@ def check(command, arguments):
             arguments = ["--model=mlp", *arguments]
         if "--model=tiny" in arguments:  # tests/zoo/test_registry.py trains it
             return None
-        assert console.parse_flags([command, *arguments], "", train.FLAGS) == []
+        assert flags.parse([command, *arguments], "", train.FLAGS) == []
         train.config_from_flags().check()
         parse_formats(train.FLAGS.export)
     elif command == "export":
-        flags = export_command.FLAGS
-        assert console.parse_flags([command, *arguments], "", flags) == []
-        parse_formats(flags.formats)
-    elif command == "export.serve":
-        assert console.parse_flags([command, *arguments], "", serve.FLAGS) == []
+        values = export_command.FLAGS
+        assert flags.parse([command, *arguments], "", values) == []
+        parse_formats(values.formats)
+    elif command == "http.server":
+        assert arguments[:3] == ["--bind", "127.0.0.1", "--directory"]
     elif command.startswith("examples/"):
         assert (ROOT / command).exists()
     else:
         assert command.startswith("benchmarks")
         name = "benchmarks.__main__" if command == "benchmarks" else command
-        flags = getattr(importlib.import_module(name), "FLAGS", console.Flags())
-        console.parse_flags([command, *arguments], "", flags)
+        values = getattr(importlib.import_module(name), "FLAGS", flags.Flags())
+        flags.parse([command, *arguments], "", values)
     return None
 
 
 def test_every_flag_that_is_named_exists():
-    flags = set()
-    of_zoo = (values for _, values in cli.COMMANDS.values())
-    for values in (train.FLAGS, export_command.FLAGS, serve.FLAGS, *of_zoo):
+    known = set()
+    for command in cli.COMMANDS:
+        values = importlib.import_module(f"zoo.commands.{command}").FLAGS
         for name in values:
-            flags |= {name, f"no{name}"} if values[name].boolean else {name}
+            known |= {name, f"no{name}"} if values[name].boolean else {name}
     others = (
         r"tensorflow_model_server.*\n.*|docker run.*|curl.*|#SBATCH.*|srun --\S+"
         r"|`--gpus-per-task.*?`|python -m benchmarks[^`\n]*"
     )
     named = set(re.findall(r"[ `(]--(\w+)", re.sub(others, "", TEXT))) - {"help"}
-    assert named <= flags, named - flags
+    assert named <= known, named - known
 
 
 def run_python(name, **names):
@@ -312,7 +311,7 @@ def started_as(tmp_path, monkeypatch):
             monkeypatch.setenv(name, value)
         monkeypatch.chdir(tmp_path)
         arguments = command[command.index("train.py") :]
-        assert console.parse_flags(arguments, "", train.FLAGS) == []
+        assert flags.parse(arguments, "", train.FLAGS) == []
         config = train.config_from_flags()
         config.check()
         assert cluster.several(config.strategy)

@@ -80,6 +80,11 @@ def initializer(class_name: str, **config: Any) -> dict[str, Any]:
     return {"class_name": class_name, "config": config}
 
 
+def _flag(default: Any, text: str) -> Any:
+    """Returns a field that a flag of ``train.py`` overrides, with the flag's help."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """The settings of a training. Flags override single fields.
@@ -123,24 +128,29 @@ class Recipe:
     model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     loss: str = "auto"
     label_smoothing: float = 0.0
-    optimizer: str = "adam"
-    learning_rate: float = 1e-3
+    optimizer: str = _flag("adam", "A Keras optimizer's name, such as sgd or adam.")
+    learning_rate: float = _flag(1e-3, "The optimizer's (highest) learning rate.")
     pretrained_rate: float = 1.0
-    momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
+    momentum: float = _flag(0.0, "Momentum of sgd and rmsprop, as in Keras.")
+    nesterov: bool = _flag(False, "Nesterov momentum of sgd, as in Keras.")
+    weight_decay: float = _flag(0.0, "Decoupled weight decay, as in Keras.")
     decay_kernels_only: bool = False
-    schedule: str = "constant"
+    schedule: str = _flag("constant", "Learning rate over time: constant or cosine.")
     warmup: float = 0.0
-    batch_size: int | None = 128
+    batch_size: int | None = _flag(128, "Examples in a batch.")
     order: str = "shuffled"
     remainder: str = "drop"
-    augment: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    augment: Mapping[str, float] = dataclasses.field(
+        default_factory=dict,
+        metadata={"help": "Image changes, such as shift=0.1,flip=0.5; or none."},
+    )
     num_examples: int = 1000
-    epochs: int = 10
+    epochs: int = _flag(10, "Rounds of training.")
     steps_per_epoch: int | None = None
     min_steps: int = 0
-    steps_per_execution: int = 1
+    steps_per_execution: int = _flag(
+        1, "Steps in one call of TensorFlow; auto: the recipe's."
+    )
 
     def __post_init__(self):
         for name, known in _CHOICES.items():

@@ -128,8 +128,8 @@ def quiet() -> Iterator[None]:
         if _quieting.acquire(blocking=False):
             stack.callback(_quieting.release)
             with contextlib.suppress(OSError):  # no stderr, or no space for a file
-                stderr = os.fdopen(os.dup(2), "wb")
-                log = tempfile.TemporaryFile()
+                stderr = stack.enter_context(os.fdopen(os.dup(2), "wb"))
+                log = stack.enter_context(tempfile.TemporaryFile())
                 _flush()
                 os.dup2(log.fileno(), 2)
                 stack.callback(_restore, stderr, log)
@@ -138,11 +138,10 @@ def quiet() -> Iterator[None]:
 
 def _restore(stderr: IO[bytes], log: IO[bytes]) -> None:
     """Makes ``stderr`` file descriptor 2 again, and writes the log to it."""
-    with stderr, log:
-        _flush()
-        os.dup2(stderr.fileno(), 2)
-        log.seek(0)
-        stderr.writelines(line for line in log if not NOISE.match(line))
+    _flush()
+    os.dup2(stderr.fileno(), 2)
+    log.seek(0)
+    stderr.writelines(line for line in log if not NOISE.match(line))
 
 
 def _flush() -> None:

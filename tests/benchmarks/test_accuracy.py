@@ -10,7 +10,7 @@ import pytest
 
 import zoo
 from benchmarks import accuracy
-from zoo.commands import catalog
+from zoo.commands.list import table
 from zoo.records import results
 from zoo.training import trainer
 from zoo.training.config import Config
@@ -81,10 +81,10 @@ def test_the_table_that_is_saved_is_the_one_that_was_loaded(tmp_path, monkeypatc
     row = next(row for row in rows if row.model == "mlp")
     shown = rf"mlp +{row.parameters:,} +{row.accuracy:.2%} +{{}} +images"
     size = f"{row.artifacts['int8'].bytes:,}"
-    assert re.search(shown.format(size), catalog.table())
+    assert re.search(shown.format(size), table())
     monkeypatch.setattr(results, "PATH", tmp_path / "results.csv")
     assert results.load() == []
-    assert re.search(r"mlp +235,146 +- +- +images", catalog.table())
+    assert re.search(r"mlp +235,146 +- +- +images", table())
     rows.append(dataclasses.replace(row, dataset="other", artifacts={}))
     accuracy.save(rows)
     assert results.load() == rows

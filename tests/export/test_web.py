@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import http.server
 import json
 import os
 import pathlib
 import re
 import shutil
-import socket
-import struct
 import subprocess
 import threading
-import urllib.error
-import urllib.request
 
 import numpy as np
 import pytest
@@ -21,7 +18,7 @@ import tensorflow as tf
 from PIL import Image, ImageCms
 
 import export
-from export import formats, serve, web
+from export import formats, web
 from tests.conftest import ROOT
 from tests.export.conftest import ask
 from zoo.data import decode
@@ -71,13 +68,19 @@ def page_copy(page, tmp_path):
     return shutil.copytree(page, tmp_path / "web")
 
 
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format, *args):
+        """Logs nothing."""
+
+
 @pytest.fixture(scope="module")
 def serving():
     """Returns a function that serves a folder and returns its address."""
     servers = []
 
     def serve_folder(folder):
-        server = serve.server(folder)
+        handler = functools.partial(Handler, directory=folder)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}/"
@@ -219,57 +222,6 @@ def test_a_regression_has_no_page(regression, monkeypatch):
     monkeypatch.setattr(formats.shutil, "which", lambda name: name)
     with pytest.raises(UserError, match=r"web is a page for classifiers of images\."):
         export.export_run(regression, ["web"])
-
-
-@pytest.mark.parametrize(
-    ("run_dir", "message"),
-    [
-        (".", "is not a run: "),
-        ("x" * 5000, "There is no run directory"),
-        (None, "has no page. Run: "),
-    ],
-)
-def test_a_page_that_is_not_there_is_refused_in_one_line(
-    command, run_dir, message, trained_run
-):
-    path = run_dir or trained_run.run.path
-    done = command("-m", "export.serve", f"--run_dir={path}")
-    assert done.returncode == 2, done.stderr[-300:]
-    (line,) = done.stderr.strip().splitlines()
-    assert message in line
-
-
-def test_a_port_that_is_taken_is_refused(tmp_path):
-    taken = pytest.raises(UserError, match=r"Cannot listen on 127.0.0.1:\d+: ")
-    with serve.server(tmp_path) as first, taken:
-        serve.server(tmp_path, first.server_port)
-
-
-def test_odd_names_and_browsers_that_leave_cost_no_traceback(
-    tmp_path, serving, capfd, monkeypatch
-):
-    (tmp_path / "large").write_bytes(bytes(50_000_000))
-    ended = threading.Event()
-    plain = http.server.ThreadingHTTPServer
-    finish = plain.shutdown_request
-    monkeypatch.setattr(
-        *(plain, "shutdown_request"),
-        lambda *arguments: (finish(*arguments), ended.set()),
-    )
-    url = serving(tmp_path)
-    for name in ("%00", "%ED%A0%80", "x" * 5000):
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(url + name, timeout=20)
-    port = int(url.rstrip("/").rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port)) as browser:
-        browser.sendall(b"GET /large HTTP/1.0\r\n\r\n")
-        browser.recv(1000)
-        ended.clear()
-        # Closes the connection with a reset, without waiting.
-        linger = struct.pack("ii", 1, 0)
-        browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    assert ended.wait(20)
-    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

@@ -180,7 +180,7 @@ def _damaged_error(lines: Sequence[str]) -> UserError:
     count = "One image does" if len(lines) == 1 else f"{len(lines):,} images do"
     return UserError(
         f"{count} not decode: {listed(lines)}. Repair or remove what is damaged. "
-        "To leave it out, pass --skip_damaged to train.py or `zoo augment`."
+        "To leave it out, pass --skip_damaged to train.py."
     )
 
 

@@ -1,17 +1,27 @@
-"""The texts of `zoo list` and `zoo describe`."""
+"""Prints the architectures and the pretrained weights as a table.
+
+python -m zoo list
+"""
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
-from zoo import pretrained, registry
+from zoo import pretrained, registry, startup
+from zoo.commands import flags
 from zoo.console import align
-from zoo.recipe import Recipe
 from zoo.records import results
 
+FLAGS = flags.Flags()
 # The images and classes for which parameters are counted.
 IMAGES: dict[str, Any] = {"input_shape": (28, 28, 1), "num_classes": 10}
+
+
+def main(argv: list[str]) -> None:
+    """Parses the flags and prints the tables."""
+    flags.parse_only(argv, __doc__, FLAGS)
+    startup.start()
+    print(table())
 
 
 def table() -> str:
@@ -60,31 +70,3 @@ def _weights() -> list[str]:
         shape = "x".join(map(str, info.input_shape))
         rows.append((name, *percents, f"{info.parameters:,}", f"{info.bytes:,}", shape))
     return ["", *align(rows)] if len(rows) > 1 else []
-
-
-def description(name: str) -> str:
-    """Returns the layers of an architecture with their shapes, and its recipes."""
-    architecture = registry.get_architecture(name)
-    shape = (None, *IMAGES["input_shape"])
-    rows = [("layer", "output shape", "parameters")]
-    for layer in registry.create_model(name, **IMAGES).layers:
-        shape = layer.compute_output_shape(shape)
-        rows.append((layer.name, str(shape), f"{layer.count_params():,}"))
-    recipes = [
-        f"recipe {recipe_name}: {_changes(recipe)}"
-        for recipe_name, recipe in architecture.recipes.items()
-    ]
-    head = f"{name}: {inspect.getdoc(architecture.model_class)}"
-    return "\n".join([head, "", *align(rows), "", *recipes])
-
-
-def _changes(recipe: Recipe) -> str:
-    """Returns the main fields of a recipe and those that differ from the defaults."""
-    main = ("optimizer", "learning_rate", "batch_size", "epochs")
-    defaults = Recipe().to_json()
-    fields = recipe.to_json() | {"batch_size": recipe.batch_size or "all"}
-    return ", ".join(
-        f"{name}={value}"
-        for name, value in fields.items()
-        if name in main or value != defaults.get(name)
-    )
