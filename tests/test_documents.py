@@ -181,7 +181,7 @@ def test_every_flag_that_is_named_exists():
             known |= {name, f"no{name}"} if values[name].boolean else {name}
     others = (
         r"tensorflow_model_server.*\n.*|docker run.*|curl.*|#SBATCH.*|srun --\S+"
-        r"|`--gpus-per-task.*?`|python -m benchmarks[^`\n]*"
+        r"|`--gpus-per-task.*?`|python -m (?:benchmarks|http)[^`\n]*"
     )
     named = set(re.findall(r"[ `(]--(\w+)", re.sub(others, "", TEXT))) - {"help"}
     assert named <= known, named - known

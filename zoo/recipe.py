@@ -81,7 +81,7 @@ def initializer(class_name: str, **config: Any) -> dict[str, Any]:
 
 
 def _flag(default: Any, text: str) -> Any:
-    """Returns a field that a flag of ``train.py`` overrides, with the flag's help."""
+    """Returns a field for which train.py has a flag, with the help of the flag."""
     return dataclasses.field(default=default, metadata={"help": text})
 
 

@@ -20,7 +20,7 @@ PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
 
 def _flag(default: Any, text: str, *, choices: tuple[str, ...] | None = None) -> Any:
-    """Returns a field that is a flag of ``train.py`` too, with its help."""
+    """Returns a field for which train.py has a flag, with the help of the flag."""
     metadata = {"help": text, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata)
 
