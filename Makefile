@@ -39,7 +39,7 @@ tensorboard: $(VENV)/installed
 	@$(RUN) -c "$(TENSORBOARD)" --logdir=$(RUNS) --host=127.0.0.1
 
 test: $(VENV)/installed
-	@$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist=loadfile -m "not slow" $(TESTS)
+	@$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist=worksteal -m "not slow" $(TESTS)
 
 test-slow: $(VENV)/installed
 	@$(RUN) -m pytest -q -n auto --maxprocesses=2 --dist=loadfile -m slow $(TESTS)

@@ -79,9 +79,6 @@ def start(*, alone: bool = True) -> None:
         alone: False if several workers will connect before they create their devices.
             Their log level is higher, because TensorFlow logs pages when a worker is
             lost; the zoo reports the loss in one line.
-
-    Raises:
-        UserError: KERAS_BACKEND names another backend.
     """
     # Keras imports these if it can, for features that no command uses, and that takes
     # longer than the rest of Keras. None in sys.modules makes an import fail.
@@ -101,9 +98,6 @@ def start_for_api() -> None:
     """Starts TensorFlow for functions that users call in their own programs.
 
     A worker of a cluster creates its devices later, when its strategy connects it.
-
-    Raises:
-        UserError: KERAS_BACKEND names another backend.
     """
     import_keras()
     if "TF_CONFIG" not in os.environ:

@@ -87,9 +87,6 @@ def parse(argv: Sequence[str], doc: str | None, values: Flags) -> list[str]:
 
     Returns:
         The arguments that are not flags, without the name of the command.
-
-    Raises:
-        UserError: a flag is unknown or has a value that it does not accept.
     """
     if any(argument in HELP for argument in argv[1:]):
         print(inspect.cleandoc(doc or ""))
