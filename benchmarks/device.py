@@ -123,7 +123,7 @@ def _converted(model: Any, file: str, images: np.ndarray) -> bytes:
     from export import tflite
 
     names = ("image", "probabilities")
-    with tempfile.TemporaryDirectory() as source, startup.quiet_stderr():
+    with tempfile.TemporaryDirectory() as source, startup.quiet():
         tflite.write_source(model, images.shape[1:], names, source)
         return tflite.convert(source, file, images.astype(np.float32))
 
@@ -162,7 +162,7 @@ def lite_rt(path: pathlib.Path, images: np.ndarray) -> Callable[[int], np.ndarra
     """Returns a function that runs LiteRT on the i-th image, on one thread."""
     from ai_edge_litert.interpreter import Interpreter
 
-    with startup.quiet_stderr():
+    with startup.quiet():
         interpreter = Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
     (taken,), (given,) = (

@@ -132,7 +132,7 @@ def from_zero(run_dir: str) -> dict[str, Any]:
     )
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "model_trainable.tflite"
-        with startup.quiet_stderr():
+        with startup.quiet():
             tflite_trainable.write(
                 model,
                 spec.input_shape,

@@ -69,7 +69,7 @@ def export_run(
         _check_model(trained)
         for name in formats:
             get_format(name).check(trained)
-        with _replacing(trained.run.export) as directory, startup.quiet_stderr():
+        with _replacing(trained.run.export) as directory, startup.quiet():
             draft = Draft(trained, directory, batch, optimizer, tflite_names)
             for name in _carry_over(draft, formats):
                 get_format(name).write(draft)

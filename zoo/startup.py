@@ -141,6 +141,3 @@ def _restore(stderr: IO[bytes], log: IO[bytes]) -> None:
 def _flush() -> None:
     with contextlib.suppress(AttributeError, ValueError):  # None, or closed
         sys.stderr.flush()
-
-
-quiet_stderr = quiet

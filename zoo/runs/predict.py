@@ -42,7 +42,7 @@ def read_image(path: str | os.PathLike[str], input_shape: Sequence[int]) -> np.n
     """
     height, width, channels = input_shape
     try:
-        with startup.quiet_stderr():
+        with startup.quiet():
             image = decode.to_channels(decode.read_image(path), channels)
             return decode.resize(image, height, width).numpy()
     except UserError as error:
