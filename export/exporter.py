@@ -57,7 +57,7 @@ def export_run(
     trained = run if isinstance(run, Run) else open_run(run)
     target = trained.run.export
     beside = target.with_name(f".{target.name}.new")
-    with trained.run.locked(), startup.quiet_stderr():
+    with trained.run.locked(), startup.quiet():
         _check_model(trained)
         kept = [each for each in _exported(trained) if each.format not in request]
         needs = {need for name in request for need in FORMATS[name].needs}

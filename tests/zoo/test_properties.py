@@ -24,7 +24,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from tests.zoo.training.test_rundir import CONFIG, IDENTITY
 
-from zoo import console
 from zoo.data import folder, idx, load
 from zoo.data.cache import Cache
 from zoo.data.dataset import Dataset, DataSpec, Split
@@ -223,11 +222,11 @@ NAMES = ["model", "epochs", "learning_rate", "batch_size", "seed", "overwrite", 
     )
 )
 def test_flags(arguments):
-    from zoo.commands import train
+    from zoo.commands import flags, train
 
     train.FLAGS.unparse_flags()
     with one_line_or_right():
-        console.parse_flags(["train.py", *arguments], "", train.FLAGS)
+        flags.parse(["train.py", *arguments], "", train.FLAGS)
         if train.FLAGS.is_parsed():
             config = train.config_from_flags()
             config.check()

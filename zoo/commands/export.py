@@ -18,12 +18,13 @@ from export.formats import (
     check_request,
     parse_formats,
 )
-from zoo import console, startup
+from zoo import startup
+from zoo.commands import flags
 from zoo.errors import UserError, unknown
 from zoo.records import weights
 from zoo.records.rundir import finished_run
 
-FLAGS = console.Flags()
+FLAGS = flags.Flags()
 FLAGS.string("run_dir", None, "The finished run to export.")
 FLAGS.string(
     "weights",
@@ -60,8 +61,7 @@ FLAGS.string(
 
 def main(argv: list[str]) -> None:
     """Parses the flags and calls the export."""
-    if extra := console.parse_flags(argv, __doc__, FLAGS):
-        raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
+    flags.parse_only(argv, __doc__, FLAGS)
     if FLAGS.run_dir is None and FLAGS.weights is None:
         raise UserError(
             "--run_dir is missing: the finished run to export. Or pass --weights."

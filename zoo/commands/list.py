@@ -1,14 +1,23 @@
-"""The texts of `zoo list` and `zoo describe`."""
+"""Prints the architectures and the pretrained weights as a table.
+
+python -m zoo list
+"""
 
 from __future__ import annotations
 
-import inspect
-
-from zoo import registry
+from zoo import registry, startup
+from zoo.commands import flags
 from zoo.console import align
-from zoo.models import build
-from zoo.recipe import Recipe
 from zoo.records import results, weights
+
+FLAGS = flags.Flags()
+
+
+def main(argv: list[str]) -> None:
+    """Parses the flags and prints the tables."""
+    flags.parse_only(argv, __doc__, FLAGS)
+    startup.start()
+    print(table())
 
 
 def table() -> str:
@@ -22,7 +31,8 @@ def table() -> str:
     for name in registry.list_models():
         architecture = registry.get_architecture(name)
         shape = architecture.example_shape
-        model = build.create_model(name, input_shape=shape, num_classes=10)
+        model = architecture.model_class(10)
+        model.build((None, *shape))
         takes = f"images {'x'.join(map(str, shape))}"
         if 1 in architecture.model_class.example_ranks:
             takes += ", numbers"
@@ -61,33 +71,3 @@ def _weights() -> list[str]:
         shape = "x".join(map(str, info.input_shape))
         rows.append((name, *percents, f"{info.parameters:,}", f"{info.bytes:,}", shape))
     return ["", *align(rows)] if len(rows) > 1 else []
-
-
-def description(name: str) -> str:
-    """Returns the layers of an architecture with their shapes, and its recipes."""
-    architecture = registry.get_architecture(name)
-    example = architecture.example_shape
-    model = build.create_model(name, input_shape=example, num_classes=10)
-    shape: tuple[int | None, ...] = (None, *example)
-    rows = [("layer", "output shape", "parameters")]
-    for layer in model.layers:
-        shape = layer.compute_output_shape(shape)
-        rows.append((layer.name, str(shape), f"{layer.count_params():,}"))
-    recipes = [
-        f"recipe {recipe_name}: {_changes(recipe)}"
-        for recipe_name, recipe in architecture.recipes.items()
-    ]
-    head = f"{name}: {inspect.getdoc(architecture.model_class)}"
-    return "\n".join([head, "", *align(rows), "", *recipes])
-
-
-def _changes(recipe: Recipe) -> str:
-    """Returns the main fields of a recipe and those that differ from the defaults."""
-    main = ("optimizer", "learning_rate", "batch_size", "epochs")
-    defaults = Recipe().to_json()
-    fields = recipe.to_json() | {"batch_size": recipe.batch_size or "all"}
-    return ", ".join(
-        f"{name}={value}"
-        for name, value in fields.items()
-        if name in main or value != defaults.get(name)
-    )
