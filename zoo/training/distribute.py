@@ -235,14 +235,14 @@ def jit_compile(asked: str, placement: Placement) -> bool:
 def repair(model: keras.Model) -> None:
     """Makes ``fit`` work for a model that was created under a strategy.
 
-    Keras 3.0 to 3.15 fails in three places (keras issue 20585, and a loop). When Keras
-    is fixed, tests will fail and this function can be removed.
+    Keras 3.0 to 3.15 fails in three places (keras issue 20585, and a loop). Remove the
+    repairs when ``fit`` works without them.
     """
-    repair_symbolic_build(model)
-    repair_train_function(model)
+    _repair_symbolic_build(model)
+    _repair_train_function(model)
 
 
-def repair_symbolic_build(model: keras.Model) -> None:
+def _repair_symbolic_build(model: keras.Model) -> None:
     """Builds the model on the first batch of one replica.
 
     Keras reduces a tuple of PerReplica values instead (line 731 of the file below), but
@@ -263,7 +263,7 @@ def repair_symbolic_build(model: keras.Model) -> None:
     model._maybe_symbolic_build = maybe_symbolic_build
 
 
-def repair_train_function(model: keras.Model) -> None:
+def _repair_train_function(model: keras.Model) -> None:
     """Runs the steps of a call from Python in a plain loop, and reduces metrics.
 
     Two lines of keras/src/backend/tensorflow/trainer.py (3.15.1) fail. Under

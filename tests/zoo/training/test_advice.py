@@ -84,14 +84,6 @@ def test_class_weights_are_the_same_on_several_devices(config, tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_other_datasets_keep_their_batch(config, capsys):
-    asked = config("linear")
-    asked = type(asked)(**vars(asked) | {"overrides": {"epochs": 1}})
-    trained = trainer.train(asked)
-    assert trained.config["identity"]["settings"]["batch_size"] == 128
-    assert "batch" not in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("recipe", ["default", "finetune"])
 def test_pretrained_weights_get_a_hint_at_the_recipe_for_them(config, recipe, capsys):
     overrides = {"epochs": 1, "steps_per_epoch": 1, "model": {"filters": [4] * 5}}

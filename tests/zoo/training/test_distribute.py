@@ -90,11 +90,10 @@ def read_run(directory, name, count):
     return Run(weights, json.loads((directory / name / "result.json").read_text()))
 
 
-def train_together(count, directory, cases, *, unrepaired=False):
+def train_together(count, directory, cases):
     """Trains the cases with ``count`` workers, which must end without messages."""
-    content = {"cases": list(cases.values()), "unrepaired": unrepaired}
     path = directory / "cases.json"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(list(cases.values())))
     with workers.started(count, [workers.__file__, str(path)], directory) as processes:
         for index, (code, out, err) in enumerate(workers.ended(processes, 480)):
             assert (code, err) == (0, ""), err
@@ -141,15 +140,13 @@ def two_workers(case, tmp_path_factory):
         f"{m}-{r}": case(m, r, directory / f"{m}-{r}", strategy="multi_worker")
         for m, r in RECIPES
     }
-    runs = train_together(2, directory, cases, unrepaired=True)
-    paths = [directory / f"errors-{index}.json" for index in (0, 1)]
-    return runs, [json.loads(path.read_text()) for path in paths]
+    return train_together(2, directory, cases)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "recipe"), RECIPES)
 def test_two_workers_train_what_one_does(model, recipe, two_workers, alone):
-    run = two_workers[0][f"{model}-{recipe}"]
+    run = two_workers[f"{model}-{recipe}"]
     strategy = {"name": "multi_worker", "replicas": 2, "workers": 2}
     assert run.result["strategy"] == strategy
     assert run.result["steps"] == STEPS
@@ -163,19 +160,12 @@ def test_two_workers_train_what_one_does_in_short(case, alone, tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    ("model", "recipe"),
-    [
-        pytest.param(*each, marks=[pytest.mark.slow] * (each != ("mlp", "default")))
-        for each in RECIPES
-    ],
-)
-def test_two_devices_train_what_one_does(model, recipe, case, alone, tmp_path):
-    fields = case(model, recipe, tmp_path / "run", strategy="mirrored")
+def test_two_devices_train_what_one_does(case, alone, tmp_path):
+    fields = case("mlp", "default", tmp_path / "run", strategy="mirrored")
     outcome = trainer.train(Config(**fields))
     assert outcome.result["strategy"]["replicas"] == 2
     run = Run([outcome.model.get_weights()], outcome.result)
-    check_equal(run, alone(model, recipe), rounding=model not in UNSTEADY)
+    check_equal(run, alone("mlp", "default"))
 
 
 @pytest.mark.parametrize(
@@ -207,40 +197,6 @@ def test_nothing_but_rounding_differs(model):
         keras.config.set_floatx("float32")
     assert two.dtype == np.float64
     assert np.linalg.norm(two - one) < 1e-12 * np.linalg.norm(one)
-
-
-@pytest.mark.slow
-def test_keras_still_needs_the_repair(two_workers):
-    for errors in two_workers[1]:
-        assert errors["None"] == ""
-        for left_out in ("repair_symbolic_build", "repair_train_function"):
-            assert errors[left_out], (
-                f"fit works without {left_out} (keras issue 20585): remove it from "
-                "zoo/training/distribute.py"
-            )
-
-
-STOCK_LOOP = """
-import keras, tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-two = [tf.config.LogicalDeviceConfiguration()] * 2
-tf.config.set_logical_device_configuration(cpu, two)
-with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse", steps_per_execution=2, jit_compile=False)
-data = tf.data.Dataset.from_tensors((tf.zeros((8, 4)), tf.zeros((8, 1)))).repeat(4)
-model.fit(data, verbose=0, shuffle=False)
-"""
-
-
-@pytest.mark.slow
-def test_keras_still_cannot_loop_over_steps_under_a_strategy(command):
-    # In a separate process, because a failure within a step also breaks later ones.
-    done = command("-c", STOCK_LOOP)
-    assert "You must feed a value for placeholder tensor" in done.stderr, (
-        "Keras loops over steps: take its train function, not ours, where one of "
-        "several devices reports"
-    )
 
 
 @pytest.mark.parametrize(
