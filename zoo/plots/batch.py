@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 from zoo.data import pipeline
 from zoo.plots import canvas
 from zoo.recipe import Recipe
-from zoo.runs.run import TrainedRun
+from zoo.runs.run import Run
 
 IMAGES = 24
 COLUMNS = 8
 
 
-def batch(trained: TrainedRun) -> Figure | None:
+def batch(trained: Run) -> Figure | None:
     """Draws images of the first training step, shuffled and augmented as in the run.
 
     Returns:

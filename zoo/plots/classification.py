@@ -17,7 +17,7 @@ from sklearn.metrics import confusion_matrix
 
 from zoo.plots import canvas
 from zoo.runs import scoring
-from zoo.runs.run import TrainedRun
+from zoo.runs.run import Run
 
 MOST_COUNTS = 20  # classes whose counts are written into the matrix
 MISTAKES = 25
@@ -25,13 +25,13 @@ BINS = 15
 FEW = 20  # with fewer examples, an accuracy says little
 
 
-def count_answers(trained: TrainedRun) -> np.ndarray:
+def count_answers(trained: Run) -> np.ndarray:
     """Returns the counts (classes, classes) of predictions; rows are true classes."""
     predicted, n = trained.outputs.argmax(axis=1), trained.outputs.shape[1]
     return confusion_matrix(trained.dataset.test.y, predicted, labels=range(n))
 
 
-def confusion(trained: TrainedRun) -> Figure:
+def confusion(trained: Run) -> Figure:
     """Draws a confusion matrix and, for many classes, the most frequent mistakes."""
     counts, classes = count_answers(trained), trained.config["data"]["class_names"]
     n = len(counts)
@@ -90,7 +90,7 @@ def _frequent_mistakes(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> 
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def mistakes(trained: TrainedRun) -> Figure:
+def mistakes(trained: Run) -> Figure:
     """Draws the most confident mistakes; there must be at least one."""
     outputs, test = trained.outputs, trained.dataset.test
     names = canvas.shorten(trained.config["data"]["class_names"], 12)
@@ -112,7 +112,7 @@ def mistakes(trained: TrainedRun) -> Figure:
     return figure
 
 
-def first_layer(trained: TrainedRun) -> Figure:
+def first_layer(trained: Run) -> Figure:
     """Draws the first kernel: a convolution's filters, or weights for all pixels."""
     data = trained.config["data"]
     kernels = [w.numpy() for w in trained.model.weights if len(w.shape) in (2, 4)]
@@ -178,7 +178,7 @@ def calibration(
     return counts, sure, accuracy, float(error)
 
 
-def reliability(trained: TrainedRun) -> Figure:
+def reliability(trained: Run) -> Figure:
     """Draws accuracy against confidence, and the number of examples of each bar."""
     counts, sure, accuracy, error = calibration(trained.outputs, trained.dataset.test.y)
     figure = canvas.new_figure(6.8)

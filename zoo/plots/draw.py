@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from zoo import console, files
 from zoo.plots import batch, canvas, classification, overview, regression
 from zoo.records.rundir import RunDir
-from zoo.runs.run import TrainedRun
+from zoo.runs.run import Run
 
 #: File names in the order of the model card, and the titles of the pictures.
 TITLES = {
@@ -49,7 +49,7 @@ CAPTIONS = {
     "path": "Each dot is the state after one epoch; darker rings have a lower loss.",
     "sizes": "The latency was measured on the machine that exported the files.",
 }
-Draw = Callable[[TrainedRun], Figure | None]  # None if there is nothing to show
+Draw = Callable[[Run], Figure | None]  # None if there is nothing to show
 CLASSIFIER: dict[str, Draw] = {
     "curves": overview.curves,
     "batch": batch.batch,
@@ -66,7 +66,7 @@ REGRESSION: dict[str, Draw] = {
 
 
 def draw_run(
-    trained: TrainedRun, artifacts: Sequence[Mapping[str, Any]] = ()
+    trained: Run, artifacts: Sequence[Mapping[str, Any]] = ()
 ) -> list[pathlib.Path]:
     """Draws the missing pictures of a finished run.
 
@@ -108,7 +108,7 @@ def draw_run(
     return list_pictures(run)
 
 
-def _write_counts(trained: TrainedRun, path: pathlib.Path) -> None:
+def _write_counts(trained: Run, path: pathlib.Path) -> None:
     """Writes the confusion matrix as a table."""
     classes = trained.config["data"]["class_names"]
     counts = classification.count_answers(trained)

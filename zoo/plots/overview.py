@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from zoo.console import format_milliseconds
 from zoo.plots import canvas
-from zoo.runs.run import TrainedRun
+from zoo.runs.run import Run
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
@@ -24,7 +24,7 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
         ]
 
 
-def curves(trained: TrainedRun) -> Figure:
+def curves(trained: Run) -> Figure:
     """Draws loss and accuracy over the epochs, for training and evaluated splits."""
     rows = read_metrics(trained.run.metrics)
     evaluated = "validation" if "validation" in trained.result else "test"

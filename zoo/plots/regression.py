@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from zoo.data.dataset import Split
 from zoo.plots import canvas
 from zoo.plots.overview import read_metrics
-from zoo.runs.run import TrainedRun
+from zoo.runs.run import Run
 
 
-def line(trained: TrainedRun) -> Figure:
+def line(trained: Run) -> Figure:
     """Draws the training examples, the learned line and the least-squares line."""
     figure = canvas.new_figure(5)
     axes = figure.subplots()
@@ -33,7 +33,7 @@ def line(trained: TrainedRun) -> Figure:
     return figure
 
 
-def path(trained: TrainedRun) -> Figure:
+def path(trained: Run) -> Figure:
     """Draws weight and bias after each epoch on the surface of the training loss."""
     untrained = type(trained.model).from_config(trained.model.get_config())
     untrained.build((None, 1))

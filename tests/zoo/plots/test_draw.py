@@ -14,7 +14,7 @@ from zoo import files
 from zoo.data.dataset import Split
 from zoo.plots import draw, overview, regression
 from zoo.records.rundir import RunDir
-from zoo.runs.run import TrainedRun, open_run
+from zoo.runs.run import Run, open_run
 
 CLASSIFIER = list(draw.CLASSIFIER)
 ARTIFACTS = [
@@ -36,7 +36,7 @@ def copied(trained_run, tmp_path):
     """A copy of a classifier's run with its model and dataset in memory."""
     path = shutil.copytree(trained_run.run.path, tmp_path / "run")
     made = {"dataset": trained_run.dataset, "model": trained_run.model}
-    return TrainedRun(RunDir(path), **made)
+    return Run(RunDir(path), **made)
 
 
 def pretend_drawn(run, *missing):
@@ -93,7 +93,7 @@ def test_the_counts_are_in_a_table_too(copied):
 
 
 def test_curves_name_the_split_that_was_evaluated(tmp_path):
-    trained = TrainedRun(RunDir(tmp_path))
+    trained = Run(RunDir(tmp_path))
     trained.result = {"validation": {}}
     rows = [{"epoch": k, "loss": 1 / k, "val_loss": 2 / k} for k in (1, 20)]
     files.write_csv(trained.run.metrics, rows)
