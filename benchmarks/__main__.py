@@ -22,13 +22,14 @@ from typing import Any
 
 from benchmarks import comparison, data, document
 from zoo import console, files
+from zoo.commands import flags
 from zoo.errors import unknown
 
 USUAL = ("fit", "race", "device", "startup", "growth")
 #: Each is a module with ``measure(rounds)``, ``table(result)`` and ``ROUNDS``, perhaps
 #: with ``NEEDS``, packages of the peers, and ``CIFAR10``, if it needs that dataset.
 COMPARISONS = (*USUAL, "photo_race", "finetune", "personalize", "scaling")
-FLAGS = console.Flags()
+FLAGS = flags.Flags()
 FLAGS.integer(
     "rounds", None, "Rounds to measure; default: as the comparison says.", lower_bound=1
 )
@@ -68,7 +69,7 @@ def section(name: str, result: dict[str, Any]) -> str:
 
 def main(argv: list[str]) -> None:
     """Runs the named comparisons and writes their results."""
-    names = console.parse_flags(argv, __doc__, FLAGS) or USUAL
+    names = flags.parse(argv, __doc__, FLAGS) or USUAL
     modules = {name: find(name) for name in names}
     for name, module in modules.items():
         result = run(name, FLAGS.rounds or module.ROUNDS)

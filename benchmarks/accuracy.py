@@ -22,10 +22,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import zoo
-from benchmarks import comparison, document
+from benchmarks import document
 from benchmarks.comparison import run_python
 from export.formats import TFLITE_FILES
 from zoo import console, files, startup
+from zoo.commands import flags
 from zoo.records import results
 from zoo.records.rundir import RunDir
 
@@ -46,7 +47,7 @@ PUBLISHED = (
     ("MLPerf Tiny, larger network", "480,000", "91.3%", "91.3%", "", ""),
 )
 
-FLAGS = console.Flags()
+FLAGS = flags.Flags()
 FLAGS.string("only", None, "Model to train; default: all.")
 FLAGS.boolean("collect", False, "Train nothing; only read finished runs.")
 
@@ -277,7 +278,7 @@ def _time(row: results.Result) -> str:
 
 def main(argv: list[str]) -> None:
     """Trains, collects and writes."""
-    comparison.parse_flags(argv, __doc__, FLAGS)
+    flags.parse_only(argv, __doc__, FLAGS)
     startup.start()
     if FLAGS.only:
         zoo.list_recipes(FLAGS.only)  # raises UserError if there is no such model

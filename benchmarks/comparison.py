@@ -17,20 +17,9 @@ from typing import Any
 import psutil
 
 from benchmarks.document import ROOT
-from zoo import console
 from zoo.errors import RunError, UserError
 
 Work = Callable[[], float]
-
-
-def parse_flags(argv: Sequence[str], doc: str, flags: console.Flags) -> None:
-    """Parses the flags of a command without other arguments.
-
-    Raises:
-        UserError: a flag is unknown, a value is invalid, or there are other arguments.
-    """
-    if rest := console.parse_flags(argv, doc, flags):
-        raise UserError(f"Only flags are taken. Received: {' '.join(rest)}.")
 
 
 def require(packages: Iterable[str]) -> None:

@@ -113,7 +113,7 @@ def lite_rt(path: pathlib.Path, images: np.ndarray) -> Ask:
     """Returns a function that runs LiteRT on the i-th image, on one thread."""
     from ai_edge_litert.interpreter import Interpreter
 
-    with startup.quiet_stderr():
+    with startup.quiet():
         interpreter = Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
     (taken,) = interpreter.get_input_details()

@@ -128,7 +128,7 @@ def from_zero() -> list[list[float]]:
     shape = mnist.train.x.shape[1:]
     model = zoo.create_model("mlp", input_shape=shape, num_classes=10)
     path = RUNS / "model_trainable.tflite"
-    with startup.quiet_stderr():
+    with startup.quiet():
         trainable.write(model, shape, path, train_batch=16, device_optimizer="sgd")
     learner = Learner(path)
     rng, seconds, points = np.random.default_rng(0), 0.0, []

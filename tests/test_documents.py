@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import re
 import shlex
@@ -13,12 +14,11 @@ import pytest
 
 from benchmarks import __main__ as bench
 from benchmarks import accuracy, document
-from export import serve
 from export.formats import FORMATS, parse_formats
 from tests.conftest import ROOT
-from zoo import console
-from zoo.commands import cli, train
+from zoo.__main__ import COMMANDS
 from zoo.commands import export as export_command
+from zoo.commands import flags, train
 from zoo.errors import RunError, UserError
 from zoo.records import results
 from zoo.training import config
@@ -35,10 +35,12 @@ EXAMPLE = re.search(
 FLAGS = {
     "train.py": train.FLAGS,
     "-m export": export_command.FLAGS,
-    "-m export.serve": serve.FLAGS,
     "-m benchmarks": bench.FLAGS,
     "-m benchmarks.accuracy": accuracy.FLAGS,
-    **{f"-m zoo {name}": values for name, (_, values) in cli.COMMANDS.items()},
+    **{
+        f"-m zoo {name}": importlib.import_module(f"zoo.commands.{name}").FLAGS
+        for name in COMMANDS
+    },
 }
 
 
@@ -105,7 +107,7 @@ def test_a_command_is_accepted(words, my_data):
     elif not {"--help", f"--model={EXAMPLE}"} & {*arguments}:
         if command == "train.py" and not any("--model=" in word for word in arguments):
             arguments.append("--model=mlp")  # a sentence about another flag
-        rest = console.parse_flags([command, *arguments], "", FLAGS[command])
+        rest = flags.parse([command, *arguments], "", FLAGS[command])
         if command == "train.py":
             assert rest == []
             with contextlib.suppress(RunError):  # the dataset is not on this machine

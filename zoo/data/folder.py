@@ -64,7 +64,7 @@ class ImageTree:
         """
         from zoo.data import decode
 
-        with startup.quiet_stderr():
+        with startup.quiet():
             for path in self.paths():
                 try:
                     height, width = decode.read_image(path).shape[:2]
@@ -97,7 +97,7 @@ class ImageTree:
             shapes = [(len(split), *image_size, 3) for split in (self.train, self.test)]
             memory.choose_mapped(shapes, cache.limit, cache.what)
         # Hides TensorFlow's messages about errors that are reported here in one line.
-        with startup.quiet_stderr():
+        with startup.quiet():
             contents = cache.make(
                 lambda place: self._write(place, image_size, skip_damaged)
             )
@@ -180,7 +180,7 @@ def _damaged_error(lines: Sequence[str]) -> UserError:
     count = "One image does" if len(lines) == 1 else f"{len(lines):,} images do"
     return UserError(
         f"{count} not decode: {listed(lines)}. Repair or remove what is damaged. "
-        "To leave it out, pass --skip_damaged to train.py or `zoo augment`."
+        "To leave it out, pass --skip_damaged to train.py."
     )
 
 
