@@ -52,7 +52,6 @@ def run(data_dir, tmp_path, monkeypatch):
         (["--model=mlp", "--strategy=multi_worker"], "needs two workers or more"),
         (["--model=mlp", "--precision=half"], "precision.*half"),
         (["--model=mlp", "--steps_per_execution=0"], "or auto. Received: 0"),
-        (["--model=mlp", "--memory_limit=much"], "--memory_limit must be a number"),
         (["--modle=mlp"], "Unknown command line flag 'modle'.*model"),
         (["--model=mlp", "mnist"], "Only flags are taken. Received: mnist"),
     ],

@@ -14,7 +14,7 @@ def prepare(steps: str, batch_size: str):
     startup.start()
     import tensorflow as tf
 
-    from zoo.data.untuned import untuned
+    from zoo.data.decode import untuned
 
     train = data.mnist().train
     x = tf.constant(data.scaled(train.x[..., 0]))

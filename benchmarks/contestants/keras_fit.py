@@ -15,7 +15,7 @@ def prepare(model_name: str, steps: str, batch_size: str):
     import tensorflow as tf
     from keras import layers
 
-    from zoo.data.untuned import untuned
+    from zoo.data.decode import untuned
 
     bodies = {
         "mlp": [

@@ -105,7 +105,7 @@ def _keras(model_name: str, steps: int, batch_size: int) -> Callable[[], Any]:
     import tensorflow as tf
     from keras import layers
 
-    from zoo.data.untuned import untuned
+    from zoo.data.decode import untuned
 
     def block(x: Any, width: int, size: int, stride: int, *, relu: bool = True) -> Any:
         conv = layers.Conv2D(width, size, stride, padding="same", use_bias=False)

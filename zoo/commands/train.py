@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import export
 from zoo import console, registry, startup
-from zoo.data import folder, load, local
+from zoo.data import load
 from zoo.errors import UserError
 from zoo.recipe import Recipe, parse_augment
 from zoo.training import cluster, config
@@ -83,12 +83,6 @@ _choice(
     "the workers in TF_CONFIG or of a Slurm job; tpu; auto: all that are found. They "
     "share each batch of --batch_size examples.",
 )
-FLAGS.string(
-    "memory_limit",
-    "auto",
-    "Memory for the examples, such as 8G; a larger dataset is read from disk while "
-    "training. auto: half of the memory that is available.",
-)
 _choice(
     "class_weights",
     "How much each example counts in the loss. balanced: classes count the same, "
@@ -136,7 +130,6 @@ FLAGS.string(
 PARSED_FLAGS = {
     "augment": parse_augment,
     "image_size": config.parse_image_size,
-    "memory_limit": config.parse_memory_limit,
     "profile_steps": config.parse_profile_steps,
     "steps_per_execution": config.parse_steps_per_execution,
 }
@@ -159,9 +152,7 @@ def config_from_flags() -> config.Config:
 def _suggestion(dataset: str | None) -> str:
     """Suggests a model for the dataset."""
     hint = "`python -m zoo` lists the models."
-    if dataset is None or not load.is_directory(dataset):
-        return hint
-    if isinstance(local.open_directory(dataset).contents, folder.ImageTree):
+    if dataset is not None and load.find(dataset, FLAGS.data_dir).is_tree:
         return f"For photographs begin with --model={config.PHOTOGRAPHS}; {hint}"
     return hint
 

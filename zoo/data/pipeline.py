@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 import tensorflow as tf
 
 from zoo.data import augment
-from zoo.data.cache import reader
-from zoo.data.dataset import Split
+from zoo.data.dataset import MappedImages, Split
+from zoo.data.decode import untuned
 from zoo.data.draws import Draws
-from zoo.data.untuned import untuned
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 
@@ -173,7 +172,7 @@ class TrainingBatches:
         self._plan, self._recipe, self._seed = plan, recipe, seed
         self._first_replica, self._served, self._replicas = replicas
         self._first_step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._read, self._y = reader(split.x), tf.constant(split.y)
+        self._read, self._y = _reader(split.x), tf.constant(split.y)
         self._class_weights = class_weights
         # More than one parallel call would take cores away from the training step. With
         # op determinism, TensorFlow ignores the option and warns about it.
@@ -238,7 +237,7 @@ def evaluation_batches(
     split: Split, batch_size: int = EVAL_BATCH_SIZE
 ) -> tf.data.Dataset:
     """Returns (x, y) batches with every example exactly once, in order."""
-    read, y = reader(split.x), tf.constant(split.y)
+    read, y = _reader(split.x), tf.constant(split.y)
     size = len(split.y)
 
     def batch(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -248,3 +247,17 @@ def evaluation_batches(
     firsts = tf.data.Dataset.range(0, size, batch_size)
     batches = firsts.map(batch, num_parallel_calls=1, deterministic=True)
     return untuned(batches.prefetch(2))
+
+
+def _reader(x: np.ndarray | MappedImages) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a function for tf.data that maps indices (batch,) to examples."""
+    if isinstance(x, np.ndarray):
+        values = tf.constant(x)
+        return lambda indices: tf.gather(values, indices)
+
+    def read(indices: tf.Tensor) -> tf.Tensor:
+        images = tf.numpy_function(x.__getitem__, [indices], tf.uint8, stateful=False)
+        images.set_shape((indices.shape[0], *x.shape[1:]))
+        return images
+
+    return read

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ import keras
 import numpy as np
 
 from zoo import console, pretrained, registry
-from zoo.data import load, memory
+from zoo.data import load
 from zoo.data.dataset import Dataset, DataSpec, Split
 from zoo.errors import UserError
 from zoo.models.base import TapeModel
@@ -143,20 +142,16 @@ def run_dataset(run: RunDir) -> Dataset:
         console.warn(f"The dataset of {run.path} is {config['tested_on']}.")
         return sample(pretrained.find(config["weights"]["name"]))
     identity, data_dir = config["identity"], config.get("data_dir")
-    if data_dir is not None and not pathlib.Path(data_dir).is_dir():
-        raise UserError(f"The data directory {data_dir} of {run.path} is gone.")
     name = config["dataset_used"]
-    source = load.open_dataset(name, default=name, data_dir=data_dir, only_this=True)
-    dataset = source.read(
+    dataset = load.find(name, data_dir).read(
         image_size=tuple(config.get("image_size") or ()) or None,
         num_examples=identity["settings"]["num_examples"],
         seed=identity["seed"],
-        memory_limit=memory.available() // 2,
         # Do not write into a directory that only the run names.
         read_only=data_dir is not None,
         skip_damaged=config.get("skip_damaged", False),
     )
-    if not load.same_data(source, dataset.spec, identity["dataset_fingerprint"]):
+    if dataset.spec.fingerprint != identity["dataset_fingerprint"]:
         raise UserError(
             f"{name} is not what {run.path} was trained on: its files have changed "
             "since. Train again, with --overwrite."

@@ -90,7 +90,7 @@ def _weights(job: Job, count: int) -> str:
 
 
 def _ignored(job: Job) -> str | None:
-    ignored = job.source.tree.ignored if job.source.tree else ()
+    ignored = job.source.ignored
     if not ignored:
         return None
     return (

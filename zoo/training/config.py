@@ -37,7 +37,6 @@ class Config:
     Attributes:
         overrides: fields of the recipe to replace, with their values.
         image_size: (height, width) to which images are resized.
-        memory_limit: memory for images in bytes.
         profile_steps: the first and the last step to profile, from 1.
         validation: share of the training split, above 0 and below 1.
     """
@@ -63,7 +62,6 @@ class Config:
     deterministic: bool = False
     strategy: str = "auto"
     precision: str = "float32"
-    memory_limit: int | None = None
     tensorboard: bool = True
     histograms: bool = False
     profile_steps: tuple[int, int] | None = None
@@ -102,11 +100,11 @@ class Config:
         Recipe().override(**fields)
         load.data_root(self.data_dir)
         if self.dataset is not None:
-            load.check_name(self.dataset, self.data_dir)
+            load.find(self.dataset, self.data_dir)
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise unknown(name, str(getattr(self, name)), known)
-        for name in ("eval_every", "backup_steps", "memory_limit"):
+        for name in ("eval_every", "backup_steps"):
             number = getattr(self, name)
             if number is not None and not (isinstance(number, int) and number >= 1):
                 raise UserError(
@@ -159,21 +157,6 @@ def parse_profile_steps(text: str | None) -> tuple[int, int] | None:
         return None
     expected = "the first and the last step to profile, from 1, such as 10,20"
     return _parse("profile_steps", text, r"(\d{1,15}),(\d{1,15})", read, expected)
-
-
-def parse_memory_limit(text: str) -> int | None:
-    """Reads a number of bytes, such as ``8G`` or ``500M``; None for ``auto``."""
-    units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-
-    def read(number: str, unit: str) -> int | None:
-        size = float(number) * units[unit.upper()]
-        return int(size) if size < 1e18 else None
-
-    if text == "auto":
-        return None
-    expected = "a number of bytes, such as 8G, 500M or 8000000000, or auto"
-    pattern = r"(\d{1,20}\.?\d{0,20})([KMGT]?)B?"
-    return _parse("memory_limit", text, pattern, read, expected)
 
 
 def parse_image_size(text: str | None) -> tuple[int, int] | None:

@@ -42,8 +42,7 @@ def read_dataset(info: pretrained.WeightsInfo, dataset: str) -> Dataset:
         RunError: it is not on this machine and cannot be downloaded.
     """
     height, width, _ = info.input_shape
-    source = load.open_dataset(dataset, default=dataset, data_dir=None, only_this=True)
-    data = source.read(image_size=(height, width))
+    data = load.load(dataset, image_size=(height, width))
     found = (data.spec.input_shape, data.spec.class_names)
     if found != (info.input_shape, info.class_names):
         raise UserError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -14,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import console, files, pretrained, registry
-from zoo.data import load, memory, pipeline
+from zoo.data import linear_regression, load, pipeline
 from zoo.data.dataset import Dataset
-from zoo.errors import UserError
+from zoo.errors import RunError, UserError
 from zoo.models.base import TapeModel
 from zoo.recipe import Recipe
 from zoo.records.rundir import RunDir
@@ -72,11 +71,7 @@ def train(config: Config) -> TrainedRun | None:
 
 def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) -> Job:
     """Opens and reads the dataset; decides everything that depends on it."""
-    source = load.open_dataset(
-        config.dataset,
-        default=registry.get_architecture(config.model).model_class.default_dataset,
-        data_dir=config.data_dir,
-    )
+    source = _find(config)
     if source.reason:
         console.warn(
             f"The default dataset {source.requested} is not available "
@@ -97,7 +92,6 @@ def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) ->
         num_examples=recipe.num_examples,
         seed=config.seed,
         progress=config.shown == "bar",
-        memory_limit=config.memory_limit or memory.available() // 2,
         skip_damaged=config.skip_damaged,
     )
     if config.class_weights != "none" and dataset.spec.task != "classification":
@@ -108,7 +102,7 @@ def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) ->
     if config.validation is not None:
         dataset = dataset.hold_out(config.validation, config.seed)
     num_train, asked = dataset.spec.num_train, recipe
-    if source.tree:
+    if source.is_tree:
         recipe = pipeline.fit_to(recipe, num_train, config.overrides)
     plan = pipeline.make_plan(recipe, num_train, placement.replicas)
     if config.profile_steps and config.profile_steps[0] > plan.steps:
@@ -120,12 +114,28 @@ def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) ->
     return Job(config, origin, asked, recipe, source, dataset, plan, placement, run)
 
 
+def _find(config: Config) -> load.Source:
+    """Finds the dataset that was asked for, or the default of the model."""
+    if config.dataset is None:
+        model_class = registry.get_architecture(config.model).model_class
+        return load.find_default(model_class.default_dataset, config.data_dir)
+    source = load.find(config.dataset, config.data_dir)
+    try:
+        source.open()
+    except load.Unreachable as error:
+        raise RunError(
+            f"{error} Or use --dataset=digits or a local directory: no network is "
+            "needed."
+        ) from None
+    return source
+
+
 def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> TrainedRun:
     run = job.run
     run.claim(
         job.identity(),
         overwrite=job.config.overwrite,
-        is_same_data=functools.partial(load.same_data, job.source, job.dataset.spec),
+        is_same_data=job.dataset.spec.fingerprint.__eq__,
     )
     if run.finished:
         run.remove_backup()  # it remains if the process died at this point
@@ -279,9 +289,6 @@ def _epochs(
 
 
 def _compare_with_least_squares(model: TapeModel, dataset: Dataset) -> dict[str, Any]:
-    # Imported here, because it imports TFDS, which most trainings do not need.
-    from zoo.data.builders import linear_regression
-
     x, y = dataset.train.x[:][:, 0], dataset.train.y[:, 0]
     weight, bias = np.polyfit(x.astype(np.float64), y.astype(np.float64), deg=1)
     learned = model.line()

@@ -163,9 +163,8 @@ def photographs(tmp_path_factory):
 @pytest.mark.parametrize(
     "model", ["allconv", pytest.param("convnet", marks=pytest.mark.slow)]
 )
-def test_photographs_are_learned_with_flips_and_colors(model, photographs, config):
-    colors = {"brightness": 0.1, "contrast": 0.2, "saturation": 0.3}
-    changes = {**zoo.get_recipe(model).augment, "flip": 0.5, "crop": 0.2, **colors}
+def test_photographs_are_learned_with_flips(model, photographs, config):
+    changes = {**zoo.get_recipe(model).augment, "flip": 0.5}
     overrides = {"epochs": 10, "batch_size": 40, "augment": changes}
     asked = config(model, dataset=str(photographs), overrides=overrides)
     outcome = trainer.train(asked)
