@@ -99,7 +99,7 @@ class Draft:
         It is one for a test split, and two for the sample that comes with pretrained
         weights, because two borderline images out of 200 are no sign of a loss.
         """
-        return 2 if self.trained.config.get("is_sample") else 1
+        return 2 if self.trained.is_sample else 1
 
     @property
     def is_classifier(self) -> bool:

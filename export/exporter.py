@@ -25,10 +25,10 @@ from export.formats import (
     parse_tflite_files,
 )
 from zoo import files, startup
-from zoo.errors import RunError, UserError
+from zoo.errors import RunError, UserError, unknown
 from zoo.plots.draw import draw_run, list_pictures
-from zoo.runs.run import TrainedRun, open_run
-from zoo.training import pretrained_run
+from zoo.records.weights import list_weights, run_of
+from zoo.runs.run import Run, TrainedRun, open_run
 
 
 def export_run(
@@ -118,14 +118,19 @@ def export_weights(
         RunError: a file misses its bounds.
     """
     parse_formats(",".join(formats))
-    return export_run(pretrained_run.adopt(weights, out, dataset), formats, **options)
+    shipped = run_of(weights)
+    if shipped is None:
+        raise unknown("weights", weights, list_weights())
+    run = Run(shipped, name=weights)
+    tested = run.tested_with(dataset) if dataset else run
+    return export_run(tested.copy_to(out), formats, **options)
 
 
 def _check_model(trained: TrainedRun) -> None:
     """Raises UserError unless model.keras is the one that result.json describes."""
     accuracy = trained.result["test"].get("accuracy")
     same = trained.model.name == trained.result["model"]
-    if same and accuracy is not None:
+    if same and accuracy is not None and trained.tested_on == "the whole test split":
         right = trained.outputs.argmax(axis=1) == trained.dataset.test.y
         # In batches of another size, a tie may be decided differently.
         same = abs(accuracy - right.mean()) <= 2 / len(right)
@@ -233,7 +238,7 @@ def _describe(draft: Draft) -> dict[str, Any]:
 
 def _tested_on(draft: Draft) -> str:
     """Returns in words which examples the files were verified on."""
-    said = draft.trained.config.get("tested_on", "the whole test split")
+    said = draft.trained.tested_on
     size = len(draft.trained.dataset.test.y)
     for record in draft.records:
         if record.get("examples", size) < size:

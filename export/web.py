@@ -17,7 +17,7 @@ import numpy as np
 from export.base import Draft, Format
 from zoo import files
 from zoo.errors import RunError, UserError
-from zoo.runs.predict import FAR
+from zoo.runs.predictor import FAR
 from zoo.runs.run import TrainedRun
 
 PAGE = pathlib.Path(__file__).parent / "page"

@@ -176,6 +176,16 @@ class Recipe:
                 f"Received: optimizer={self.optimizer}, momentum={self.momentum}."
             )
 
+    @classmethod
+    def check_fields(cls, fields: Mapping[str, Any]) -> None:
+        """Raises UserError if a value is not allowed, whatever the other fields are."""
+        fields = dict(fields)
+        if "momentum" in fields or "nesterov" in fields:
+            fields.setdefault("optimizer", "sgd")
+        if fields.get("nesterov"):
+            fields.setdefault("momentum", 0.9)
+        cls().override(**fields)
+
     def override(self, **fields: Any) -> Recipe:
         """Returns the recipe with some fields replaced.
 

@@ -10,23 +10,30 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import importlib
-import os
 import pathlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from zoo import pretrained, startup
-from zoo.errors import UserError, unknown
+from zoo import startup
+from zoo.errors import unknown
 from zoo.recipe import Recipe
+from zoo.records.weights import list_weights
 
 if TYPE_CHECKING:
-    import keras
-
     from zoo.models.base import TapeModel
 
 _MODELS = pathlib.Path(__file__).with_name("models")
 # The modules of zoo/models that are not architectures.
-_SHARED = {"__init__", "base", "build", "guard", "layers", "losses", "optimizers"}
+_SHARED = {
+    "__init__",
+    "base",
+    "build",
+    "guard",
+    "layers",
+    "losses",
+    "optimizers",
+    "transfer",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +87,7 @@ def list_models(pattern: str = "*", *, weights: bool = False) -> list[str]:
     files = {path.stem for path in _MODELS.glob("*.py")} - _SHARED
     names = files | set(_ARCHITECTURES)
     if weights:
-        names &= {name.partition("/")[0] for name in pretrained.list_weights()}
+        names &= {name.partition("/")[0] for name in list_weights()}
     return sorted(fnmatch.filter(names, pattern))
 
 
@@ -135,99 +142,3 @@ def import_all() -> None:
     importlib.import_module("zoo.models.build")
     for model in list_models():
         get_architecture(model)
-
-
-def create_model(
-    name: str,
-    *,
-    input_shape: tuple[int, ...] | None = None,
-    num_classes: int | None = None,
-    recipe: str | Recipe = "default",
-    weights: str | os.PathLike[str] | None = None,
-    new_head: bool = False,
-    features: bool = False,
-    freeze: str | None = None,
-    steps: int | None = None,
-    report_gradient_norm: bool = False,
-    **compile_options: Any,
-) -> TapeModel:
-    """Builds and compiles a model as its recipe says.
-
-    Args:
-        name: a name of ``list_models()``.
-        input_shape: shape of one example: (height, width, channels) of raw pixels
-            0..255, or (1,) for linear regression. With ``weights``, None means the
-            shape that they were trained on.
-        num_classes: number of classes; None for regression. With ``weights``, None
-            means the classes that they were trained on.
-        recipe: a name of ``list_recipes(name)``, or a Recipe.
-        weights: pretrained weights: DATASET or DATASET/RECIPE of ``list_weights()``, a
-            run directory or a .keras file. The arguments of the architecture then come
-            from the weights and not from the recipe.
-        new_head: whether to make a new head even if the number of classes is the same.
-        features: whether to return the network without its head and not compiled. Its
-            output is float32 features (batch, n).
-        freeze: name of a layer, such as ``head``. The layers before it are not trained.
-        steps: number of steps of the whole training, for a learning-rate schedule; None
-            keeps the learning rate constant.
-        report_gradient_norm: whether to report the global gradient norm as a metric.
-        **compile_options: passed on to ``compile``, such as ``jit_compile=True``.
-
-    Returns:
-        The model with its weights, ready for ``predict`` and ``fit``.
-
-    Raises:
-        UserError: a name is unknown, the model does not accept such examples, or the
-            weights are damaged or do not fit.
-    """
-    check_model(name)
-    startup.start_for_api()
-    model_class = get_architecture(name).model_class
-    recipe = get_recipe(name, recipe) if isinstance(recipe, str) else recipe
-    options: dict[str, Any] = {"name": name, "freeze": freeze}
-    options["report_gradient_norm"] = report_gradient_norm
-    given: list[keras.Variable] = []  # the pretrained weights
-    size = (input_shape, num_classes, features)
-    if weights is None:
-        model = _new_model(model_class, recipe, *size, options)
-    else:
-        options |= {"weights": weights, "recipe": recipe, "new_head": new_head}
-        model, given = pretrained.create(model_class, *size, **options)
-        input_shape = model.get_build_config()["input_shape"][1:]
-    _build(model, recipe, input_shape, features, steps, compile_options, given)
-    return model
-
-
-def _new_model(
-    model_class: type[TapeModel],
-    recipe: Recipe,
-    input_shape: tuple[int, ...] | None,
-    num_classes: int | None,
-    features: bool,
-    options: dict[str, Any],
-) -> TapeModel:
-    """Returns a model with new weights; raises UserError unless it fits the data."""
-    from zoo.models import build
-
-    if input_shape is None:
-        raise UserError("create_model needs input_shape, or weights. Received: none.")
-    ranks = model_class.example_ranks
-    classes = num_classes or 1 if features else num_classes
-    build.check_examples(options["name"], ranks, recipe, input_shape, classes)
-    return model_class(0 if features else num_classes, **options, **recipe.model)
-
-
-def _build(
-    model: TapeModel,
-    recipe: Recipe,
-    input_shape: Any,
-    features: bool,
-    *compiled_with: Any,
-) -> None:
-    """Creates the variables, and compiles the model unless it only has features."""
-    from zoo.models import build
-
-    if features:
-        model.build((None, *input_shape))
-    else:
-        build.compile_model(model, recipe, input_shape, *compiled_with)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from zoo import pretrained, registry
+from zoo import registry
 from zoo.console import align
+from zoo.models import build
 from zoo.recipe import Recipe
-from zoo.records import results
+from zoo.records import results, weights
 
 # The images and classes for which parameters are counted.
 IMAGES: dict[str, Any] = {"input_shape": (28, 28, 1), "num_classes": 10}
@@ -23,7 +24,7 @@ def table() -> str:
     }
     rows = [("model", "parameters", "MNIST accuracy", "int8 bytes", "input", "recipes")]
     for name in registry.list_models():
-        model = registry.create_model(name, **IMAGES)
+        model = build.create_model(name, **IMAGES)
         ranks = registry.get_architecture(name).model_class.example_ranks
         takes = "images, numbers" if 1 in ranks else "images"
         recipes = ", ".join(registry.list_recipes(name))
@@ -54,8 +55,8 @@ def _weights() -> list[str]:
             "input",
         )
     ]
-    for name in pretrained.list_weights():
-        info = pretrained.find(name)
+    for name in weights.list_weights():
+        info = weights.weights_info(*name.split("/", 1))
         percents = (f"{info.accuracy:.2%}", f"{info.int8_accuracy:.2%}")
         shape = "x".join(map(str, info.input_shape))
         rows.append((name, *percents, f"{info.parameters:,}", f"{info.bytes:,}", shape))
@@ -67,7 +68,7 @@ def description(name: str) -> str:
     architecture = registry.get_architecture(name)
     shape = (None, *IMAGES["input_shape"])
     rows = [("layer", "output shape", "parameters")]
-    for layer in registry.create_model(name, **IMAGES).layers:
+    for layer in build.create_model(name, **IMAGES).layers:
         shape = layer.compute_output_shape(shape)
         rows.append((layer.name, str(shape), f"{layer.count_params():,}"))
     recipes = [

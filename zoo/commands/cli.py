@@ -12,10 +12,9 @@ from __future__ import annotations
 import importlib
 import pathlib
 
-from zoo import console, pretrained, registry, startup
+from zoo import console, registry, startup
 from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe, parse_augment
-from zoo.records.rundir import finished_run
 from zoo.training.config import parse_image_size
 
 NONE, RUN, AUGMENT = console.Flags(), console.Flags(), console.Flags()
@@ -102,65 +101,46 @@ def describe(names: list[str]) -> None:
     print(catalog.description(names[0]))
 
 
-def predict(paths: list[str]) -> None:
+def predict(arguments: list[str]) -> None:
     """Prints the most probable class of each image file, and its probability.
 
-    python -m zoo predict --run_dir=R a.png b.png
+    python -m zoo predict SOURCE a.png b.png
     """
-    run_dir, artifact = PREDICT.run_dir, PREDICT.artifact
-    if not _is_one(PREDICT) or not paths:
+    given = PREDICT.run_dir or PREDICT.artifact or PREDICT.weights
+    source, *paths = [given, *arguments] if given else arguments or [""]
+    if not source or not paths:
         raise UserError(
-            "predict takes a run, an artifact or pretrained weights, and image files: "
-            "python -m zoo predict --run_dir=R a.png b.png. Received: "
-            f"{_given(PREDICT, paths)}."
+            "predict takes a run, weights or an exported file, and image files: "
+            "python -m zoo predict mlp/mnist a.png b.png. Received: "
+            f"{' '.join(arguments) or 'nothing'}."
         )
     startup.start()
-    from zoo.runs import predict as evaluation
+    from zoo.runs import open as opening
 
-    for path, name, probability in evaluation.predict_images(
-        run_dir, artifact, paths, weights=PREDICT.weights, invert=PREDICT.invert
+    opened = opening.open(source)
+    for path, name, probability in opening.top(
+        opened, paths, invert=PREDICT.invert, progress=console.is_terminal()
     ):
         print(f"{path}  {name}  {probability:.4f}")
 
 
-def _given(flags: console.Flags, extra: list[str]) -> str:
-    """Returns those flags of a model that are set, and the other arguments."""
-    values = {name: getattr(flags, name) for name in ("run_dir", "artifact", "weights")}
-    given = [f"--{name}={value}" for name, value in values.items() if value]
-    return " ".join([*given, *extra]) or "nothing"
+def evaluate(arguments: list[str]) -> None:
+    """Evaluates a run, an exported file or pretrained weights on a test split.
 
-
-def _is_one(flags: console.Flags) -> bool:
-    """Whether a run, an artifact or weights are given; needs no TensorFlow."""
-    if flags.run_dir:
-        finished_run(flags.run_dir)
-    if flags.weights:
-        pretrained.find(flags.weights)
-    return bool(flags.run_dir or flags.artifact) != bool(flags.weights)
-
-
-def evaluate(extra: list[str]) -> None:
-    """Evaluates a run, an exported file or pretrained weights on the test split.
-
-    python -m zoo evaluate --run_dir=R
+    python -m zoo evaluate SOURCE
     """
-    if not _is_one(RUN) or extra:
+    given = RUN.run_dir or RUN.artifact or RUN.weights
+    sources = [given, *arguments] if given else arguments
+    if len(sources) != 1:
         raise UserError(
-            "evaluate takes a run, an artifact or pretrained weights: "
-            "python -m zoo evaluate --run_dir=R. Received: "
-            f"{_given(RUN, extra)}."
-        )
-    if RUN.dataset and not RUN.weights:
-        raise UserError(
-            f"--dataset works only with --weights. Received: --dataset={RUN.dataset}."
+            "evaluate takes a run, weights or an exported file: "
+            "python -m zoo evaluate mlp/mnist. Received: "
+            f"{' '.join(map(str, sources)) or 'nothing'}."
         )
     startup.start()
-    from zoo.runs import predict as evaluation
+    from zoo.runs import open as opening
 
-    result = evaluation.evaluate(
-        RUN.run_dir, RUN.artifact, weights=RUN.weights, dataset=RUN.dataset
-    )
-    for name, value in result.items():
+    for name, value in opening.open(sources[0]).evaluate(RUN.dataset).items():
         print(f"{name}  {value if name == 'examples' else round(value, 6)}")
 
 

@@ -19,8 +19,9 @@ from export.formats import (
     parse_formats,
     parse_tflite_files,
 )
-from zoo import console, pretrained, startup
-from zoo.errors import UserError
+from zoo import console, startup
+from zoo.errors import UserError, unknown
+from zoo.records import weights
 from zoo.records.rundir import finished_run
 
 FLAGS = console.Flags()
@@ -103,7 +104,8 @@ def _check_weights() -> None:
                     f"--{name} belongs to --weights. Received: --{name}={value}."
                 )
         return
-    info = pretrained.find(FLAGS.weights)
+    if weights.run_of(FLAGS.weights) is None:
+        raise unknown("weights", FLAGS.weights, weights.list_weights())
     if FLAGS.run_dir is not None:
         raise UserError(
             "--weights are exported into --out, not into --run_dir. Received: "
@@ -112,5 +114,5 @@ def _check_weights() -> None:
     if FLAGS.out is None:
         raise UserError(
             "--out is missing: the run directory to write the weights into, such as "
-            f"--out=runs/{info.model}-{info.dataset}."
+            f"--out=runs/{FLAGS.weights.replace('/', '-')}."
         )

@@ -21,7 +21,7 @@ from zoo import console, registry, startup
 from zoo.data import load
 from zoo.errors import UserError
 from zoo.recipe import Recipe, parse_augment
-from zoo.training import cluster, config
+from zoo.training import config
 
 if TYPE_CHECKING:
     from zoo.runs.run import TrainedRun
@@ -162,10 +162,10 @@ def main(argv: list[str]) -> None:
     if extra := console.parse_flags(argv, __doc__, FLAGS):
         raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
     asked = config_from_flags()
-    asked.check()
+    found = config.find(asked)
     formats = export.parse_formats(FLAGS.export)
     export.check_node(formats)
-    startup.start(alone=not cluster.several(asked.strategy))
+    startup.start(alone=found.cluster is None)
     from zoo.plots.draw import draw_run
     from zoo.training import summary, trainer
 
@@ -174,7 +174,7 @@ def main(argv: list[str]) -> None:
         others = ", such as mnist" if default == "linear_regression" else ""
         said = f"The dataset is {default}, the default of {asked.model}"
         print(f"{said}; --dataset chooses another{others}.", flush=True)
-    trained = trainer.train(asked)
+    trained = trainer.train(found)
     if trained is None:  # another worker, the chief, prints and exports
         return
     print(summary.summary(trained))

@@ -1,30 +1,145 @@
-"""Compiles a model as its recipe says: weights, loss and optimizer."""
+"""Creates models, and compiles them as their recipes say."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from zoo import registry, startup
 from zoo.errors import UserError
-from zoo.models import losses, optimizers
+from zoo.models import losses, optimizers, transfer
 from zoo.models.base import TapeModel
 from zoo.recipe import Recipe
+from zoo.records import weights as records
 
 _INITIAL_SCALE = 2.0**10
 
 
+def create_model(
+    name: str,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    num_classes: int | None = None,
+    recipe: str | Recipe = "default",
+    weights: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> TapeModel:
+    """Builds and compiles a model as its recipe says.
+
+    Args:
+        name: a name of ``list_models()``.
+        input_shape: shape of one example: (height, width, channels) of raw pixels
+            0..255, or (1,) for linear regression. With ``weights``, None means the
+            shape that they were trained on.
+        num_classes: number of classes; None for regression. With ``weights``, None
+            means the classes that they were trained on.
+        recipe: a name of ``list_recipes(name)``, or a Recipe.
+        weights: pretrained weights: DATASET or DATASET/RECIPE of ``list_weights()``, a
+            run directory or a .keras file. The arguments of the architecture then come
+            from the weights and not from the recipe.
+        **options: of ``make_model``, such as ``new_head=True``, ``features=True``,
+            ``freeze="head"`` or ``steps=1000``, and of Keras's ``compile``.
+
+    Returns:
+        The model with its weights, ready for ``predict`` and ``fit``.
+
+    Raises:
+        UserError: a name is unknown, the model does not accept such examples, or the
+            weights are damaged or do not fit.
+    """
+    startup.start_for_api()
+    architecture = registry.get_architecture(name)
+    recipe = registry.get_recipe(name, recipe) if isinstance(recipe, str) else recipe
+    given = weights and transfer.load(architecture, records.find(name, weights))
+    sizes: dict[str, Any] = {"input_shape": input_shape, "num_classes": num_classes}
+    return make_model(architecture, recipe, given or None, **sizes, **options)
+
+
+def make_model(
+    architecture: registry.Architecture,
+    recipe: Recipe,
+    given: TapeModel | None = None,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    num_classes: int | None = None,
+    new_head: bool = False,
+    features: bool = False,
+    freeze: str | None = None,
+    steps: int | None = None,
+    report_gradient_norm: bool = False,
+    **compile_options: Any,
+) -> TapeModel:
+    """Builds and compiles a model, with the weights of another one if it is given.
+
+    Args:
+        architecture: its architecture.
+        recipe: how it will be trained.
+        given: a trained model whose weights it gets.
+        input_shape: as for ``create_model``.
+        num_classes: as for ``create_model``.
+        new_head: whether to make a new head even if the number of classes is the same.
+        features: whether to return the network without its head and not compiled. Its
+            output is float32 features (batch, n).
+        freeze: name of a layer, such as ``head``. The layers before it are not trained.
+        steps: number of steps of the whole training, for a learning-rate schedule; None
+            keeps the learning rate constant.
+        report_gradient_norm: whether to report the global gradient norm as a metric.
+        **compile_options: passed on to ``compile``, such as ``jit_compile=True``.
+
+    Raises:
+        UserError: see ``create_model``.
+    """
+    if given is not None:
+        input_shape = input_shape or given.get_build_config()["input_shape"][1:]
+        num_classes = given.num_classes if num_classes is None else num_classes
+    if input_shape is None:
+        raise UserError("create_model needs input_shape, or weights. Received: none.")
+    input_shape = tuple(input_shape)
+    check_examples(
+        architecture,
+        recipe,
+        input_shape,
+        num_classes or 1 if features else num_classes,
+    )
+    config: dict[str, Any] = given.get_config() if given else dict(recipe.model)
+    classes = 0 if features else num_classes
+    config |= {
+        "name": architecture.name,
+        "num_classes": classes,
+        "freeze": freeze,
+        "report_gradient_norm": report_gradient_norm,
+    }
+    model = architecture.model_class.from_config(config)
+    copied: list[keras.Variable] = []
+    if given is not None:
+        model.build((None, *input_shape))
+        head = not new_head and classes == given.num_classes
+        copied = transfer.copy(given, model, head=head)
+        if not copied and not features:
+            raise UserError(
+                f"{architecture.name} is only a head, so none of its weights can be "
+                "kept for other classes. Train it without --weights."
+            )
+    if features:
+        model.build((None, *input_shape))
+    else:
+        compile_model(model, recipe, input_shape, steps, compile_options, copied)
+    return model
+
+
 def check_examples(
-    model: str,
-    ranks: tuple[int, ...],
+    architecture: registry.Architecture,
     recipe: Recipe,
     input_shape: tuple[int, ...],
     num_classes: int | None,
 ) -> None:
     """Raises UserError unless the model and the recipe accept these examples."""
-    regression = num_classes is None
+    ranks = architecture.model_class.example_ranks
+    model, regression = architecture.name, num_classes is None
     counts = [*input_shape, 1 if regression else num_classes]
     if not all(isinstance(n, int) and n >= 1 for n in counts):
         raise UserError(

@@ -8,10 +8,11 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import filelock
+import numpy as np
 
 from zoo import files
 from zoo.errors import RunError, UserError
@@ -42,6 +43,7 @@ class RunDir:
         self.metrics = self.path / "metrics.csv"
         self.result = self.path / "result.json"
         self.model = self.path / "model.keras"
+        self.sample = self.path / "sample.npz"
         self.backup = self.path / "backup"
         self.plots = self.path / "plots"
         self.tensorboard = self.path / "tensorboard"
@@ -139,21 +141,13 @@ class RunDir:
         """Whether the run is finished."""
         return self.result.exists()
 
-    def claim(
-        self,
-        identity: Mapping[str, Any],
-        *,
-        overwrite: bool,
-        is_same_data: Callable[[str], bool] = lambda fingerprint: False,
-    ) -> None:
+    def claim(self, identity: Mapping[str, Any], *, overwrite: bool) -> None:
         """Ensures that the locked directory is empty or holds this run.
 
         Args:
             identity: the part of config.json that distinguishes a run from others.
             overwrite: whether to remove another run (and no other files) instead of
                 refusing.
-            is_same_data: function that returns whether a recorded fingerprint, even
-                in an older form, is that of the run's dataset.
 
         Raises:
             UserError: the directory holds a run of another configuration.
@@ -168,13 +162,10 @@ class RunDir:
         if not self.config.exists():
             return
         before = self.read_config()["identity"]
-        # Earlier versions recorded this setting, although it only affects speed.
-        before["settings"].pop("steps_per_execution", None)
         # JSON turns tuples into lists.
         now = json.loads(json.dumps(identity))
-        if is_same_data(before["dataset_fingerprint"]):
-            for key in ("dataset", "dataset_fingerprint"):
-                before[key] = now[key]
+        if before["dataset_fingerprint"] == now["dataset_fingerprint"]:
+            before["dataset"] = now["dataset"]  # the data may have moved
         if changes := differences(before, now):
             raise UserError(
                 f"{self.path} holds a run of another configuration ("
@@ -195,6 +186,30 @@ class RunDir:
         path = self.export / "export.json"
         return files.read_json(path, _check_export) if path.exists() else None
 
+    def read_sample(self) -> tuple[np.ndarray, np.ndarray]:
+        """Reads sample.npz: uint8 images (n, height, width, channels) and classes.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        try:
+            with np.load(self.sample, allow_pickle=False) as file:
+                return file["x"], file["y"].astype(np.int32)
+        except Exception as error:  # whatever NumPy's zip and header readers raise
+            raise UserError(f"{self.sample} cannot be used: {error}.") from None
+
+    def exported_sha256(self, path: pathlib.Path) -> str | None:
+        """Returns the checksum in export.json of a file below; None if there is none.
+
+        The schema of export.json belongs to the package export; this reads two keys.
+        """
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            content = json.loads((self.export / "export.json").read_bytes())
+            for record in content["artifacts"]:
+                if (self.export / record["path"]).samefile(path):
+                    return record["sha256"]
+        return None
+
     def remove_backup(self) -> None:
         """Removes the backups, which only an unfinished run needs."""
         shutil.rmtree(self.backup, ignore_errors=True)
@@ -214,9 +229,6 @@ def _check_config(content: dict[str, Any]) -> None:
     check_texts(content, "dataset_used", *_given(content, "data_dir"))
     if brightness := content.get("brightness"):
         check_numbers(brightness, "lowest", "highest")
-    if content.get("is_sample"):
-        check_texts(content, "tested_on")
-        check_texts(content["weights"], "name")
     shape, names = data["input_shape"], data["class_names"]
     size = content.get("image_size") or []
     check_texts(names, *range(len(names)))

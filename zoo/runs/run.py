@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import functools
 import os
+import pathlib
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-from zoo import console, pretrained, registry
+from zoo import console, files
 from zoo.data import load
 from zoo.data.dataset import Dataset, DataSpec, Split
-from zoo.errors import UserError
+from zoo.errors import RunError, UserError
+from zoo.models import transfer
 from zoo.models.base import TapeModel
 from zoo.records.rundir import RunDir, finished_run
 from zoo.runs import scoring
+from zoo.runs.artifact import checked_weights
+from zoo.runs.predictor import Predictor
 
 
-class TrainedRun:
-    """A finished run with its model, dataset and outputs.
-
-    Missing arguments are loaded or computed when they are first needed.
+class Run(Predictor):
+    """A finished run. What is not given is loaded or computed when it is needed.
 
     Args:
-        run: the directory of a finished run.
-        config: the content of config.json.
-        result: the content of result.json.
-        dataset: the dataset that it was trained on.
+        run: the directory of the run.
+        name: what the user called it; None for the path.
+        dataset: the dataset that it is tested on; None for that of the training.
+        tested_on: in words, what the test split of ``dataset`` is.
         model: the trained model, on one device and in float32.
         outputs: the outputs of the model for the whole test split.
         done_before: whether the run was finished before this process began.
@@ -38,19 +41,18 @@ class TrainedRun:
         self,
         run: RunDir,
         *,
-        config: Mapping[str, Any] | None = None,
-        result: Mapping[str, Any] | None = None,
+        name: str | None = None,
         dataset: Dataset | None = None,
+        tested_on: str | None = None,
         model: TapeModel | None = None,
         outputs: np.ndarray | None = None,
         done_before: bool = False,
     ):
         self.run = run
+        self.name = name or str(run.path)
         self.done_before = done_before
-        # A given value takes the place of the cached property with its name.
-        made: dict[str, Any] = {"config": config, "result": result}
-        made |= {"dataset": dataset, "model": model, "outputs": outputs}
-        vars(self).update((k, value) for k, value in made.items() if value is not None)
+        self._dataset, self._tested_on = dataset, tested_on
+        self._model, self._outputs = model, outputs
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:
@@ -62,47 +64,238 @@ class TrainedRun:
         """The content of result.json."""
         return self.run.read_result()
 
-    @functools.cached_property
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one example: (height, width, channels), or (1,)."""
+        return tuple(self.config["data"]["input_shape"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name per class; empty for a regression."""
+        return tuple(self.config["data"]["class_names"])
+
+    @property
+    def brightness(self) -> Mapping[str, float] | None:
+        """``Split.brightness`` of the training images."""
+        return self.config.get("brightness")
+
+    @property
     def model(self) -> TapeModel:
-        """The trained model, compiled."""
-        return load_run(self.run.path)
+        """The trained model."""
+        if self._model is None:
+            self._model = transfer.load_file(self.run.model)
+        return self._model
 
-    @functools.cached_property
+    @property
     def dataset(self) -> Dataset:
-        """The dataset that the run was trained on."""
-        return run_dataset(self.run)
+        """The dataset that the run was trained on.
 
-    @functools.cached_property
+        If it is not at hand and the run has a sample of it, as weights that come with
+        the zoo have, the sample takes the place of both splits, with a warning.
+        """
+        if self._dataset is None:
+            try:
+                self._dataset = self._read_own()
+            except RunError as error:
+                if not self.run.sample.exists():
+                    raise
+                self._dataset = self._sample()
+                console.warn(
+                    f"{error} Until then, {self.name} is tested on "
+                    f"{len(self._dataset.test.y)} of the {self._num_test:,} test "
+                    "images, which come with the zoo."
+                )
+        return self._dataset
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether ``dataset`` is only the sample that the run has."""
+        return self.dataset.train is self.dataset.test
+
+    @property
+    def tested_on(self) -> str:
+        """In words, what the test split of ``dataset`` is."""
+        if self.is_sample:
+            return (
+                f"{len(self.dataset.test.y)} of the {self._num_test:,} test images of "
+                f"{self.config['data']['name']} (the others are not on this machine)"
+            )
+        return self._tested_on or "the whole test split"
+
+    @property
     def outputs(self) -> np.ndarray:
         """float32 probabilities (n, classes), or y (n, 1), for the whole test split."""
-        return scoring.outputs(self.model, self.dataset.test)
+        if self._outputs is None:
+            self._outputs = scoring.outputs(self.model, self.dataset.test)
+        return self._outputs
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """Returns float32 probabilities (n, classes), or y (n, 1)."""
+        return answer(self.model, inputs)
+
+    def test_split(self) -> Split:
+        """Returns the test split of ``dataset``."""
+        return self.dataset.test
+
+    def evaluate(self, dataset: str | None = None) -> dict[str, float]:
+        """Scores it on a whole test split, see ``Predictor.evaluate``."""
+        return self.tested_with(dataset)._score() if dataset else self._score()
+
+    def _score(self) -> dict[str, float]:
+        return scoring.score(self.outputs, self.dataset.test)
+
+    def tested_with(self, dataset: str) -> Run:
+        """Returns the same run, tested on another dataset with the same classes.
+
+        Raises:
+            UserError: its images or classes differ from those of the run.
+            RunError: it is not on this machine and cannot be downloaded.
+        """
+        data = self.read_dataset(dataset)
+        tested_on = f"{len(data.test.y):,} test images of {pathlib.Path(dataset).name}"
+        if data.test.sha256() == self.config.get("test_sha256"):
+            tested_on = f"the whole test split of {self.config['data']['name']}"
+        return Run(
+            self.run,
+            name=self.name,
+            dataset=data,
+            tested_on=tested_on,
+            model=self._model,
+        )
+
+    def copy_to(self, directory: str | os.PathLike[str]) -> Run:
+        """Copies the run into another directory, without its exports; returns the copy.
+
+        Args:
+            directory: a new directory, or one that this run was copied to before.
+
+        Raises:
+            UserError: the directory has other content.
+            RunError: it cannot be written.
+        """
+        run = RunDir(directory)
+        if run.path.is_dir() and any(run.path.iterdir()) and not self._is_copy(run):
+            raise UserError(
+                f"--out must be a new directory, or one that {self.name} was written "
+                f"to before. Received: {run.path}, which has other content."
+            )
+        with run.locked():
+            for path in (self.run.config, self.run.metrics, self.run.model):
+                shutil.copy2(path, run.path)
+            if self.run.sample.exists():
+                shutil.copy2(self.run.sample, run.path)
+            shutil.copy2(self.run.result, run.path)  # the run is now finished
+        return Run(
+            run, dataset=self._dataset, tested_on=self._tested_on, model=self._model
+        )
+
+    def _is_copy(self, run: RunDir) -> bool:
+        models = (self.run.model, run.model)
+        return run.model.exists() and len({files.sha256(path) for path in models}) == 1
+
+    @property
+    def _num_test(self) -> int:
+        return self.result["num_test_examples"]
+
+    def _read_own(self) -> Dataset:
+        """Reads the dataset of the training, with the same validation split."""
+        config, identity = self.config, self.config["identity"]
+        data_dir, name = config.get("data_dir"), config["dataset_used"]
+        dataset = load.find(name, data_dir).read(
+            image_size=tuple(config.get("image_size") or ()) or None,
+            num_examples=identity["settings"]["num_examples"],
+            seed=identity["seed"],
+            # Do not write into a directory that only the run names.
+            read_only=data_dir is not None,
+            skip_damaged=config.get("skip_damaged", False),
+        )
+        # The weights that come with the zoo know their test split by its pixels too,
+        # because the same dataset may come from TFDS or from files.
+        pixels = config.get("test_sha256")
+        if dataset.spec.fingerprint != identity["dataset_fingerprint"] and not (
+            pixels and dataset.test.sha256() == pixels
+        ):
+            raise UserError(
+                f"{name} is not what {self.name} was trained on: its files have "
+                "changed since. Train again, with --overwrite."
+            )
+        if identity.get("validation") is None:
+            return dataset
+        return dataset.hold_out(identity["validation"], identity["seed"])
+
+    def _sample(self) -> Dataset:
+        """Returns the images in sample.npz as both splits."""
+        split = Split(*self.run.read_sample())
+        counts = {"num_train": len(split.y), "num_test": len(split.y)}
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in (self.config["data"] | counts).items()
+        }
+        return Dataset(DataSpec(**fields), split, split)
 
 
-def open_run(run_dir: str | os.PathLike[str]) -> TrainedRun:
+TrainedRun = Run
+
+
+class KerasFile(Predictor):
+    """A .keras file outside of a run. Its classes are numbers."""
+
+    def __init__(self, path: pathlib.Path):
+        self.name = str(path)
+        self.model = transfer.load_file(path)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one example: (height, width, channels), or (1,)."""
+        return tuple(self.model.get_build_config()["input_shape"][1:])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The numbers of the classes; empty for a regression."""
+        return tuple(map(str, range(self.model.num_classes or 0)))
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """Returns float32 probabilities (n, classes), or y (n, 1)."""
+        return answer(self.model, inputs)
+
+    def test_split(self) -> Split:
+        """Raises UserError, because a file does not say what it was trained on."""
+        raise UserError(
+            f"{self.name} lies in no run directory. Pass --dataset too: the dataset on "
+            "whose test split it is evaluated."
+        )
+
+
+def answer(model: TapeModel, inputs: np.ndarray) -> np.ndarray:
+    """Returns float32 probabilities (n, classes), or y (n, 1)."""
+    return scoring.probabilities(model, model.predict(inputs, verbose=0))
+
+
+def open_run(run_dir: str | os.PathLike[str]) -> Run:
     """Opens a finished run; only checks that it is finished.
 
     Raises:
         UserError: there is no run in the directory, or it is not finished.
     """
-    return TrainedRun(finished_run(run_dir))
+    return Run(finished_run(run_dir))
 
 
 def load_run(
     run_dir: str | os.PathLike[str],
     device_weights: str | os.PathLike[str] | None = None,
 ) -> TapeModel:
-    """Returns the trained model of a finished run, compiled; see ``zoo.load_run``."""
-    run = finished_run(run_dir)
-    if not run.model.exists():
-        raise UserError(f"{run.model} is missing.")
-    registry.import_all()
-    try:
-        model = keras.models.load_model(run.model, safe_mode=True)
-    except Exception as error:
-        # Errors of the zip, HDF5 and JSON readers pass through Keras.
-        raise UserError(
-            f"{run.model} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
+    """Returns the trained model of a finished run.
+
+    Args:
+        run_dir: the directory of the run.
+        device_weights: an .npz file with the weights that ``model_trainable.tflite``
+            has learned on a device: the outputs of its signature ``weights``, by name.
+
+    Raises:
+        UserError: the directory is not a run, the run is not finished, its model.keras
+            is damaged, or the weights belong to another model.
+    """
+    model = open_run(run_dir).model
     if device_weights is not None:
         _take_over(model, device_weights)
     return model
@@ -110,8 +303,6 @@ def load_run(
 
 def _take_over(model: TapeModel, path: str | os.PathLike[str]) -> None:
     """Copies weights from a device into the model."""
-    from zoo.runs.artifact import checked_weights
-
     try:
         with np.load(path, allow_pickle=False) as file:
             weights = dict(file)
@@ -122,51 +313,11 @@ def _take_over(model: TapeModel, path: str | os.PathLike[str]) -> None:
             f"device_weights must be an .npz file of what the signature weights gave. "
             f"Received: {path} ({reason})."
         ) from None
-    variables = dict(zip(model.parameter_names, model.trainable_weights, strict=True))
+    variables: dict[str, keras.Variable] = dict(
+        zip(model.parameter_names, model.trainable_weights, strict=True)
+    )
     weights = checked_weights(
         weights, {name: tuple(v.shape) for name, v in variables.items()}, model.name
     )
     for name, variable in variables.items():
         variable.assign(weights[name])
-
-
-def run_dataset(run: RunDir) -> Dataset:
-    """Loads the dataset that a run was trained on, with the same validation split.
-
-    Raises:
-        UserError: the dataset is gone or has changed.
-        RunError: the dataset cannot be read.
-    """
-    config = run.read_config()
-    if config.get("is_sample"):
-        console.warn(f"The dataset of {run.path} is {config['tested_on']}.")
-        return sample(pretrained.find(config["weights"]["name"]))
-    identity, data_dir = config["identity"], config.get("data_dir")
-    name = config["dataset_used"]
-    dataset = load.find(name, data_dir).read(
-        image_size=tuple(config.get("image_size") or ()) or None,
-        num_examples=identity["settings"]["num_examples"],
-        seed=identity["seed"],
-        # Do not write into a directory that only the run names.
-        read_only=data_dir is not None,
-        skip_damaged=config.get("skip_damaged", False),
-    )
-    if dataset.spec.fingerprint != identity["dataset_fingerprint"]:
-        raise UserError(
-            f"{name} is not what {run.path} was trained on: its files have changed "
-            "since. Train again, with --overwrite."
-        )
-    if identity.get("validation") is None:
-        return dataset
-    return dataset.hold_out(identity["validation"], identity["seed"])
-
-
-def sample(info: pretrained.WeightsInfo) -> Dataset:
-    """Returns the images that come with pretrained weights, as both splits."""
-    x, y = info.sample()
-    split = Split(x, y.astype(np.int32))
-    data = info.run["config"]["data"] | {"num_train": len(y), "num_test": len(y)}
-    fields: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
-    }
-    return Dataset(DataSpec(**fields), split, split)

@@ -69,6 +69,26 @@ def per_class(
     return {"test_per_class": rows, "test_macro_recall": sum(recalls) / len(recalls)}
 
 
+def correct(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns whether the most probable class is the true one, bool (n,).
+
+    Args:
+        outputs: probabilities (n, classes).
+        labels: true classes (n,).
+    """
+    return outputs.argmax(axis=1) == labels
+
+
+def score(outputs: np.ndarray, test: Split) -> dict[str, float]:
+    """Returns the scores of the outputs for a split, see ``Predictor.evaluate``."""
+    result: dict[str, float] = {"examples": len(test.y)}
+    if test.y.ndim == 2:  # numbers, not classes
+        result["mean_squared_error"] = float(np.square(outputs - test.y).mean())
+    else:
+        result["accuracy"] = float(correct(outputs, test.y).mean())
+    return result
+
+
 def outputs(model: TapeModel, split: Split) -> np.ndarray:
     """Returns float32 probabilities (n, classes) for a split, or y (n, 1)."""
     said = model.predict(pipeline.evaluation_batches(split), verbose=0)

@@ -50,7 +50,7 @@ def give(job: Job) -> None:
     for caution in filter(None, [_ignored(job), _damaged(job), _few_steps(job)]):
         console.warn(caution)
     recipes = registry.list_recipes(job.config.model)
-    if job.origin and job.config.recipe == "default" and "finetune" in recipes:
+    if job.weights and job.config.recipe == "default" and "finetune" in recipes:
         print(
             "--recipe=finetune suits pretrained weights better than the default "
             "recipe: it trains for fewer epochs, with lower learning rates.",

@@ -55,7 +55,12 @@ def several(strategy: str) -> bool:
     )
 
 
-def find() -> Cluster:
+def find(strategy: str) -> Cluster | None:
+    """Finds the workers."""
+    return _find() if several(strategy) else None
+
+
+def _find() -> Cluster:
     """Returns the cluster that the environment describes.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The configuration of a run, checked as far as possible without TensorFlow."""
+"""A request to train, and what it names. Needs no TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zoo import console, pretrained, registry
+from zoo import console, registry
 from zoo.data import load
+from zoo.data.load import Source
 from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe
+from zoo.records import weights
+from zoo.records.weights import Weights
 from zoo.training import cluster
+from zoo.training.cluster import Cluster
 
 #: The architecture that suits photographs of any size.
 PHOTOGRAPHS = "resnet"
@@ -76,31 +80,8 @@ class Config:
             return "epoch" if sys.stdout else "none"
         return self.progress
 
-    def check(self) -> None:
-        """Checks names and numbers.
-
-        Raises:
-            UserError: a name or a number is not allowed.
-        """
-        registry.check_model(self.model)
-        if self.weights is not None:
-            pretrained.origin(self.model, self.weights)
-        elif self.freeze not in (None, "none") or self.recipe == "finetune":
-            raise UserError(
-                "--freeze and --recipe=finetune need --weights: pretrained ones, such "
-                "as --weights=cifar10, or a run directory. Received: none."
-            )
-        # The recipe needs TensorFlow. Here momentum is checked alone; it is checked
-        # together with the recipe's optimizer later.
-        fields = dict(self.overrides)
-        if "momentum" in fields or "nesterov" in fields:
-            fields.setdefault("optimizer", "sgd")
-        if fields.get("nesterov"):
-            fields.setdefault("momentum", 0.9)
-        Recipe().override(**fields)
-        load.data_root(self.data_dir)
-        if self.dataset is not None:
-            load.find(self.dataset, self.data_dir)
+    def __post_init__(self) -> None:
+        Recipe.check_fields(self.overrides)
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise unknown(name, str(getattr(self, name)), known)
@@ -125,7 +106,44 @@ class Config:
                 "--histograms and --profile_steps are for TensorBoard. Received: "
                 "--notensorboard. Leave it out."
             )
-        cluster.several(self.strategy)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What a request names, before TensorFlow is started.
+
+    Attributes:
+        config: the request.
+        source: the dataset; None for the default of the architecture.
+        weights: the pretrained weights, if there are any.
+        cluster: the workers that share the training; None for this process alone.
+    """
+
+    config: Config
+    source: Source | None
+    weights: Weights | None
+    cluster: Cluster | None
+
+
+def find(config: Config) -> Found:
+    """Finds what a request names. Needs no TensorFlow and writes nothing.
+
+    Raises:
+        UserError: a name is unknown, or things do not go together.
+    """
+    registry.check_model(config.model)
+    found = None
+    if config.weights is not None:
+        found = weights.find(config.model, config.weights)
+    elif config.freeze not in (None, "none") or config.recipe == "finetune":
+        raise UserError(
+            "--freeze and --recipe=finetune need --weights: pretrained ones, such as "
+            "--weights=cifar10, or a run directory. Received: none."
+        )
+    source = None
+    if config.dataset is not None:
+        source = load.find(config.dataset, config.data_dir)
+    return Found(config, source, found, cluster.find(config.strategy))
 
 
 def _parse(

@@ -153,7 +153,7 @@ def _line(error: Exception, number: int) -> str:
 
 
 @functools.cache
-def place(name: str) -> Placement:
+def place(name: str, found: cluster.Cluster | None) -> Placement:
     """Returns the devices for a ``--strategy``; several workers connect here.
 
     The result is cached, because a process must have only one strategy of each kind:
@@ -164,8 +164,8 @@ def place(name: str) -> Placement:
         UserError: this machine has no such devices.
         RunError: the other workers do not join.
     """
-    if cluster.several(name):
-        return _multi_worker(cluster.find())
+    if found:
+        return _multi_worker(found)
     gpus = tf.config.list_logical_devices("GPU")
     tpus = tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME")
     if name == "tpu" or (name == "auto" and tpus):

@@ -16,15 +16,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from zoo import startup
+from zoo import console, registry, startup
+from zoo.data import load, pipeline
 from zoo.data.dataset import Dataset
-from zoo.data.load import Source
 from zoo.data.pipeline import Plan
+from zoo.errors import UserError
 from zoo.models.base import TapeModel
-from zoo.pretrained import Origin
 from zoo.recipe import Recipe
 from zoo.records.rundir import RunDir
-from zoo.training.config import Config
+from zoo.records.weights import Weights
+from zoo.training.config import Config, Found
 from zoo.training.distribute import Placement
 
 
@@ -32,17 +33,28 @@ from zoo.training.distribute import Placement
 class Job:
     """A training that is about to begin: all decisions before the model is created.
 
-    ``origin`` describes its pretrained weights, if it has any. ``asked`` is the
-    requested recipe with the overrides of ``config``; ``recipe`` is the same after it
-    was fitted to the number of examples.
+    Attributes:
+        config: the request.
+        architecture: the architecture to train.
+        asked: the requested recipe, with the overrides of ``config``.
+        recipe: the same, fitted to the number of examples.
+        weights: the pretrained weights, if there are any.
+        source: where the dataset comes from.
+        dataset: the dataset.
+        image_size: (height, width) to which images are resized; None for their own.
+        plan: the numbers of steps.
+        placement: the devices.
+        run: the run directory.
     """
 
     config: Config
-    origin: Origin | None
+    architecture: registry.Architecture
     asked: Recipe
     recipe: Recipe
-    source: Source
+    weights: Weights | None
+    source: load.Source
     dataset: Dataset
+    image_size: tuple[int, int] | None
     plan: Plan
     placement: Placement
     run: RunDir
@@ -51,21 +63,19 @@ class Job:
         """Returns the settings that distinguish this run from others."""
         spec, settings = self.dataset.spec, self.recipe.to_json()
         del settings["steps_per_execution"]  # only affects the speed
-        later: dict[str, Any] = {}  # settings that older versions lack, if used
-        if self.config.class_weights != "none":
-            later["class_weights"] = self.config.class_weights
-        if self.origin:
-            later["weights"] = {"name": self.origin.name, "sha256": self.origin.sha256}
-            later |= self._asked("freeze")
+        given = None
+        if self.weights:
+            given = {"name": self.weights.name, "sha256": self.weights.sha256}
         return {
             **self._asked("model", "recipe", "seed", "precision", "jit_compile"),
             **self._asked("validation", "eval_every", "gradient_norm", "deterministic"),
+            **self._asked("class_weights", "freeze"),
             "settings": settings,
+            "weights": given,
             "dataset": spec.source,
             "dataset_fingerprint": spec.fingerprint,
             "input_shape": list(spec.input_shape),
             "num_classes": spec.num_classes,
-            **later,
         }
 
     def fitted(self) -> dict[str, tuple[Any, Any]]:
@@ -94,7 +104,7 @@ class Job:
             "brightness": self.dataset.train.brightness() if images else None,
             "skip_damaged": self.config.skip_damaged,
             "data_dir": self.config.data_dir and str(source.root),
-            "image_size": self.config.image_size,
+            "image_size": self.image_size,
             "started": now.isoformat(timespec="seconds"),
             "versions": _versions(),
             "git_commit": _git_commit(),
@@ -128,6 +138,76 @@ class Job:
 
     def _asked(self, *names: str) -> dict[str, Any]:
         return {name: getattr(self.config, name) for name in names}
+
+
+def resolve(found: Found, placement: Placement) -> Job:
+    """Decides everything that is left, and reads the dataset.
+
+    Raises:
+        UserError: things do not go together, or the run directory cannot be used.
+        RunError: the dataset cannot be read.
+    """
+    config = found.config
+    architecture = registry.get_architecture(config.model)
+    recipe = registry.get_recipe(config.model, config.recipe)
+    asked = recipe.override(**config.overrides)
+    if config.run_dir and placement.is_chief:  # before a dataset is downloaded
+        RunDir(config.run_dir).check_usable()
+    source = found.source or load.find_default(
+        architecture.model_class.default_dataset, config.data_dir
+    )
+    if source.reason:
+        console.warn(
+            f"The default dataset {source.requested} is not available "
+            f"({source.reason}): training on {source.used} instead."
+        )
+    name = [config.model, config.recipe, source.name]
+    if config.recipe == "default":
+        del name[1]
+    run = RunDir(config.run_dir or f"runs/{'-'.join(name)}")
+    if placement.is_chief and not config.run_dir:
+        run.check_usable()
+    image_size = config.image_size
+    shape = (found.weights and found.weights.input_shape) or ()
+    if len(shape) == 3 and image_size is None:
+        image_size = (shape[0], shape[1])
+    dataset = source.read(
+        image_size=image_size,
+        num_examples=asked.num_examples,
+        seed=config.seed,
+        progress=config.shown == "bar",
+        skip_damaged=config.skip_damaged,
+    )
+    if config.class_weights != "none" and dataset.spec.task != "classification":
+        raise UserError(
+            "--class_weights is for datasets with classes. Received: "
+            f"--class_weights={config.class_weights} for {source.used}. Leave it out."
+        )
+    if config.validation is not None:
+        dataset = dataset.hold_out(config.validation, config.seed)
+    num_train, recipe = dataset.spec.num_train, asked
+    if source.is_tree:
+        recipe = pipeline.fit_to(asked, num_train, config.overrides)
+    plan = pipeline.make_plan(recipe, num_train, placement.replicas)
+    if config.profile_steps and config.profile_steps[0] > plan.steps:
+        first, last = config.profile_steps
+        raise UserError(
+            f"--profile_steps must begin at a step of the training, 1 to {plan.steps}. "
+            f"Received: {first},{last}."
+        )
+    return Job(
+        config=config,
+        architecture=architecture,
+        asked=asked,
+        recipe=recipe,
+        weights=found.weights,
+        source=source,
+        dataset=dataset,
+        image_size=image_size,
+        plan=plan,
+        placement=placement,
+        run=run,
+    )
 
 
 def _versions() -> dict[str, str]:

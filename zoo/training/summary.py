@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from zoo.console import align
 from zoo.data.dataset import dimensions
-from zoo.runs.run import TrainedRun
+from zoo.runs.run import Run
 
 
-def summary(trained: TrainedRun) -> str:
+def summary(trained: Run) -> str:
     """Returns the summary of a run as a table."""
     result = trained.result
     counts = f"{result['num_train_examples']:,} / {result['num_test_examples']:,}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import functools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -12,15 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import console, files, pretrained, registry
-from zoo.data import linear_regression, load, pipeline
+from zoo import files
+from zoo.data import linear_regression, pipeline
 from zoo.data.dataset import Dataset
-from zoo.errors import RunError, UserError
+from zoo.models import build, transfer
 from zoo.models.base import TapeModel
-from zoo.recipe import Recipe
-from zoo.records.rundir import RunDir
 from zoo.runs import scoring
-from zoo.runs.run import TrainedRun
+from zoo.runs.run import Run
 from zoo.training import advice, distribute, signals
 from zoo.training.callbacks import (
     Checkpoints,
@@ -30,32 +28,31 @@ from zoo.training.callbacks import (
     StepCounter,
 )
 from zoo.training.checkpoint import Progress
-from zoo.training.config import Config
-from zoo.training.job import Job
+from zoo.training.config import Config, Found, find
+from zoo.training.job import Job, resolve
 from zoo.training.tensorboard import TensorBoard, write_hyperparameters
 
 
-def train(config: Config) -> TrainedRun | None:
+def train(request: Config | Found) -> Run | None:
     """Trains a model, or resumes an interrupted training.
+
+    Args:
+        request: what to train; or what was found of it, see ``zoo.training.config``.
 
     Returns:
         The finished run; None in a worker that is not the chief.
 
     Raises:
-        UserError: the configuration is impossible; nothing has been written.
+        UserError: the request is impossible; nothing has been written.
         RunError: the training failed; the last backup is unchanged.
         Interrupted: a signal asked for a stop; a backup has been written.
     """
-    config.check()
-    recipe = registry.get_recipe(config.model, config.recipe)
-    recipe = recipe.override(**config.overrides)
-    placement = distribute.place(config.strategy)
-    if config.run_dir and placement.is_chief:  # before a dataset is downloaded
-        RunDir(config.run_dir).check_usable()
-    if config.deterministic:
+    found = find(request) if isinstance(request, Config) else request
+    placement = distribute.place(found.config.strategy, found.cluster)
+    if found.config.deterministic:
         tf.config.experimental.enable_op_determinism()
     with placement.guarded():
-        job = _prepare(config, recipe, placement)
+        job = resolve(found, placement)
         identity = json.dumps(job.identity(), sort_keys=True)
         placement.check_same("what they train", identity)
         advice.give(job)
@@ -69,79 +66,14 @@ def train(config: Config) -> TrainedRun | None:
         return None
 
 
-def _prepare(config: Config, recipe: Recipe, placement: distribute.Placement) -> Job:
-    """Opens and reads the dataset; decides everything that depends on it."""
-    source = _find(config)
-    if source.reason:
-        console.warn(
-            f"The default dataset {source.requested} is not available "
-            f"({source.reason}): training on {source.used} instead."
-        )
-    name = [config.model, config.recipe, source.name]
-    if config.recipe == "default":
-        del name[1]
-    run = RunDir(config.run_dir or f"runs/{'-'.join(name)}")
-    if placement.is_chief:
-        run.check_usable()
-    origin = pretrained.origin(config.model, config.weights) if config.weights else None
-    shape = (origin and origin.input_shape) or ()
-    if len(shape) == 3 and config.image_size is None:
-        config = dataclasses.replace(config, image_size=(shape[0], shape[1]))
-    dataset = source.read(
-        image_size=config.image_size,
-        num_examples=recipe.num_examples,
-        seed=config.seed,
-        progress=config.shown == "bar",
-        skip_damaged=config.skip_damaged,
-    )
-    if config.class_weights != "none" and dataset.spec.task != "classification":
-        raise UserError(
-            "--class_weights is for datasets with classes. Received: "
-            f"--class_weights={config.class_weights} for {source.used}. Leave it out."
-        )
-    if config.validation is not None:
-        dataset = dataset.hold_out(config.validation, config.seed)
-    num_train, asked = dataset.spec.num_train, recipe
-    if source.is_tree:
-        recipe = pipeline.fit_to(recipe, num_train, config.overrides)
-    plan = pipeline.make_plan(recipe, num_train, placement.replicas)
-    if config.profile_steps and config.profile_steps[0] > plan.steps:
-        first, last = config.profile_steps
-        raise UserError(
-            f"--profile_steps must begin at a step of the training, 1 to {plan.steps}. "
-            f"Received: {first},{last}."
-        )
-    return Job(config, origin, asked, recipe, source, dataset, plan, placement, run)
-
-
-def _find(config: Config) -> load.Source:
-    """Finds the dataset that was asked for, or the default of the model."""
-    if config.dataset is None:
-        model_class = registry.get_architecture(config.model).model_class
-        return load.find_default(model_class.default_dataset, config.data_dir)
-    source = load.find(config.dataset, config.data_dir)
-    try:
-        source.open()
-    except load.Unreachable as error:
-        raise RunError(
-            f"{error} Or use --dataset=digits or a local directory: no network is "
-            "needed."
-        ) from None
-    return source
-
-
-def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> TrainedRun:
+def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> Run:
     run = job.run
-    run.claim(
-        job.identity(),
-        overwrite=job.config.overwrite,
-        is_same_data=job.dataset.spec.fingerprint.__eq__,
-    )
+    run.claim(job.identity(), overwrite=job.config.overwrite)
     if run.finished:
         run.remove_backup()  # it remains if the process died at this point
         _follow_moved_data(job)
         job.placement.wait()
-        return TrainedRun(run, dataset=job.dataset, done_before=True)
+        return Run(run, dataset=job.dataset, done_before=True)
     files.write_json(run.config, job.description())
     job.placement.wait()
     result, outputs = _fit(job, model, copy)
@@ -151,7 +83,7 @@ def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> TrainedRun:
     run.remove_backup()
     if job.config.tensorboard:
         write_hyperparameters(run, job.hyperparameters())
-    return TrainedRun(run, dataset=job.dataset, model=copy, outputs=outputs)
+    return Run(run, dataset=job.dataset, model=copy, outputs=outputs)
 
 
 def _follow_moved_data(job: Job) -> None:
@@ -168,29 +100,35 @@ def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
 
     They are the same model if one device trains in float32.
     """
-    config, recipe, plan = job.config, job.recipe, job.plan
-    spec, origin = job.dataset.spec, job.origin
-    options: dict[str, Any] = {
-        "weights": config.weights,
-        "freeze": config.freeze,
+    config, plan, spec = job.config, job.plan, job.dataset.spec
+    keras.utils.set_random_seed(config.seed)
+    given, new_head = None, False
+    if job.weights:
+        given = transfer.load(job.architecture, job.weights)
         # Other classes get a new head, even if their number is the same.
-        "new_head": origin is not None and origin.class_names != spec.class_names,
+        new_head = job.weights.class_names != spec.class_names
+    options: dict[str, Any] = {
         "input_shape": spec.input_shape,
         "num_classes": spec.num_classes,
-        "recipe": recipe,
+        "new_head": new_head,
+        "freeze": config.freeze,
         "steps": plan.steps,
-        "steps_per_execution": min(recipe.steps_per_execution, plan.steps_per_epoch),
+        "steps_per_execution": min(
+            job.recipe.steps_per_execution, plan.steps_per_epoch
+        ),
         "report_gradient_norm": config.gradient_norm,
     }
+    make = functools.partial(
+        build.make_model, job.architecture, job.recipe, given, **options
+    )
     jit_compile = distribute.jit_compile(config.jit_compile, job.placement)
-    keras.utils.set_random_seed(config.seed)
     with job.placement.scope(), dtype_policy(config.precision):
-        model = registry.create_model(config.model, jit_compile=jit_compile, **options)
+        model = make(jit_compile=jit_compile)
     if job.placement.strategy:
         distribute.repair(model)
     elif config.precision == "float32":
         return model, model
-    return model, registry.create_model(config.model, **options)
+    return model, make()
 
 
 @contextlib.contextmanager

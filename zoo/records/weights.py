@@ -1,0 +1,185 @@
+"""Finds pretrained weights: those of the zoo, those of a run, or a .keras file.
+
+The weights that come with the zoo are finished runs in zoo/weights. Each also has
+sample.npz, 200 images of the test split, and in result.json the accuracy of its int8
+file and the classes that the model predicts for the sample.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import functools
+import os
+import pathlib
+
+import numpy as np
+
+from zoo import files
+from zoo.errors import UserError, unknown
+from zoo.records.rundir import RunDir, finished_run, runs_beside
+
+DIRECTORY = pathlib.Path(__file__).parents[1] / "weights"
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsInfo:
+    """Describes weights that come with the zoo.
+
+    Attributes:
+        name: MODEL/DATASET, or MODEL/DATASET/RECIPE for another recipe than default.
+        path: the directory of their run.
+        command: the command that trained them.
+        accuracy: their accuracy on the whole test split, 0 to 1.
+        int8_accuracy: that of the int8 TFLite file that was exported from them.
+        parameters: number of weights, trainable or not.
+        bytes: size of the file.
+        input_shape: (height, width, channels) of one image.
+        class_names: one name per class.
+        license: the license of the dataset.
+        citation: the citation of the dataset.
+    """
+
+    name: str
+    path: pathlib.Path
+    command: str
+    accuracy: float
+    int8_accuracy: float
+    parameters: int
+    bytes: int
+    input_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    license: str
+    citation: str
+
+    def sample(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns 200 images of the test split and their classes.
+
+        The images are uint8 (200, height, width, channels), the classes int (200,).
+        """
+        return RunDir(self.path).read_sample()
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Weights that were found; their model has not been loaded.
+
+    Attributes:
+        name: MODEL/DATASET/RECIPE, or the path of a run or a file.
+        path: the .keras file.
+        input_shape: shape of the examples that they were trained on, if known.
+        class_names: classes that they were trained on, if known.
+    """
+
+    name: str
+    path: pathlib.Path
+    input_shape: tuple[int, ...] | None = None
+    class_names: tuple[str, ...] | None = None
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """The digest of the file."""
+        return files.sha256(self.path)
+
+
+def stem(model: str, dataset: str, recipe: str) -> str:
+    """Returns the name of the directory of weights that come with the zoo."""
+    return "-".join([model, dataset] + [recipe] * (recipe != "default"))
+
+
+def list_weights(pattern: str = "*") -> list[str]:
+    """Returns the names MODEL/DATASET or MODEL/DATASET/RECIPE of all weights, sorted.
+
+    Args:
+        pattern: selects names, such as ``resnet/*``.
+    """
+    runs = (path.parent.name for path in DIRECTORY.glob("*/config.json"))
+    return sorted(fnmatch.filter((run.replace("-", "/") for run in runs), pattern))
+
+
+def run_of(name: str) -> RunDir | None:
+    """Returns the run MODEL/DATASET or MODEL/DATASET/RECIPE of the zoo's weights.
+
+    MODEL/DATASET alone names the weights of the default recipe, or the only ones for
+    that dataset. Returns None if there are no such weights.
+    """
+    names = list_weights() if "/" in name else []
+    found = [n for n in names if n == name] or [
+        n for n in names if n.rpartition("/")[0] == name
+    ]
+    if len(found) != 1:
+        return None
+    return RunDir(DIRECTORY / found[0].replace("/", "-"))
+
+
+def weights_info(model: str, weights: str) -> WeightsInfo:
+    """Describes weights that come with the zoo.
+
+    Args:
+        model: the architecture.
+        weights: DATASET/RECIPE, or MODEL/DATASET/RECIPE. DATASET alone names the
+            weights of the default recipe, or the only weights for that dataset.
+
+    Raises:
+        UserError: there are no such weights, or their records are damaged.
+    """
+    run = run_of(f"{model}/{weights.removeprefix(f'{model}/')}")
+    if run is None:
+        raise _unknown(model, weights)
+    config, result = run.read_config(), run.read_result()
+    return WeightsInfo(
+        name=run.path.name.replace("-", "/"),
+        path=run.path,
+        command=result["command"],
+        accuracy=result["test"]["accuracy"],
+        int8_accuracy=result["int8_accuracy"],
+        parameters=result["num_params"],
+        bytes=run.model.stat().st_size,
+        input_shape=tuple(config["data"]["input_shape"]),
+        class_names=tuple(config["data"]["class_names"]),
+        license=config["data"]["license"],
+        citation=config["data"]["citation"],
+    )
+
+
+def find(model: str, weights: str | os.PathLike[str]) -> Weights:
+    """Finds weights for an architecture, without loading them.
+
+    Names of the zoo's weights take precedence over directories of the same name.
+
+    Args:
+        model: the architecture.
+        weights: DATASET or DATASET/RECIPE of ``list_weights()``, a run directory, or a
+            .keras file.
+
+    Raises:
+        UserError: there are no such weights.
+    """
+    given = os.fspath(weights)
+    run = run_of(f"{model}/{given.removeprefix(f'{model}/')}")
+    if run is not None:
+        return _of_run(run, run.path.name.replace("-", "/"))
+    path = files.expanduser(given)
+    if path.suffix == ".keras":
+        run = RunDir(path.parent)
+        if path == run.model and run.config.exists():
+            return _of_run(run, given)
+        if not files.exists(path):
+            raise UserError(f"{path} is missing.")
+        return Weights(given, path)
+    if given.startswith((".", "/", "~")) or (given and files.exists(path)):
+        return _of_run(finished_run(path), given)
+    raise _unknown(model, given)
+
+
+def _of_run(run: RunDir, name: str) -> Weights:
+    if not files.exists(run.model):
+        raise UserError(f"{run.model} is missing.")
+    data = run.read_config()["data"]
+    shape, classes = tuple(data["input_shape"]), tuple(data["class_names"])
+    return Weights(name, run.model, shape, classes)
+
+
+def _unknown(model: str, weights: str) -> UserError:
+    names = [name.partition("/")[2] for name in list_weights(f"{model}/*")]
+    return unknown(f"weights of {model}", weights, [*names, *runs_beside(weights)])

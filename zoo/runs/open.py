@@ -1,0 +1,161 @@
+"""``zoo.open``: one door to everything that can predict."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from zoo import files, startup
+from zoo.data.dataset import Split
+from zoo.errors import UserError, unknown
+from zoo.records import weights
+from zoo.records.rundir import RunDir, finished_run, runs_beside
+from zoo.runs.artifact import Artifact, load
+from zoo.runs.predictor import Predictor
+from zoo.runs.run import KerasFile, Run
+
+
+class ExportedFile(Predictor):
+    """An exported file, and the run that it lies in, if there is one."""
+
+    def __init__(self, artifact: Artifact, run: Run | None):
+        self.name, self.artifact, self.run = str(artifact.path), artifact, run
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return self.artifact.input.example_shape
+
+    @functools.cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Those of the run, or else of labels.txt beside the file, or else numbers."""
+        if self.run is not None:
+            return self.run.class_names
+        if self.artifact.output.name == "y":
+            return ()
+        labels = self.artifact.path.parent / "labels.txt"
+        if labels.exists():
+            return tuple(labels.read_text(encoding="utf-8").splitlines())
+        return tuple(map(str, range(self.artifact.output.example_shape[-1])))
+
+    @property
+    def brightness(self) -> Mapping[str, float] | None:
+        """That of the training images of the run."""
+        return self.run.brightness if self.run else None
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """Runs the file in its own runtime; see ``zoo.runs.artifact.Artifact``."""
+        return self.artifact(inputs)
+
+    def test_split(self) -> Split:
+        """Returns the test split of the run."""
+        if self.run is None:
+            raise UserError(
+                f"{self.name} lies in no run directory. Pass --dataset too: the "
+                "dataset on whose test split it is evaluated."
+            )
+        return self.run.test_split()
+
+
+def open(source: str | os.PathLike[str]) -> Predictor:
+    """Opens whatever can predict.
+
+        classify = zoo.open("resnet/cifar10")
+        probabilities = classify.predict(["photo.jpg"])
+        classify.class_names[probabilities[0].argmax()]
+
+    Args:
+        source: pretrained weights, such as ``mlp/mnist``; a run directory; a .keras
+            file; a SavedModel's directory; or a .tflite file. The zoo's own names take
+            precedence over paths.
+
+    Returns:
+        An object with ``predict``, ``evaluate``, ``class_names`` and ``input_shape``.
+
+    Raises:
+        UserError: there is no such source, it is damaged, the run is not finished, or
+            the file was changed since it was exported.
+    """
+    given = os.fspath(source)
+    shipped = weights.run_of(given)
+    if shipped is not None:
+        return Run(shipped, name=given)
+    path = files.expanduser(given)
+    if path.suffix == ".tflite" or files.exists(path / "saved_model.pb"):
+        return _open_artifact(path)
+    if not given or not files.exists(path):
+        known = [*weights.list_weights(), *runs_beside(given)]
+        raise unknown("weights, run or file", given, known)
+    if path.suffix == ".keras":
+        run = RunDir(path.parent)
+        if path == run.model and run.config.exists() and run.finished:
+            return Run(run)
+        return KerasFile(path)
+    if path.is_file():
+        raise UserError(
+            f"A file that can predict ends in .keras or .tflite. Received: {path}."
+        )
+    return Run(finished_run(path))
+
+
+def predict(
+    source: str | os.PathLike[str],
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+) -> list[tuple[str, str, float]]:
+    """Classifies image files of any size.
+
+    Args:
+        source: as for ``zoo.open``.
+        paths: paths of PNG, JPEG, BMP, GIF or WebP files, or a single path.
+
+    Returns:
+        (path, class name, probability) for each file.
+
+    Raises:
+        UserError: ``source`` does not exist, or a file cannot be read.
+    """
+    names = [paths] if isinstance(paths, str | os.PathLike) else paths
+    return top(open(source), [os.fspath(name) for name in names])
+
+
+def top(
+    predictor: Predictor,
+    paths: Sequence[str],
+    *,
+    invert: bool = False,
+    progress: bool = False,
+) -> list[tuple[str, str, float]]:
+    """Returns (path, class name, probability) of the most probable class of files."""
+    rows = predictor.predict(paths, invert=invert, progress=progress)
+    names = predictor.class_names
+    return [
+        (path, names[row.argmax()], float(row.max()))
+        for path, row in zip(paths, rows, strict=True)
+    ]
+
+
+def _open_artifact(path: pathlib.Path) -> Predictor:
+    """Opens an exported file; it must be as it was exported if it lies in a run."""
+    run = None
+    with contextlib.suppress(OSError):  # a directory that may not be read
+        around = map(RunDir, path.resolve().parents)
+        run = next((r for r in around if r.finished and r.config.exists()), None)
+    if run is not None:
+        _check_unchanged(path, run)
+    loaded = load(path, workers=startup.cpus())
+    return ExportedFile(loaded, Run(run) if run else None)
+
+
+def _check_unchanged(path: pathlib.Path, run: RunDir) -> None:
+    """Raises UserError if the file is not the one that export.json describes."""
+    recorded = run.exported_sha256(path)
+    if recorded and (found := files.checksum(path)) != recorded:
+        raise UserError(
+            f"{path} was changed since it was exported: its sha256 is {found}, "
+            f"export.json has {recorded}. Export the run again."
+        )
