@@ -32,11 +32,11 @@ FLAGS = console.Flags()
 FLAGS.string("directory", None, "Directory for the dataset, which takes 6 GB.")
 FLAGS.integer("rounds", 5, "Rounds to measure.", lower_bound=1)
 FLAGS.integer("steps", 40, "Training steps per round.", lower_bound=1)
-FLAGS.float("gigabytes", 2.0, "Memory limit for the examples, in GB.")
 
 
-def made(directory: pathlib.Path):
-    """Returns the builder of the dataset, which it prepares if necessary."""
+def make(directory: pathlib.Path) -> None:
+    """Prepares the dataset, if necessary."""
+    startup.start()
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -70,15 +70,7 @@ def made(directory: pathlib.Path):
                 label = int(small.sum(axis=(0, 3)).argmax())
                 yield i, {"image": image.astype("uint8"), "label": label}
 
-    builder = LargeImages(data_dir=directory)
-    builder.download_and_prepare()
-    return builder
-
-
-def make(directory: pathlib.Path) -> None:
-    """Prepares the dataset."""
-    startup.start()
-    made(directory)
+    LargeImages(data_dir=directory).download_and_prepare()
 
 
 class Peak:
@@ -143,19 +135,16 @@ def _evict(path: pathlib.Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def measure(directory: pathlib.Path, limit: int, rounds: int, steps: int) -> None:
+def measure(directory: pathlib.Path, rounds: int, steps: int) -> None:
     """Measures, and prints medians over the rounds."""
     import zoo
-    from zoo.data import cache, tfds
 
-    builder = made(directory)
     model = zoo.create_model(
         "linear", input_shape=(SIDE, SIDE, 3), num_classes=4, recipe=_plain()
     )
     before = _own_memory()
     with Peak() as reading_peak:
-        kept = cache.Cache(directory / cache.FOLDER / "large", limit, "large")
-        data = tfds.read(builder, lambda _: kept, None, name="large", what="large")
+        data = zoo.load_dataset("large_images", data_dir=str(directory))
         for _ in _batches(data.train, steps):
             pass
     with Peak() as peak:
@@ -172,12 +161,11 @@ def measure(directory: pathlib.Path, limit: int, rounds: int, steps: int) -> Non
                     _evict(path)
                 taken = _step_seconds(model, batches, steps)
                 seconds[name] += [taken] if round_ else []
-    decoded, total = math.prod(data.train.x.shape) / 1e9, limit / 1e9 + 0.5
-    print(f"decoded: {decoded:.1f} GB, limit: {limit / 1e9:.1f} GB")
+    print(f"decoded: {math.prod(data.train.x.shape) / 1e9:.1f} GB")
     print(
         f"memory of the process: {before / 1e9:.2f} GB before the data, at most "
         f"{reading_peak.rss / 1e9:.2f} GB while decoding and reading, at most "
-        f"{peak.rss / 1e9:.2f} GB while training; limit + 500 MB: {total:.2f} GB"
+        f"{peak.rss / 1e9:.2f} GB while training"
     )
     alone = statistics.median(seconds["one batch"])
     for name, values in seconds.items():
@@ -229,7 +217,7 @@ def main(argv: list[str]) -> None:
     making.start()
     making.join()
     startup.start()
-    measure(directory, int(FLAGS.gigabytes * 1e9), FLAGS.rounds, FLAGS.steps)
+    measure(directory, FLAGS.rounds, FLAGS.steps)
 
 
 if __name__ == "__main__":

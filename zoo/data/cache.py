@@ -94,12 +94,7 @@ class Cache:
         return Contents(train.read(), test.read(), class_names)
 
     def make(self, write: Callable[[Cache], None]) -> Contents:
-        """Loads the cache; if there is none, calls ``write`` with the cache first.
-
-        Raises:
-            UserError: the data directory cannot be written.
-            RunError: the disk is full, or the cache is damaged.
-        """
+        """Loads the cache; if there is none, calls ``write`` with the cache first."""
         if self._exists():
             return self.load()
         if self.read_only:
@@ -126,9 +121,6 @@ class Cache:
         """Writes both splits and the class names, if the disk has room for them.
 
         ``damaged`` has the same meaning as in ``Contents``.
-
-        Raises:
-            RunError: the disk is full or cannot be written to.
         """
         needed = (math.prod(train.shape) + math.prod(test.shape)) / 1e9
         try:
@@ -184,11 +176,7 @@ def _images(path: Path) -> np.ndarray | MappedImages:
 
 @contextlib.contextmanager
 def lock(root: Path, name: str) -> Iterator[None]:
-    """Keeps other processes from preparing a dataset of that name in ``root``.
-
-    Raises:
-        UserError: the data directory cannot be written.
-    """
+    """Keeps other processes from preparing a dataset of that name in ``root``."""
     guard = filelock.FileLock(root / f".{name}.lock", mode=0o666)  # may be shared
     try:
         root.mkdir(parents=True, exist_ok=True)

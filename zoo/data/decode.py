@@ -35,22 +35,10 @@ _ORIENTATION = (
 
 
 def decode(image_bytes: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor:
-    """Decodes one PNG, JPEG, BMP, GIF or WebP file to a fixed shape.
+    """Decodes the content of an image file to uint8 (height, width, channels), 0..255.
 
     It drops transparency, takes the first frame of an animated GIF, and keeps the upper
-    8 of 16 bits per channel.
-
-    Args:
-        image_bytes: scalar string, the content of an image file.
-        height: height of the result in pixels.
-        width: width of the result in pixels.
-        channels: 1 (gray) or 3 (RGB).
-
-    Returns:
-        uint8 (height, width, channels), 0..255.
-
-    Raises:
-        tf.errors.InvalidArgumentError: the bytes are not such an image.
+    8 of 16 bits per channel. ``channels`` is 1 (gray) or 3 (RGB).
     """
     return resize(to_channels(decode_upright(image_bytes), channels), height, width)
 
@@ -173,10 +161,7 @@ def _luma(image: tf.Tensor) -> tf.Tensor:
 
 
 def read_image(path: str | os.PathLike[str]) -> tf.Tensor:
-    """Decodes a file at its own size, as training does.
-
-    Returns:
-        uint8 (height, width, 1 to 4).
+    """Decodes a file to uint8 (height, width, 1 to 4), as training does.
 
     Raises:
         UserError: it does not decode. The message continues a sentence that begins with

@@ -87,76 +87,60 @@ def scan(root: Path) -> ImageTree | None:
     """Finds the images of a tree and checks its layout.
 
     The layout is ``train/CLASS/*`` with ``test/CLASS/*``, or ``CLASS/*``. The latter is
-    split 80/20 within each class, in the same way on every machine.
-
-    Returns:
-        The tree, or None if no folder of the directory has an image.
-
-    Raises:
-        UserError: a class folder has no images, a split is missing, the test split has
-            a class that the training split does not have, or a class that has to be
-            split has one image.
+    split 80/20 within each class, in the same way on every machine. Returns None if no
+    folder of the directory has an image.
     """
-    listing = _list(root)
-    folders = {path.name: path for path in map(Path, listing.folders)}
-    splits = [path for name, path in folders.items() if name in ("train", "test")]
-    has_splits = splits and (
-        folders.keys() <= {"train", "test", "val", "validation"}
-        or any(_list(path).folders for path in splits)
+    folders, _, others = _list(root)
+    named = {Path(path).name: path for path in folders}
+    has_splits = named.keys() & {"train", "test"} and (
+        named.keys() <= {"train", "test", "val", "validation"}
+        or any(_list(named[name])[0] for name in ("train", "test") if name in named)
     )
-    if has_splits:
-        return _scan_splits(root, folders, listing.others)
-    if any(_list(path).images for path in folders.values()):
-        return _split(*_classes(root))
-    return None
-
-
-def _scan_splits(
-    root: Path, folders: dict[str, Path], others: Sequence[str]
-) -> ImageTree:
+    if not has_splits:
+        if any(_list(path)[1] for path in folders):
+            return _split(*_classes(root))
+        return None
     for name, other in (("train", "test"), ("test", "train")):
-        if name not in folders:
+        if name not in named:
             raise UserError(f"{root} has a folder {other} but no folder {name}.")
-    train, train_ignored = _classes(folders["train"])
-    test, test_ignored = _classes(folders["test"])
+    train, train_ignored = _classes(named["train"])
+    test, test_ignored = _classes(named["test"])
     if more := [name for name in test if name not in train]:
         raise UserError(
-            f"{folders['test'] / more[0]}: the class {more[0]!r} is not in "
-            f"{folders['train']}."
+            f"{named['test']}/{more[0]}: the class {more[0]!r} is not in "
+            f"{named['train']}."
         )
     labels = {name: label for label, name in enumerate(train)}
     splits = [
         tuple((path, labels[name]) for name in split for path in split[name])
         for split in (train, test)
     ]
-    beside = [str(p) for n, p in folders.items() if n not in ("train", "test")]
+    beside = [path for name, path in named.items() if name not in ("train", "test")]
     ignored = (*beside, *others, *train_ignored, *test_ignored)
     return ImageTree(tuple(train), splits[0], splits[1], ignored)
 
 
-def _classes(directory: Path) -> tuple[dict[str, list[str]], list[str]]:
+def _classes(directory: str | Path) -> tuple[dict[str, list[str]], list[str]]:
     """Returns the image files by class name, in natural order, and ignored files."""
-    listing, classes = _list(directory), {}
-    # Images outside of class folders are ignored too.
-    ignored = [*listing.images, *listing.others]
-    for folder in map(Path, listing.folders):
-        name = os.fsencode(folder.name).decode(errors="replace")
-        if folder.name != name.strip() or len(name.splitlines()) != 1:
+    folders, images, others = _list(directory)
+    classes, ignored = {}, [*images, *others]  # images outside of class folders too
+    for path in folders:
+        name = Path(path).name
+        text = os.fsencode(name).decode(errors="replace")
+        if text != text.strip() or text != name or len(text.splitlines()) != 1:
             raise UserError(
-                f"The class folder {str(folder)!r} has a name that labels.txt cannot "
-                "hold: spaces at an end, a line break or bytes that are not UTF-8. "
-                "Rename it."
+                f"The class folder {path!r} has a name that labels.txt cannot hold: "
+                "spaces at an end, a line break or bytes that are not UTF-8. Rename it."
             )
-        within = _list(folder)
-        others = [*within.folders, *within.others]
-        if not within.images:
-            holds = f" It holds {kinds(others)}." if others else ""
+        within, images, others = _list(path)
+        if not images:
+            holds = f" It holds {kinds([*within, *others])}." if within + others else ""
             raise UserError(
-                f"The class folder {folder} has no images ({', '.join(EXTENSIONS)})."
+                f"The class folder {path} has no images ({', '.join(EXTENSIONS)})."
                 f"{holds}"
             )
-        classes[folder.name] = within.images
-        ignored += others
+        classes[name] = images
+        ignored += [*within, *others]
     if not classes:
         raise UserError(f"{directory} has no class folders.")
     return classes, ignored
@@ -179,34 +163,23 @@ def _split(classes: dict[str, list[str]], ignored: Sequence[str]) -> ImageTree:
     return ImageTree(tuple(classes), tuple(train), tuple(test), tuple(ignored))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Listing:
-    """The entries of a directory that are not hidden, in natural order."""
-
-    folders: list[str]
-    images: list[str]
-    others: list[str]
-
-
-def _list(directory: Path) -> _Listing:
-    listing = _Listing([], [], [])
+def _list(directory: str | Path) -> tuple[list[str], list[str], list[str]]:
+    """Returns folders, images and other entries, without hidden ones, in order."""
+    folders: list[str] = []
+    images: list[str] = []
+    others: list[str] = []
     with reading(directory), os.scandir(directory) as entries:
-        for entry in entries:
+        for entry in sorted(entries, key=lambda entry: _natural(entry.name)):
             if entry.name[0] == ".":
                 continue
+            kind = others
             if entry.is_dir():
-                listing.folders.append(entry.name)
+                kind = folders
             elif entry.name.lower().endswith(EXTENSIONS) and entry.is_file():
-                listing.images.append(entry.name)
-            else:
-                listing.others.append(entry.name)
-    # Strings, since making a Path takes as long as reading a small file.
-    return _Listing(
-        *(
-            [f"{directory}/{name}" for name in sorted(names, key=_natural)]
-            for names in dataclasses.astuple(listing)
-        )
-    )
+                kind = images
+            # Strings, since making a Path takes as long as reading a small file.
+            kind.append(f"{directory}/{entry.name}")
+    return folders, images, others
 
 
 def _natural(name: str) -> tuple:

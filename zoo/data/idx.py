@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.cache import Cache, Stream, batch_size
-from zoo.data.dataset import Contents, Split, dimensions, reading
+from zoo.data.dataset import Contents, Split, check_labels, dimensions, reading
 from zoo.errors import UserError
 
 _FILES = {
@@ -47,15 +47,7 @@ class IdxFiles:
     def read(
         self, cache: Cache | None = None, image_size: tuple[int, int] | None = None
     ) -> Contents:
-        """Checks and reads everything.
-
-        Args:
-            cache: the cache of resized images.
-            image_size: (height, width); None for the size in the files.
-
-        Raises:
-            UserError: a file is invalid; the message names it.
-        """
+        """Checks and reads everything, and resizes the images to (height, width)."""
         train = _read_split(self.train_images, self.train_labels)
         test = _read_split(self.test_images, self.test_labels)
         if train.x.shape[1:] != test.x.shape[1:]:
@@ -65,16 +57,10 @@ class IdxFiles:
             )
         if self.labels_txt is None:
             names = tuple(str(i) for i in range(train.y.max() + 1))
-            why = f"the training labels are {train.y.min()}..{train.y.max()}"
         else:
             names = _class_names(self.labels_txt)
-            why = f"labels.txt names {len(names)} classes, 0..{len(names) - 1}"
-        for path, y in ((self.train_labels, train.y), (self.test_labels, test.y)):
-            if (wrong := np.flatnonzero(y >= len(names))).size:
-                raise UserError(
-                    f"{path}: label {y[wrong[0]]} at index {wrong[0]} is out of range: "
-                    f"{why}."
-                )
+        check_labels(train.y, len(names), str(self.train_labels))
+        check_labels(test.y, len(names), str(self.test_labels))
         if cache and image_size:
             streams = (_resized(split, *image_size) for split in (train, test))
             return cache.read(names, *streams)
@@ -82,14 +68,7 @@ class IdxFiles:
 
 
 def find(directory: Path) -> IdxFiles | None:
-    """Finds the four IDX files of a directory.
-
-    Returns:
-        The files, or None when the directory has no file named like an IDX file.
-
-    Raises:
-        UserError: one of the four is missing or exists twice.
-    """
+    """Finds the four IDX files of a directory; None if it has no file of that kind."""
     names = sorted(path.name for path in directory.iterdir())
     found = {
         what: [n for n in names if re.fullmatch(rf"(.*-)?{name}-ubyte(\.gz)?", n)]
@@ -121,16 +100,7 @@ def _read_split(images: Path, labels: Path) -> Split:
 
 
 def read_file(path: Path, rank: int) -> np.ndarray:
-    """Reads an IDX file of bytes.
-
-    Args:
-        path: the file; its content tells whether it is gzipped.
-        rank: the number of dimensions that it must have.
-
-    Raises:
-        UserError: wrong magic number, a size of zero, truncated, trailing bytes,
-            damaged gzip, or not readable.
-    """
+    """Reads a file, gzipped or not, that must have ``rank`` dimensions."""
     with reading(path):
         data = path.read_bytes()
         if data.startswith(b"\x1f\x8b"):

@@ -13,21 +13,15 @@ import tensorflow as tf
 from zoo import startup
 from zoo.data import decode
 from zoo.data.cache import Cache, Stream, batch_size
-from zoo.data.dataset import Contents, check_native_size
+from zoo.data.dataset import Contents
 from zoo.data.folder import Example, ImageTree, listed
 from zoo.errors import RunError, UserError
 
+_MAX_NATIVE = 512  # largest side, in pixels, of images that are not resized
+
 
 def native_size(tree: ImageTree, *, skip_damaged: bool = False) -> tuple[int, int]:
-    """Returns the height and width of the first image.
-
-    Args:
-        tree: the images.
-        skip_damaged: pass over damaged images, to the first one that decodes.
-
-    Raises:
-        UserError: the image is damaged, or too large to train on at its own size.
-    """
+    """Returns the height and width of the first image (that decodes)."""
     with startup.quiet_stderr():
         for path in tree.paths():
             try:
@@ -36,7 +30,13 @@ def native_size(tree: ImageTree, *, skip_damaged: bool = False) -> tuple[int, in
                 if skip_damaged:
                     continue
                 raise _damaged_error(_find_damaged(tree)) from None
-            check_native_size(height, width, path)
+            if max(height, width) > _MAX_NATIVE:
+                raise UserError(
+                    f"The first image has {height}x{width} pixels ({path}): too large "
+                    "to train on at its own size, which is taken up to "
+                    f"{_MAX_NATIVE} pixels a side. Add --image_size=64 (coarse shapes, "
+                    "fast) to --image_size=224 (fine details, slow)."
+                )
             return height, width
         raise UserError(f"No image decodes: {listed([*_find_damaged(tree).values()])}.")
 
@@ -50,15 +50,7 @@ def read(
 ) -> Contents:
     """Decodes all images once to one size; to gray if all of them are gray.
 
-    Args:
-        tree: the images.
-        cache: the cache of the decoded images.
-        image_size: (height, width).
-        skip_damaged: leave out the files that do not decode.
-
-    Raises:
-        UserError: files do not decode; the message names them.
-        RunError: the cache cannot be written.
+    The error for files that do not decode names them; ``skip_damaged`` leaves them out.
     """
 
     def write(place: Cache) -> None:

@@ -120,14 +120,9 @@ def find(name: str, data_dir: str | None = None) -> Source:
     if name and os.path.lexists(name):
         return _find_directory(name, root)
     hint = _hint(name, {*OWN, *WELL_KNOWN, *tfds.names()})
-    if "/" in name and tfds.parse(name)[0] not in tfds.names():
-        raise UserError(
-            f"The directory {name} does not exist, and there is no dataset of that "
-            f"name.{hint}"
-        )
     raise UserError(
         f"Unknown dataset {name!r}. Known: {', '.join((*OWN, *WELL_KNOWN))}, any other "
-        f"image-classification name of TFDS, or a local directory.{hint}"
+        f"image-classification name of TFDS, or a local directory that exists.{hint}"
     )
 
 

@@ -92,12 +92,7 @@ def fit_to(recipe: Recipe, num_examples: int, asked: Collection[str] = ()) -> Re
 
 
 def make_plan(recipe: Recipe, num_examples: int, replicas: int = 1) -> Plan:
-    """Returns the numbers of steps and epochs for a number of examples.
-
-    Raises:
-        UserError: a batch is larger than the training split, or cannot be divided
-            evenly among the replicas.
-    """
+    """Returns the numbers of steps and epochs for a number of examples."""
     batch_size = recipe.batch_size or num_examples
     if batch_size > num_examples:
         raise UserError(
@@ -114,26 +109,14 @@ def make_plan(recipe: Recipe, num_examples: int, replicas: int = 1) -> Plan:
     plan = Plan(
         num_examples, batch_size, steps_per_pass, steps_per_epoch, recipe.epochs
     )
-    if batch_size % replicas or plan.last_batch % replicas:
-        raise _uneven(plan, replicas)
+    sizes = sorted({plan.last_batch, batch_size})
+    if any(size % replicas for size in sizes):
+        raise UserError(
+            f"The {replicas} replicas would get unequal parts of a batch. Received: "
+            f"batches of {' and '.join(map(str, sizes))} examples. Choose another "
+            "--batch_size, or another number of replicas."
+        )
     return plan
-
-
-def _uneven(plan: Plan, replicas: int) -> UserError:
-    """Returns the error for an indivisible batch; it suggests sizes that work."""
-    received = f"a batch of {plan.batch_size}"
-    fitting: Collection[int] = range(replicas, plan.num_examples + 1, replicas)
-    if plan.last_batch < plan.batch_size:
-        received += f", and of {plan.last_batch} at the end of each pass"
-        fitting = [n for n in fitting if plan.num_examples % n % replicas == 0]
-    near = sorted(fitting, key=lambda size: abs(size - plan.batch_size))[:4]
-    hint = f"Pass --batch_size={' or '.join(map(str, sorted(near)))}"
-    if not near:
-        hint = f"No --batch_size fits {plan.num_examples} examples"
-    return UserError(
-        f"The {replicas} replicas would get unequal parts of a batch. Received: "
-        f"{received}. {hint}, or choose another number of replicas."
-    )
 
 
 class TrainingBatches:

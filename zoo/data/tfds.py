@@ -23,7 +23,7 @@ from tensorflow_datasets.core import naming, registered
 
 from zoo import files, startup
 from zoo.data.cache import Stream, batch_size, lock
-from zoo.data.dataset import Dataset, dimensions
+from zoo.data.dataset import Dataset, check_labels, dimensions
 from zoo.data.source import Options, Source, Unreachable
 from zoo.errors import RunError, UserError, unknown
 
@@ -134,15 +134,10 @@ class TfdsSource(Source):
             raise RunError(
                 f"The prepared data of {self.used!r} in {builder.data_dir} are "
                 "damaged; delete that directory to prepare them again: "
-                f"{_damaged_file(builder)}{_first_line(error)}"
+                f"{_first_line(error)}"
             ) from error
         for which, y in (("train", contents.train.y), ("test", contents.test.y)):
-            if (wrong := np.flatnonzero((y < 0) | (y >= len(class_names)))).size:
-                raise UserError(
-                    f"Dataset {info.full_name!r}: label {y[wrong[0]]} at index "
-                    f"{wrong[0]} of the {which} split is out of range "
-                    f"0..{len(class_names) - 1}."
-                )
+            check_labels(y, len(class_names), f"{info.full_name}, split {which}")
         return contents.describe(
             name=self.name,
             source=info.full_name,
@@ -238,20 +233,6 @@ def _image_and_label(builder: Builder) -> tuple[str, str]:
         f"Dataset {builder.info.full_name!r} is not one of labeled images with 1 or 3 "
         f"channels. Its features: {found}."
     )
-
-
-def _damaged_file(builder: Builder) -> str:
-    """Returns the damaged file, which TensorFlow's message does not name."""
-    import tensorflow as tf
-
-    for path in sorted(Path(builder.data_dir).glob("*.tfrecord*")):
-        records = tf.data.TFRecordDataset(str(path))
-        try:
-            for _ in records.map(builder.info.features.deserialize_example):
-                pass
-        except tf.errors.OpError:
-            return f"{path}: "
-    return ""
 
 
 def _first_line(error: Exception) -> str:

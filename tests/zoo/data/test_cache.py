@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import export
+import zoo
 from tests.zoo.data.written import class_tree, idx_arrays, write_idx
 from zoo.data import cache, load, pipeline
 from zoo.data.dataset import MappedImages
 from zoo.errors import RunError
 from zoo.recipe import Recipe
-from zoo.runs import predict
 from zoo.training import trainer
 from zoo.training.config import Config
 
@@ -101,7 +101,7 @@ def test_a_run_on_disk_is_exported_and_evaluated(tmp_path, mapped_from):
     run = trainer.train(config)
     assert isinstance(run.dataset.test.x, MappedImages)
     export.export_run(run, ("tflite", "tflite_trainable"), plots=False)
-    found = predict.evaluate(str(run.run.path), None)
+    found = zoo.open(str(run.run.path)).evaluate()
     assert found["accuracy"] == pytest.approx(run.result["test"]["accuracy"])
 
 

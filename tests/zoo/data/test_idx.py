@@ -112,7 +112,7 @@ def bad_cases() -> dict[str, tuple[str, bytes, str]]:
         "test label": (
             TEST_Y,
             idx_bytes([0, 1, 2, 3, 0]),
-            "label 3 at index 3 is out of range.*0..2",
+            "label 3 at index 3 is out of range 0..2",
         ),
     }
 
@@ -128,7 +128,7 @@ def test_bad_file(tmp_path, case, zipped):
 def test_label_beyond_labels_txt(tmp_path):
     write_idx(tmp_path, idx_arrays())
     (tmp_path / "labels.txt").write_text("a\nb\n")
-    fails(tmp_path, "label 2 at index 2 is out of range: labels.txt names 2 classes")
+    fails(tmp_path, "label 2 at index 2 is out of range 0..1")
 
 
 @pytest.mark.parametrize("damage", ["cut", "checksum"])
