@@ -102,10 +102,6 @@ def find(name: str, data_dir: str | None = None) -> Source:
         name: a name (``digits``, ``mnist``, ``emnist/letters``, ``mnist:3.0.1``) or the
             path of a local directory.
         data_dir: where prepared datasets are kept; None for TFDS's default.
-
-    Raises:
-        UserError: the name or configuration is unknown; or the directory is missing,
-            empty or unreadable, or its layout has a mistake.
     """
     root = data_root(data_dir)
     if name in OWN:
@@ -147,12 +143,17 @@ def find_default(default: str, data_dir: str | None = None) -> Source:
 
 
 def load(name: str, *, data_dir: str | None = None, **options: Any) -> Dataset:
-    """Finds a dataset and reads it.
+    """Returns a dataset with ``.spec``, ``.train.x``, ``.train.y`` and ``.test``.
 
     Args:
-        name: same as for ``find``.
-        data_dir: same as for ``find``.
-        **options: the fields of ``zoo.data.source.Options``.
+        name: a TFDS name, ``digits``, ``linear_regression`` or a directory.
+        data_dir: directory of prepared datasets; None for TFDS's default.
+        **options: the fields of ``zoo.data.source.Options``, such as
+            ``image_size=(32, 32)``.
+
+    Raises:
+        UserError: the name is unknown, or the files are not a dataset.
+        RunError: the dataset is not on this machine and cannot be downloaded.
     """
     return find(name, data_dir).read(**options)
 

@@ -92,19 +92,6 @@ def test_what_is_applied_does_not_depend_on_the_order_in_the_recipe():
     np.testing.assert_array_equal(a, b)
 
 
-def test_no_two_of_them_share_a_stream(monkeypatch):
-    streams, fold_in = [], tf.random.fold_in
-
-    def recorded(seed, number):
-        streams.append(tuple(fold_in(seed, number).numpy().tolist()))
-        return fold_in(seed, number)
-
-    monkeypatch.setattr(tf.random, "fold_in", recorded)
-    augmented(IMAGES[3], STRENGTHS)
-    assert len(streams) == 4
-    assert len({SEED, *streams}) == 1 + len(streams)
-
-
 def drawn(low, high):
     shape = (40, 1, 1, 1)
     return tf.random.stateless_uniform(shape, SEED, low, high).numpy().ravel()

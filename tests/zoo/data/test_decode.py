@@ -65,18 +65,6 @@ def test_decode_agrees_with_pillow(case, channels, mode):
     np.testing.assert_allclose(actual.numpy().astype(int), expected, atol=tolerance)
 
 
-@pytest.mark.parametrize("case", ["png-gray", "png-gray-alpha", "bmp-gray", "gif-gray"])
-def test_gray_is_exact_in_both_channel_counts(case):
-    image, kind = CASES[case]
-    data = tf.constant(encode(image, kind))
-    expected = np.asarray(GRAY)
-
-    np.testing.assert_array_equal(decode.decode(data, 9, 7, 1)[..., 0], expected)
-    for channel in range(3):
-        decoded = decode.decode(data, 9, 7, 3)[..., channel]
-        np.testing.assert_array_equal(decoded, expected)
-
-
 def test_decode_jpeg():
     image = smooth(40, 60)
     data = encode(image, "JPEG", quality=95)

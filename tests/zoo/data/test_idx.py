@@ -1,6 +1,5 @@
 """Tests reading IDX files, and the error for every mistake in them."""
 
-import gzip
 import struct
 from pathlib import Path
 
@@ -139,11 +138,3 @@ def test_damaged_gzip(tmp_path, damage):
     data[-8] ^= 255
     path.write_bytes(data[:-20] if damage == "cut" else data)
     fails(tmp_path, f"{TRAIN_X}.gz is a damaged or truncated gzip file")
-
-
-def test_gzip_of_several_parts(tmp_path):
-    content = idx_arrays()
-    data = idx_bytes(content[TRAIN_X])
-    parts = gzip.compress(data[:50]) + gzip.compress(data[50:])
-    read = idx.find(write_idx(tmp_path, {**content, TRAIN_X: parts})).read()
-    np.testing.assert_array_equal(read.train.x[..., 0], content[TRAIN_X])

@@ -46,13 +46,6 @@ def test_gray_trees_have_one_channel_and_one_color_makes_three(tmp_path):
         path.unlink()
 
 
-def test_gray_kept_as_rgb_is_gray(tmp_path):
-    split_tree(tmp_path, 6, 5)
-    array = np.repeat(pixels(0, 6, 5, 1), 3, axis=-1)
-    save(tmp_path / "train/cat/1.png", array)
-    assert read(tmp_path).train.x.shape == (3, 6, 5, 1)
-
-
 def test_sizes_follow_the_first_image_or_the_given_size(tmp_path):
     split_tree(tmp_path, 6, 5)
     save(tmp_path / "train/dog/a.bmp", np.full((20, 40), 77, np.uint8))

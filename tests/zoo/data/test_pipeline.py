@@ -114,12 +114,6 @@ def test_a_batch_does_not_depend_on_where_the_pipeline_started():
         assert not np.array_equal(x, SPLIT.x[y])
 
 
-def test_images_and_labels_stay_together():
-    for x, y in epoch():
-        np.testing.assert_array_equal(x, SPLIT.x[y])
-        assert x.dtype == np.uint8
-
-
 def test_evaluation_counts_every_example_exactly_once():
     batches = pipeline.evaluation_batches(SPLIT, batch_size=8).as_numpy_iterator()
     x, y = (np.concatenate(parts) for parts in zip(*batches, strict=True))
@@ -177,15 +171,3 @@ def test_replicas_serve_the_rows_of_the_same_batches(served, fields):
 def test_a_batch_that_does_not_fit_is_refused(fields, replicas, message):
     with pytest.raises(UserError, match=message):
         pipeline.make_plan(recipe(**fields), SIZE, replicas)
-
-
-def test_no_iterator_waits_for_autotuning_at_its_end():
-    settings = recipe()
-    plan = pipeline.make_plan(settings, SIZE)
-    batches = pipeline.TrainingBatches(SPLIT, plan, settings, seed=0)
-    for dataset in (
-        batches.dataset,
-        batches.take(2),
-        pipeline.evaluation_batches(SPLIT),
-    ):
-        assert dataset.options().autotune.enabled is False
