@@ -66,14 +66,34 @@ _NUMBERS = {
     "warmup": ("at least 0 and below 1", lambda value: 0 <= value < 1),
 }
 _OPTIONAL = ("task", "batch_size", "steps_per_epoch")
-# Fields of later versions. ``to_json`` leaves them out if they have their defaults, so
-# that runs of earlier versions keep their identity.
-_LATER = ("label_smoothing", "decay_kernels_only", "pretrained_rate")
+
+
+#: Strengths of random distortions of digits, which suit most networks.
+DISTORTIONS = {
+    "shift": 0.07,
+    "rotate": 10.0,
+    "scale": 0.1,
+    "shear": 0.1,
+    "elastic": 0.03,
+}
+#: Smaller distortions, which a network learns to the end in a long training.
+SMALL_DISTORTIONS = {
+    "shift": 0.05,
+    "rotate": 7.0,
+    "scale": 0.07,
+    "shear": 0.07,
+    "elastic": 0.02,
+}
 
 
 def initializer(class_name: str, **config: Any) -> dict[str, Any]:
     """Returns a Keras initializer in a form that both JSON and Keras accept."""
     return {"class_name": class_name, "config": config}
+
+
+def _flag(default: Any, text: str) -> Any:
+    """Returns a field for which train.py has a flag, with the help of the flag."""
+    return dataclasses.field(default=default, metadata={"help": text})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,47 +139,32 @@ class Recipe:
     model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     loss: str = "auto"
     label_smoothing: float = 0.0
-    optimizer: str = "adam"
-    learning_rate: float = 1e-3
+    optimizer: str = _flag("adam", "A Keras optimizer's name, such as sgd or adam.")
+    learning_rate: float = _flag(1e-3, "The optimizer's (highest) learning rate.")
     pretrained_rate: float = 1.0
-    momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
+    momentum: float = _flag(0.0, "Momentum of sgd and rmsprop, as in Keras.")
+    nesterov: bool = _flag(False, "Nesterov momentum of sgd, as in Keras.")
+    weight_decay: float = _flag(0.0, "Decoupled weight decay, as in Keras.")
     decay_kernels_only: bool = False
-    schedule: str = "constant"
+    schedule: str = _flag("constant", "Learning rate over time: constant or cosine.")
     warmup: float = 0.0
-    batch_size: int | None = 128
+    batch_size: int | None = _flag(128, "Examples in a batch.")
     order: str = "shuffled"
     remainder: str = "drop"
-    augment: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    augment: Mapping[str, float] = dataclasses.field(
+        default_factory=dict,
+        metadata={"help": "Image changes, such as shift=0.1,flip=0.5; or none."},
+    )
     num_examples: int = 1000
-    epochs: int = 10
+    epochs: int = _flag(10, "Rounds of training.")
     steps_per_epoch: int | None = None
     min_steps: int = 0
-    steps_per_execution: int = 1
+    steps_per_execution: int = _flag(
+        1, "Steps in one call of TensorFlow; auto: the recipe's."
+    )
 
     def __post_init__(self):
-        for name, known in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in known and not (value is None and name in _OPTIONAL):
-                raise unknown(name, str(value), known)
-        for name, strength in self.augment.items():
-            if name not in AUGMENTATIONS:
-                raise unknown("augmentation", name, AUGMENTATIONS)
-            meaning, largest = AUGMENTATIONS[name]
-            fits = _is_number(strength) and 0 <= strength <= largest
-            of = f"augment: {name} ({meaning})"
-            _require(fits, of, f"a number, 0 to {largest:g}", strength)
-        for name, least in _COUNTS.items():
-            value = getattr(self, name)
-            if value is not None or name not in _OPTIONAL:
-                fits = isinstance(value, int) and _is_number(value) and value >= least
-                _require(fits, name, f"a whole number, {least} or more", value)
-                _require(value <= _MAX_COUNT, name, f"{_MAX_COUNT} or less", value)
-        for name, (bounds, in_bounds) in _NUMBERS.items():
-            value = getattr(self, name)
-            _require(_is_number(value), name, "a number", value)
-            _require(in_bounds(value), name, bounds, value)
+        self.check_fields(vars(self))
         if self.label_smoothing and self.loss not in ("auto", "cross_entropy"):
             raise UserError(
                 "--label_smoothing belongs to the loss cross_entropy. Received: "
@@ -176,15 +181,35 @@ class Recipe:
                 f"Received: optimizer={self.optimizer}, momentum={self.momentum}."
             )
 
-    @classmethod
-    def check_fields(cls, fields: Mapping[str, Any]) -> None:
-        """Raises UserError if a value is not allowed, whatever the other fields are."""
-        fields = dict(fields)
-        if "momentum" in fields or "nesterov" in fields:
-            fields.setdefault("optimizer", "sgd")
-        if fields.get("nesterov"):
-            fields.setdefault("momentum", 0.9)
-        cls().override(**fields)
+    @staticmethod
+    def check_fields(fields: Mapping[str, Any]) -> None:
+        """Checks the values of some fields, each by itself.
+
+        Raises:
+            UserError: a field does not allow its value.
+        """
+        for name, value in fields.items():
+            if value is None and name in _OPTIONAL:
+                continue
+            if name in _CHOICES and value not in _CHOICES[name]:
+                raise unknown(name, str(value), _CHOICES[name])
+            if name == "augment":
+                for change, strength in value.items():
+                    if change not in AUGMENTATIONS:
+                        raise unknown("augmentation", change, AUGMENTATIONS)
+                    meaning, largest = AUGMENTATIONS[change]
+                    fits = _is_number(strength) and 0 <= strength <= largest
+                    of = f"augment: {change} ({meaning})"
+                    _require(fits, of, f"a number, 0 to {largest:g}", strength)
+            if name in _COUNTS:
+                least = _COUNTS[name]
+                fits = isinstance(value, int) and _is_number(value) and value >= least
+                _require(fits, name, f"a whole number, {least} or more", value)
+                _require(value <= _MAX_COUNT, name, f"{_MAX_COUNT} or less", value)
+            if name in _NUMBERS:
+                bounds, in_bounds = _NUMBERS[name]
+                _require(_is_number(value), name, "a number", value)
+                _require(in_bounds(value), name, bounds, value)
 
     def override(self, **fields: Any) -> Recipe:
         """Returns the recipe with some fields replaced.
@@ -204,11 +229,7 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields as plain dicts, strings and numbers."""
-        fields = dataclasses.asdict(self)
-        for name in _LATER:
-            if fields[name] == getattr(Recipe, name):  # the default
-                del fields[name]
-        return fields
+        return dataclasses.asdict(self)
 
 
 def parse_augment(text: str | None) -> dict[str, float] | None:

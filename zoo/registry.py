@@ -11,11 +11,11 @@ import dataclasses
 import fnmatch
 import importlib
 import pathlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from zoo import startup
-from zoo.errors import unknown
+from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe
 from zoo.records.weights import list_weights
 
@@ -28,7 +28,6 @@ _SHARED = {
     "__init__",
     "base",
     "build",
-    "guard",
     "layers",
     "losses",
     "optimizers",
@@ -38,18 +37,50 @@ _SHARED = {
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """A registered model class with its recipes."""
+    """A model class, and what the rest of the zoo has to know about it.
+
+    Attributes:
+        name: name in ``--model``, which is also the name of the file.
+        model_class: class of the network.
+        recipes: recipes by name, including ``default``.
+        example_shape: shape of an example that the network accepts. Lists and tests
+            create it for such examples.
+        min_side: smallest height and width, in pixels, of the images that it accepts.
+        default_dataset: dataset to train on if the user names none. None means that the
+            user has to name one.
+        learns_on_device: whether the format ``tflite_trainable`` can hold it: whether
+            its operations have gradients in ``export/ondevice/gradients.py``.
+        accuracy_drop: the percentage points of accuracy that exported files may lose,
+            by recipe and name of the file, where that differs from the usual bound:
+            ``{"photos": {"dynamic": 0.2}}``.
+        weights: weights from outside the zoo, such as ImageNet's, by name: functions
+            that take the constructor's arguments and return a built model.
+    """
 
     name: str
     model_class: type[TapeModel]
     recipes: Mapping[str, Recipe]
+    _: dataclasses.KW_ONLY
+    example_shape: tuple[int, ...] = (28, 28, 1)
+    min_side: int = 1
+    default_dataset: str | None = "mnist"
+    learns_on_device: bool = True
+    accuracy_drop: Mapping[str, Mapping[str, float]] = dataclasses.field(
+        default_factory=dict
+    )
+    weights: Mapping[str, Callable[..., TapeModel]] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 _ARCHITECTURES: dict[str, Architecture] = {}
 
 
 def register(
-    name: str, model_class: type[TapeModel], recipes: Mapping[str, Recipe]
+    name: str,
+    model_class: type[TapeModel],
+    recipes: Mapping[str, Recipe],
+    **about: Any,
 ) -> None:
     """Adds an architecture to the zoo, and to the classes that Keras can load.
 
@@ -57,6 +88,7 @@ def register(
         name: name in ``--model``, which is also the name of the file.
         model_class: class of the network.
         recipes: recipes by name, including ``default``.
+        **about: other attributes of ``Architecture``, such as ``min_side=32``.
 
     Raises:
         ValueError: the name is taken, or there is no default recipe.
@@ -74,7 +106,7 @@ def register(
             f"Received: {', '.join(recipes)}."
         )
     keras.saving.register_keras_serializable(package="zoo")(model_class)
-    _ARCHITECTURES[name] = Architecture(name, model_class, dict(recipes))
+    _ARCHITECTURES[name] = Architecture(name, model_class, dict(recipes), **about)
 
 
 def list_models(pattern: str = "*", *, weights: bool = False) -> list[str]:
@@ -135,6 +167,20 @@ def get_recipe(model: str, recipe: str = "default") -> Recipe:
     if recipe not in recipes:
         raise unknown(f"recipe of {model}", recipe, recipes)
     return recipes[recipe]
+
+
+def default_dataset(model: str) -> str:
+    """Returns the dataset on which a model is trained if the user names none.
+
+    Raises:
+        UserError: there is no such model, or it has no default dataset.
+    """
+    dataset = get_architecture(model).default_dataset
+    if dataset is None:
+        raise UserError(
+            f"--dataset is missing: {model} has no default dataset. Received: none."
+        )
+    return dataset
 
 
 def import_all() -> None:

@@ -5,36 +5,62 @@ from __future__ import annotations
 import re
 import shutil
 
+import keras
 import pytest
 
 import zoo
 from tests.conftest import ROOT
 from zoo import registry
+from zoo.commands import catalog
+from zoo.errors import UserError
 
-NOT_NEEDED = shutil.ignore_patterns("node_modules", "__pycache__")
+NOT_NEEDED = shutil.ignore_patterns("node_modules", "__pycache__", "weights")
+(GUIDE,) = re.findall(
+    r"```python\n(.*?)```",
+    (ROOT / "docs" / "adding_an_architecture.md").read_text(encoding="utf-8"),
+    re.DOTALL,
+)
 
 
-def test_the_file_of_the_manual_is_a_new_architecture(command, tmp_path, data_dir):
-    for part in ("zoo", "export"):
+@pytest.fixture(autouse=True)
+def _architectures(monkeypatch):
+    """Forgets what a test registers."""
+    monkeypatch.setattr(registry, "_ARCHITECTURES", dict(registry._ARCHITECTURES))
+
+
+def test_the_architecture_of_the_guide_says_what_others_need_to_know():
+    exec(GUIDE, {"__name__": "zoo.models.mobilenet"})
+    peer = keras.applications.MobileNetV2((32, 32, 3), weights=None, classes=10)
+    row = rf"mobilenet +{peer.count_params():,} +- +- +images 32x32x3 +default"
+    assert re.search(row, catalog.table())
+    assert registry.default_dataset("mobilenet") == "cifar10"
+    with pytest.raises(UserError, match="32x32 pixels or more.*28x40.*--image_size=32"):
+        zoo.create_model("mobilenet", input_shape=(28, 40, 1), num_classes=10)
+
+
+@pytest.mark.slow
+def test_the_file_of_the_guide_passes_the_shared_tests(command, tmp_path, data_dir):
+    for part in ("zoo", "export", "tests"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=NOT_NEEDED)
-    shutil.copy(ROOT / "train.py", tmp_path)
-    manual = (ROOT / "docs" / "adding_an_architecture.md").read_text()
-    pattern = r"`zoo/models/tiny.py`.*?```python\n(.*?)```"
-    (code,) = re.findall(pattern, manual, re.DOTALL)
-    (tmp_path / "zoo" / "models" / "tiny.py").write_text(code)
-    flags = ["--model=tiny", "--dataset=digits", f"--data_dir={data_dir}", "--epochs=1"]
-    done = command("train.py", *flags, "--export=none", PYTHONPATH=str(tmp_path))
+    for name in ("train.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "zoo" / "models" / "mobilenet.py").write_text(GUIDE, encoding="utf-8")
+    path = {"PYTHONPATH": str(tmp_path)}
+    shared = ["pytest", "tests/zoo/models", "-k", "mobilenet"]
+    done = command("-m", *shared, timeout=900, **path)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\b1[0-9] passed", done.stdout)
+    flags = ["--model=mobilenet", "--dataset=digits", f"--data_dir={data_dir}"]
+    flags += ["--image_size=32", "--epochs=1", "--export=none"]
+    done = command("train.py", *flags, timeout=300, **path)
     assert done.returncode == 0, done.stderr
-    assert "test accuracy" in done.stdout
     code = (
-        "import tensorflow, keras, zoo;"
-        "m = keras.models.load_model('runs/tiny-digits/model.keras');"
-        "print(type(m).__name__, zoo.list_models(), zoo.list_recipes('tiny'))"
+        "import zoo, keras;"
+        "m = keras.models.load_model('runs/mobilenet-digits/model.keras');"
+        "print(type(m).__name__, zoo.list_recipes('mobilenet'))"
     )
-    done = command("-c", code, PYTHONPATH=str(tmp_path))
-    models = sorted([*zoo.list_models(), "tiny"])
-    expected = f"Tiny {models} ['default']\n"
-    assert done.stdout == expected, done.stderr
+    done = command("-c", code, **path)
+    assert done.stdout == "MobileNetV2 ['default']\n", done.stderr
 
 
 def test_importing_zoo_is_cheap_and_keras_finds_its_classes_later(command, tmp_path):
@@ -43,7 +69,7 @@ def test_importing_zoo_is_cheap_and_keras_finds_its_classes_later(command, tmp_p
     zoo.create_model("mlp", recipe=recipe, **size).save(tmp_path / "model.keras")
     code = (
         "import sys, zoo; zoo.list_models();"
-        "print([m for m in ('tensorflow', 'keras', 'numpy') if m in sys.modules]);"
+        "print([m for m in ('tensorflow', 'keras') if m in sys.modules]);"
         "from zoo.models.convnet import ConvNet; import keras;"
         "m = keras.models.load_model('model.keras');"
         "print(*(type(part).__name__ for part in (m, m.loss, m.optimizer)))"
@@ -66,4 +92,24 @@ def test_a_file_that_registers_nothing_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "_MODELS", tmp_path)
     monkeypatch.setattr(registry.importlib, "import_module", lambda name: None)
     with pytest.raises(ValueError, match=r"zoo/models/empty.py must register .*empty"):
-        zoo.get_recipe("empty")
+        registry.get_recipe("empty")
+
+
+def test_a_model_without_a_default_dataset_asks_for_one():
+    mlp = registry.get_architecture("mlp")
+    registry.register("guest", mlp.model_class, mlp.recipes, default_dataset=None)
+    with pytest.raises(UserError, match="--dataset is missing: guest has no default"):
+        registry.default_dataset("guest")
+
+
+def test_an_architecture_brings_weights_from_outside():
+    mlp = registry.get_architecture("mlp")
+
+    def fake(**arguments):
+        model = mlp.model_class(**arguments)
+        model.build((None, 4, 4, 1))
+        return model
+
+    registry.register("guest", mlp.model_class, mlp.recipes, weights={"fake": fake})
+    model = registry.get_architecture("guest").weights["fake"](num_classes=3)
+    assert model.built and model.num_classes == 3

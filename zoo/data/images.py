@@ -22,7 +22,7 @@ _MAX_NATIVE = 512  # largest side, in pixels, of images that are not resized
 
 def native_size(tree: ImageTree, *, skip_damaged: bool = False) -> tuple[int, int]:
     """Returns the height and width of the first image (that decodes)."""
-    with startup.quiet_stderr():
+    with startup.quiet():
         for path in tree.paths():
             try:
                 height, width = decode.read_image(path).shape[:2]
@@ -65,7 +65,7 @@ def read(
             _write(tree.without(damaged), place, image_size, (*damaged.values(),))
 
     # Hides TensorFlow's messages about errors that are reported here in one line.
-    with startup.quiet_stderr():
+    with startup.quiet():
         contents = cache.make(write)
         if contents.damaged and not skip_damaged:
             # The cache may be that of a copy in another place, with other paths.

@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 
 from zoo.errors import unknown
-from zoo.models.guard import NonFiniteGuard, share_non_finite
 
 
 class TapeModel(keras.Model):
@@ -21,37 +20,32 @@ class TapeModel(keras.Model):
     Args:
         num_classes: number of classes; None for regression with one output; 0 for the
             network without its head, which outputs features (batch, n).
-        scale: factor for the raw input. Default: 1/255 for classes, 1 for numbers.
+        scale: factor for the raw input.
         offset: number added after scaling.
         report_gradient_norm: whether to report the global norm of the gradients as a
             metric.
-        freeze: name of a layer. The layers before it are not trained, and their batch
-            normalization works as in inference. None or ``none`` trains all layers.
+        freeze: name of a stage. The stages before it are not trained, and their batch
+            normalization works as in inference. None or ``none`` trains all stages.
         **kwargs: passed on to ``keras.Model``, such as ``name``.
     """
 
     #: Ranks of an example that the architecture accepts: 3 for images.
     example_ranks: tuple[int, ...] = (3,)
-    #: Name of the layer that turns features into the output.
-    head_name: str = "logits"
-    #: Dataset to train on if the user names none.
-    default_dataset: str = "mnist"
-    #: Reports a loss of NaN after a non-finite step. None disables the check.
-    guard: NonFiniteGuard | None = None
+    #: Names of the layers with weights in the order of the computation. The last one is
+    #: the head, which turns features into the output.
+    stages: tuple[str, ...]
 
     def __init__(
         self,
         num_classes: int | None,
         *,
-        scale: float | None = None,
+        scale: float = 1 / 255,
         offset: float = 0.0,
         report_gradient_norm: bool = False,
         freeze: str | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if scale is None:
-            scale = 1.0 if num_classes is None else 1.0 / 255.0
         self.num_classes = num_classes
         self.scale = scale
         self.offset = offset
@@ -60,6 +54,22 @@ class TapeModel(keras.Model):
         self.rescale = keras.layers.Rescaling(scale, offset, name="rescale")
         if report_gradient_norm:
             self.gradient_norm = keras.metrics.Mean(name="gradient_norm")
+
+    @classmethod
+    def arguments_for(
+        cls, input_shape: tuple[int, ...], **arguments: Any
+    ) -> dict[str, Any]:
+        """Returns the constructor's arguments for examples of this shape.
+
+        An architecture overrides this if an argument that is not given follows from the
+        size of the images.
+        """
+        return arguments
+
+    @property
+    def head_name(self) -> str:
+        """Name of the layer that turns features into the output."""
+        return self.stages[-1]
 
     @property
     def parameter_names(self) -> list[str]:
@@ -92,18 +102,20 @@ class TapeModel(keras.Model):
         # For a subclass, Keras's own build() creates no weights and only warns.
         self.compute_output_spec(keras.KerasTensor(input_shape))
         self.built = True
-        self._freeze()
-
-    def _freeze(self) -> None:
-        if self.freeze is None:
-            return
-        names = [layer.name for layer in self.layers if layer.weights]
-        if self.freeze not in names[1:]:
-            raise unknown("layer to freeze before", self.freeze, [*names[1:], "none"])
-        for layer in self.layers:
-            if layer.name == self.freeze:
-                break
-            layer.trainable = False
+        layers = {layer.name: layer for layer in self.layers}
+        with_weights = {name for name, layer in layers.items() if layer.weights}
+        if not with_weights <= set(self.stages) <= layers.keys():
+            raise ValueError(
+                f"The stages of {type(self).__name__} must be its layers with weights: "
+                f"{', '.join(sorted(with_weights))}. Received: "
+                f"{', '.join(self.stages)}."
+            )
+        if self.freeze is not None:
+            if self.freeze not in self.stages[1:]:
+                known = [*self.stages[1:], "none"]
+                raise unknown("layer to freeze before", self.freeze, known)
+            for name in self.stages[: self.stages.index(self.freeze)]:
+                layers[name].trainable = False
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Trains on one batch: x, (x, y) or (x, y, sample_weight)."""
@@ -118,9 +130,8 @@ class TapeModel(keras.Model):
             reported = loss * tf.cast(replicas, loss.dtype)
             loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, self.trainable_weights)
-        reported, gradients = share_non_finite(reported, gradients)
-        if self.guard is not None:
-            reported = self.guard.report(reported, gradients, self.optimizer)
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            gradients = _share_overflow(gradients)
         self._loss_tracker.update_state(reported, sample_weight=tf.shape(x)[0])
         if self.report_gradient_norm:
             self._record_norm(gradients)
@@ -144,10 +155,17 @@ class TapeModel(keras.Model):
         logs.pop("gradient_norm", None)  # there are no gradients here
         return logs
 
-    def line(self) -> tuple[float, float]:
-        """Returns weight and bias of a regression: y = weight * x + bias."""
-        at_zero, at_one = self(tf.constant([[0.0], [1.0]])).numpy()[:, 0].tolist()
-        return at_one - at_zero, at_zero
+    def epoch_values(self) -> dict[str, float]:
+        """Returns further columns of metrics.csv, which every epoch writes."""
+        return {}
+
+    def extra_results(self, train: Any) -> dict[str, Any]:
+        """Returns further keys of result.json.
+
+        Args:
+            train: the training split, with examples ``x`` and targets ``y``.
+        """
+        return {}
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -157,6 +175,23 @@ class TapeModel(keras.Model):
             "scale": self.scale,
             "offset": self.offset,
             "report_gradient_norm": self.report_gradient_norm,
-            # Left out if all layers are trained, as in files of earlier versions.
-            **({"freeze": self.freeze} if self.freeze else {}),
+            "freeze": self.freeze,
         }
+
+
+def _share_overflow(gradients: list[tf.Tensor | None]) -> list[tf.Tensor | None]:
+    """Makes the gradients of all replicas NaN if those of one are not finite.
+
+    In Keras 3.15, each LossScaleOptimizer decides by the gradients of one replica
+    whether to skip the step.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return gradients
+    # The sum of all elements is finite only if all of them are.
+    sums = [tf.reduce_sum(gradient) for gradient in gradients if gradient is not None]
+    zero_or_nan = 0.0 * tf.add_n([tf.cast(each, tf.float32) for each in sums])
+    shared = tf.distribute.get_replica_context().all_reduce("SUM", zero_or_nan)
+    return [
+        None if gradient is None else gradient + tf.cast(shared, gradient.dtype)
+        for gradient in gradients
+    ]

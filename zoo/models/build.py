@@ -39,7 +39,8 @@ def create_model(
             means the classes that they were trained on.
         recipe: a name of ``list_recipes(name)``, or a Recipe.
         weights: pretrained weights: DATASET or DATASET/RECIPE of ``list_weights()``, a
-            run directory or a .keras file. The arguments of the architecture then come
+            run directory, a .keras file, or a name of the architecture's ``weights``
+            from outside the zoo. The arguments of the architecture then come
             from the weights and not from the recipe.
         **options: of ``make_model``, such as ``new_head=True``, ``features=True``,
             ``freeze="head"`` or ``steps=1000``, and of Keras's ``compile``.
@@ -54,9 +55,13 @@ def create_model(
     startup.start_for_api()
     architecture = registry.get_architecture(name)
     recipe = registry.get_recipe(name, recipe) if isinstance(recipe, str) else recipe
-    given = weights and transfer.load(architecture, records.find(name, weights))
+    given = None
+    if weights in architecture.weights:
+        given = architecture.weights[str(weights)](**recipe.model)
+    elif weights is not None:
+        given = transfer.load(architecture, records.find(name, weights))
     sizes: dict[str, Any] = {"input_shape": input_shape, "num_classes": num_classes}
-    return make_model(architecture, recipe, given or None, **sizes, **options)
+    return make_model(architecture, recipe, given, **sizes, **options)
 
 
 def make_model(
@@ -105,15 +110,19 @@ def make_model(
         input_shape,
         num_classes or 1 if features else num_classes,
     )
-    config: dict[str, Any] = given.get_config() if given else dict(recipe.model)
-    classes = 0 if features else num_classes
+    model_class, classes = architecture.model_class, 0 if features else num_classes
+    config: dict[str, Any] = (
+        given.get_config()
+        if given
+        else model_class.arguments_for(input_shape, **recipe.model)
+    )
     config |= {
         "name": architecture.name,
         "num_classes": classes,
         "freeze": freeze,
         "report_gradient_norm": report_gradient_norm,
     }
-    model = architecture.model_class.from_config(config)
+    model = model_class.from_config(config)
     copied: list[keras.Variable] = []
     if given is not None:
         model.build((None, *input_shape))
@@ -152,6 +161,14 @@ def check_examples(
             f"Model {model!r} takes images (height, width, channels) with classes. "
             f"Received: examples of shape {tuple(input_shape)}, "
             f"{num_classes or 'no'} classes. Choose another --model or --dataset."
+        )
+    least = architecture.min_side
+    if len(input_shape) == 3 and min(input_shape[:2]) < least:
+        height, width = input_shape[:2]
+        raise UserError(
+            f"Model {model!r} takes images of {least}x{least} pixels or more. "
+            f"Received: {height}x{width}. Set --image_size={least}, or choose another "
+            "--model."
         )
     task = "regression" if regression else "classification"
     if recipe.task not in (None, task):

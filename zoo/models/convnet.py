@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from zoo.models.base import TapeModel
-from zoo.recipe import Recipe, initializer
+from zoo.recipe import DISTORTIONS, SMALL_DISTORTIONS, Recipe, initializer
 from zoo.registry import register
 
 
@@ -27,6 +27,8 @@ class ConvNet(TapeModel):
         kernel_initializer: Keras initializer of the three kernels.
         **kwargs: passed on to TapeModel.
     """
+
+    stages = ("conv", "hidden", "logits")
 
     def __init__(
         self,
@@ -81,12 +83,8 @@ class ConvNet(TapeModel):
         }
 
 
-# Strengths of the random distortions.
-_LARGER = {"shift": 0.07, "rotate": 10.0, "scale": 0.1, "shear": 0.1, "elastic": 0.03}
-_SMALLER = {"shift": 0.05, "rotate": 7.0, "scale": 0.07, "shear": 0.07, "elastic": 0.02}
-
 _DEFAULT = Recipe(
-    augment=_LARGER,
+    augment=DISTORTIONS,
     optimizer="adamw",
     learning_rate=2e-3,
     weight_decay=1e-2,
@@ -99,17 +97,13 @@ _DEFAULT = Recipe(
 )
 
 RECIPES = {
-    # mnist 99.42% (99.39 to 99.45, 3 seeds) in 332 s on 4 CPUs:
-    #   python train.py --model=convnet
-    # digits 100.00% (100.00 to 100.00, 3 seeds) in 32 s on 1 CPU:
-    #   python train.py --model=convnet --dataset=digits
+    # python train.py --model=convnet
     "default": _DEFAULT,
     # Twice as long, with smaller distortions: the network cannot learn larger ones.
-    # mnist 99.50% (99.47 to 99.54, 2 seeds) in 2429 s on 1 CPU:
-    #   python train.py --model=convnet --recipe=best
+    # python train.py --model=convnet --recipe=best
     "best": _DEFAULT.override(
         model={"dropout": 0.2},
-        augment=_SMALLER,
+        augment=SMALL_DISTORTIONS,
         epochs=60,
         min_steps=600,
     ),

@@ -53,7 +53,6 @@ def convolution(
     size: int,
     *,
     strides: int = 1,
-    momentum: float = 0.9,
     relu: bool = True,
     name: str,
 ) -> keras.Sequential:
@@ -63,7 +62,6 @@ def convolution(
         filters: number of output channels.
         size: height and width of the kernel.
         strides: stride of the convolution in both directions.
-        momentum: momentum of the normalization's moving statistics.
         relu: whether a ReLU follows.
         name: name of the group; its layers are ``conv``, ``norm`` and ``relu``.
     """
@@ -78,7 +76,7 @@ def convolution(
             kernel_initializer="he_normal",
             name="conv",
         ),
-        BatchNormalization(momentum=momentum, name="norm"),
+        BatchNormalization(momentum=0.9, name="norm"),
     ]
     if relu:
         layers.append(keras.layers.ReLU(name="relu"))

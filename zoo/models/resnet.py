@@ -22,6 +22,7 @@ from zoo.registry import register
 
 # Largest height and width, in pixels, that the last stage should see.
 _LAST_SIDE = 8
+_WIDTHS = (16, 32, 64)
 
 
 class ResNet(TapeModel):
@@ -42,32 +43,28 @@ class ResNet(TapeModel):
         widths: channels of each stage.
         blocks: basic blocks of each stage.
         stem_stride: factor by which the stem shrinks the image, a power of 2. Above 1,
-            the stem is a sequence of 3x3 convolutions with stride 2. None chooses the
-            smallest factor with which the last stage sees at most 8 pixels a side.
-        dropout: fraction of the features dropped before the dense layer.
-        momentum: momentum of batch normalization's moving statistics.
-        **kwargs: passed on to TapeModel. By default, ``scale`` and ``offset`` map
-            pixels to -1..1.
+            the stem is a sequence of 3x3 convolutions with stride 2. ``create_model``
+            chooses the smallest factor with which the last stage sees at most 8 pixels
+            a side.
+        scale: factor for the raw input. By default, ``scale`` and ``offset`` map pixels
+            to -1..1.
+        offset: number added after scaling.
+        **kwargs: passed on to TapeModel.
 
     Raises:
         ValueError: ``widths`` and ``blocks`` differ in length or hold numbers below 1,
             or ``stem_stride`` is not a power of 2.
     """
 
-    default_dataset = "cifar10"
-    head_name = "head"
-
     def __init__(
         self,
         num_classes: int,
         *,
-        widths: Sequence[int] = (16, 32, 64),
+        widths: Sequence[int] = _WIDTHS,
         blocks: Sequence[int] = (3, 3, 3),
-        stem_stride: int | None = None,
-        dropout: float = 0.0,
-        momentum: float = 0.9,
-        scale: float | None = None,
-        offset: float | None = None,
+        stem_stride: int = 1,
+        scale: float = 1 / 127.5,
+        offset: float = -1.0,
         **kwargs: Any,
     ):
         if len(widths) != len(blocks) or not all(n >= 1 for n in (*widths, *blocks)):
@@ -75,22 +72,16 @@ class ResNet(TapeModel):
                 "widths and blocks must have a number, 1 or more, for each stage. "
                 f"Received: widths={tuple(widths)}, blocks={tuple(blocks)}."
             )
-        if stem_stride is not None and stem_stride.bit_count() != 1:
+        if stem_stride.bit_count() != 1:
             raise ValueError(
-                "stem_stride must be 1, 2, 4 or another power of 2, or None. Received: "
+                "stem_stride must be 1, 2, 4 or another power of 2. Received: "
                 f"{stem_stride}."
             )
-        scale = 1 / 127.5 if scale is None else scale
-        offset = -1.0 if offset is None else offset
         super().__init__(num_classes, scale=scale, offset=offset, **kwargs)
         self.widths, self.block_counts = tuple(widths), tuple(blocks)
-        self.dropout_rate = dropout
-        self.momentum = momentum
-        self.stem = Stem(
-            widths[0], stem_stride, shrunk=2 ** (len(widths) - 1), momentum=momentum
-        )
-        self.stages = [
-            self._stage(number, width, count)
+        self.stem = Stem(widths[0], stem_stride)
+        self.residual_stages = [
+            _stage(number, width, count)
             for number, (width, count) in enumerate(
                 zip(widths, blocks, strict=True), start=1
             )
@@ -99,39 +90,60 @@ class ResNet(TapeModel):
         self.mean = keras.layers.GlobalAveragePooling2D(
             name="mean", dtype=self.variable_dtype
         )
-        self.dropout = keras.layers.Dropout(dropout, name="dropout")
         self.head = self.make_head(keras.layers.Dense, num_classes)
 
-    def _stage(self, number: int, width: int, count: int) -> keras.Sequential:
-        blocks = []
-        for index in range(1, count + 1):
-            block = BasicBlock(
-                width,
-                strides=2 if index == 1 and number > 1 else 1,
-                momentum=self.momentum,
-                name=f"block{index}",
+    @classmethod
+    def arguments_for(
+        cls,
+        input_shape: tuple[int, ...],
+        *,
+        widths: Sequence[int] = _WIDTHS,
+        stem_stride: int | None = None,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        """Chooses ``stem_stride`` by the size of the images unless it is given."""
+        if stem_stride is None:
+            halved = 2 ** (len(widths) - 1)
+            strides = (2**power for power in itertools.count())
+            stem_stride = next(
+                stride
+                for stride in strides
+                if max(input_shape[:2]) <= _LAST_SIDE * halved * stride
             )
-            blocks.append(block)
-        return keras.Sequential(blocks, name=f"stage{number}")
+        return {"widths": widths, "stem_stride": stem_stride, **arguments}
+
+    @property
+    def stages(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the layers with weights in the order of the computation."""
+        numbers = range(1, len(self.widths) + 1)
+        return ("stem", *(f"stage{number}" for number in numbers), "head")
 
     def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns logits (batch, num_classes)."""
         x = self.stem(self.rescale(image), training=training)
-        for stage in self.stages:
+        for stage in self.residual_stages:
             x = stage(x, training=training)
-        x = self.dropout(self.mean(x), training=training)  # (batch, widths[-1])
-        return self.head(x)
+        return self.head(self.mean(x))  # the mean is (batch, widths[-1])
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return super().get_config() | {
             "widths": self.widths,
             "blocks": self.block_counts,
-            # A chosen stride stays the same for images of another size.
             "stem_stride": self.stem.stride,
-            "dropout": self.dropout_rate,
-            "momentum": self.momentum,
         }
+
+
+def _stage(number: int, width: int, count: int) -> keras.Sequential:
+    blocks = [
+        BasicBlock(
+            width,
+            strides=2 if index == 1 and number > 1 else 1,
+            name=f"block{index}",
+        )
+        for index in range(1, count + 1)
+    ]
+    return keras.Sequential(blocks, name=f"stage{number}")
 
 
 class Stem(keras.layers.Layer):
@@ -139,31 +151,21 @@ class Stem(keras.layers.Layer):
 
     Args:
         width: number of output channels.
-        stride: 1 or another power of 2; None to choose it by the size of the images.
-        shrunk: factor by which the stages after the stem shrink the image.
-        momentum: momentum of batch normalization's moving statistics.
+        stride: 1 or another power of 2.
     """
 
-    def __init__(self, width: int, stride: int | None, *, shrunk: int, momentum: float):
+    def __init__(self, width: int, stride: int):
         super().__init__(name="stem")
-        self.width, self.stride, self.shrunk = width, stride, shrunk
-        self.momentum = momentum
+        self.width, self.stride = width, stride
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
-        """Chooses the stride if none was given, and creates the convolutions."""
-        side = max(input_shape[1:3])
-        if self.stride is None:
-            strides = (2**power for power in itertools.count())
-            self.stride = next(
-                s for s in strides if side <= _LAST_SIDE * s * self.shrunk
-            )
+        """Creates the convolutions."""
         halvings = self.stride.bit_length() - 1
         self.convolutions = [
             convolution(
                 self.width,
                 3,
                 strides=2 if halvings else 1,
-                momentum=self.momentum,
                 name=f"conv{number}",
             )
             for number in range(1, max(halvings, 1) + 1)
@@ -190,15 +192,14 @@ class Stem(keras.layers.Layer):
 class BasicBlock(keras.layers.Layer):
     """relu(conv(relu(conv(x))) + shortcut(x)), with batch normalization."""
 
-    def __init__(self, width: int, *, strides: int, momentum: float, name: str):
+    def __init__(self, width: int, *, strides: int, name: str):
         super().__init__(name=name)
-        options: dict[str, Any] = {"momentum": momentum}
-        self.first = convolution(width, 3, strides=strides, name="conv1", **options)
-        self.second = convolution(width, 3, relu=False, name="conv2", **options)
+        self.first = convolution(width, 3, strides=strides, name="conv1")
+        self.second = convolution(width, 3, relu=False, name="conv2")
         self.shortcut = None
         if strides > 1:
             self.shortcut = convolution(
-                width, 1, strides=strides, relu=False, name="shortcut", **options
+                width, 1, strides=strides, relu=False, name="shortcut"
             )
         self.relu = keras.layers.ReLU(name="relu")
 
@@ -221,14 +222,10 @@ class BasicBlock(keras.layers.Layer):
 _DEFAULT = dataclasses.replace(PHOTOGRAPHS, epochs=70, min_steps=1200)
 
 RECIPES = {
-    # cifar10 92.44% (92.44 to 92.44, 1 seed) in 6882 s on 2 CPUs:
-    #   python train.py --model=resnet --dataset=cifar10 \
-    #     --precision=mixed_bfloat16
+    # python train.py --model=resnet
     "default": _DEFAULT,
     # The network of MLPerf Tiny, with less augmentation and decay than larger ones.
-    # cifar10 88.91% (88.91 to 88.91, 1 seed) in 2598 s on 2 CPUs:
-    #   python train.py --model=resnet --recipe=tiny --dataset=cifar10 \
-    #     --precision=mixed_bfloat16
+    # python train.py --model=resnet --recipe=tiny
     "tiny": _DEFAULT.override(
         model={"blocks": [1, 1, 1]},
         augment={"pad_crop": 4, "flip": 0.5},
@@ -242,12 +239,11 @@ RECIPES = {
         epochs=20,
         min_steps=400,
     ),
-    # cifar10 93.56% (93.56 to 93.56, 1 seed) in 8130 s on 2 CPUs:
-    #   python train.py --model=resnet --recipe=best --dataset=cifar10 \
-    #     --precision=mixed_bfloat16
+    # Wider, with two blocks in each stage.
+    # python train.py --model=resnet --recipe=best
     "best": _DEFAULT.override(
         model={"widths": [32, 64, 96], "blocks": [2, 2, 2]}, epochs=60
     ),
 }
 
-register("resnet", ResNet, RECIPES)
+register("resnet", ResNet, RECIPES, default_dataset="cifar10")

@@ -23,6 +23,9 @@ from zoo.runs import scoring
 from zoo.runs.artifact import checked_weights
 from zoo.runs.predictor import Predictor
 
+#: What ``Run.tested_on`` says of the dataset that a run was trained on.
+WHOLE = "the whole test split"
+
 
 class Run(Predictor):
     """A finished run. What is not given is loaded or computed when it is needed.
@@ -120,7 +123,7 @@ class Run(Predictor):
                 f"{len(self.dataset.test.y)} of the {self._num_test:,} test images of "
                 f"{self.config['data']['name']} (the others are not on this machine)"
             )
-        return self._tested_on or "the whole test split"
+        return self._tested_on or WHOLE
 
     @property
     def outputs(self) -> np.ndarray:
@@ -232,9 +235,6 @@ class Run(Predictor):
             for key, value in (self.config["data"] | counts).items()
         }
         return Dataset(DataSpec(**fields), split, split)
-
-
-TrainedRun = Run
 
 
 class KerasFile(Predictor):

@@ -154,7 +154,7 @@ def resolve(found: Found, placement: Placement) -> Job:
     if config.run_dir and placement.is_chief:  # before a dataset is downloaded
         RunDir(config.run_dir).check_usable()
     source = found.source or load.find_default(
-        architecture.model_class.default_dataset, config.data_dir
+        registry.default_dataset(config.model), config.data_dir
     )
     if source.reason:
         console.warn(

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import zoo
 from tests.zoo.models.test_models import RECIPES, create, examples, size_for
+from zoo.models.base import TapeModel
 from zoo.training import distribute, trainer
 
 # The recipes that differ in layers, loss or optimizer.
@@ -44,11 +45,13 @@ def steps(model, batches, **options):
     return logs, model.get_weights()
 
 
-@pytest.mark.parametrize(("key", "recipe"), DISTINCT.items())
-def test_a_step_equals_the_stock_step(key, recipe):
-    model = create(key[0], recipe)
+@pytest.mark.parametrize(
+    ("name", "recipe"), [(key[0], recipe) for key, recipe in DISTINCT.items()]
+)
+def test_a_step_equals_the_stock_step(name, recipe):
+    model = create(name, recipe)
     twin = stock(model)
-    batches = [examples(*size_for(key[0], recipe))] * 3
+    batches = [examples(*size_for(name, recipe))] * 3
     # Includes the seeds of dropout, which are not weights.
     start = [variable.numpy() for variable in model.variables]
     ends = []
@@ -143,3 +146,19 @@ def test_the_gradient_norm_is_that_of_plain_tensors():
     logs = model.train_on_batch(x, y, return_dict=True)
     assert logs["gradient_norm"] == pytest.approx(expected, rel=1e-4)
     assert "gradient_norm" not in model.evaluate(x, y, verbose=0, return_dict=True)
+
+
+def test_a_layer_that_belongs_to_no_stage_is_an_error():
+    class Forgetful(TapeModel):
+        stages = ("logits",)
+
+        def __init__(self, num_classes):
+            super().__init__(num_classes)
+            self.logits = self.make_head(keras.layers.Dense, num_classes)
+            self.hidden = keras.layers.Dense(4, name="hidden")
+
+        def call(self, x, training=False):
+            return self.logits(self.hidden(x))
+
+    with pytest.raises(ValueError, match="weights: hidden, logits. Received: logits."):
+        Forgetful(2).build((None, 3))

@@ -167,3 +167,16 @@ def test_the_weights_start_as_in_the_tutorials():
 
     for kernel in weights("convnet", "tutorial")[0::2]:
         assert kernel.std() == pytest.approx(0.05, rel=0.15)
+
+
+def test_the_layers_are_those_of_the_tutorials():
+    def shapes(name, input_shape=(28, 28, 1), num_classes=10):
+        model = zoo.create_model(name, input_shape=input_shape, num_classes=num_classes)
+        return [tuple(weight.shape) for weight in model.trainable_weights]
+
+    assert shapes("linear", (1,), None) == [(1, 1), (1,)]
+    assert shapes("linear") == [(784, 10), (10,)]
+    dense = [(784, 256), (256,), (256, 128), (128,), (128, 10), (10,)]
+    assert shapes("mlp") == dense
+    conv = [(3, 3, 1, 32), (32,), (14 * 14 * 32, 1024), (1024,), (1024, 10), (10,)]
+    assert shapes("convnet") == conv
