@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from tests.zoo.training.test_rundir import CONFIG, IDENTITY
 
-from zoo.data import folder, idx, load
+from zoo.data import folder, idx, images, load
 from zoo.data.cache import Cache
 from zoo.data.dataset import Dataset, DataSpec, Split
 from zoo.errors import UserError, ZooError
@@ -79,7 +79,7 @@ def one_line_or_right(memory: int | None = None):
 
 
 # This cache writes nothing; splits are read into memory.
-CACHE = Cache(Path("nowhere"), read_only=True, limit=None, what="made up")
+CACHE = Cache(Path("nowhere"), "made up", read_only=True)
 small = st.integers(0, 6)
 numbers = st.one_of(small, st.sampled_from([2**16, 2**31, 2**32 - 1]))
 JSON = st.recursive(
@@ -129,7 +129,7 @@ def test_idx_bytes(data):
         path.write_bytes(data)
         # Twice the file, and a block that is being unpacked.
         with one_line_or_right(memory=2 * len(data) + (8 << 20)):
-            size = sum(block.nbytes for block in idx.blocks(path, (1, 3, 4)))
+            size = idx.read_file(path, rank=3).nbytes
             content = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
             assert 0 < size == len(content) - 4 - 4 * content[3]
 
@@ -188,8 +188,8 @@ def test_image_trees(entries):
         with one_line_or_right(memory=24 << 20):
             tree = folder.scan(directory)
             if tree is not None:
-                nowhere = Cache(directory / "x", limit=None, what="x", read_only=True)
-                contents = tree.read(nowhere, (4, 4))
+                nowhere = Cache(directory / "x", "x", read_only=True)
+                contents = images.read(tree, nowhere, (4, 4))
                 assert contents.train.x.shape[1:3] == (4, 4)
                 assert len(contents.train.x) == len(contents.train.y)
 
