@@ -33,13 +33,13 @@ demo: $(VENV)/installed
 	  $(RUN) train.py $(ARGS) --run_dir=$(DEMO) --export=tflite,web
 	@test -f $(DEMO)/export/web/index.html || $(RUN) -m export \
 	  $(if $(ARGS),--run_dir=$(DEMO),--weights=$(DEMO_WEIGHTS) --out=$(DEMO)) --formats=web
-	@$(RUN) -m export.serve --run_dir=$(DEMO) --port=$(PORT)
+	@$(RUN) -m http.server --bind 127.0.0.1 --directory $(DEMO)/export/web $(PORT)
 
 tensorboard: $(VENV)/installed
 	@$(RUN) -c "$(TENSORBOARD)" --logdir=$(RUNS) --host=127.0.0.1
 
 test: $(VENV)/installed
-	@$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist=loadfile -m "not slow" $(TESTS)
+	@$(RUN) -m pytest -q -n auto --maxprocesses=4 --dist=worksteal -m "not slow" $(TESTS)
 
 test-slow: $(VENV)/installed
 	@$(RUN) -m pytest -q -n auto --maxprocesses=2 --dist=loadfile -m slow $(TESTS)

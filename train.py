@@ -1,6 +1,6 @@
 """Trains a model of the zoo: see zoo/commands/train.py."""
 
-from zoo import door
+from zoo.__main__ import main
 
 if __name__ == "__main__":
-    door.run("zoo.commands.train")
+    main("train")

@@ -3,89 +3,83 @@
     python -m benchmarks
     python -m benchmarks fit startup --rounds=1
 
-Needs MNIST in $MNIST_DIR. Without names, it runs all comparisons but photo_race, which
-takes an hour and needs CIFAR-10 in $CIFAR10_DIR. Prints the tables and writes them into
-the documents. Stores the results in benchmarks/results.json and keeps those of other
+Needs MNIST in $MNIST_DIR. Without names, it runs the comparisons that take minutes. By
+name it also runs photo_race and finetune, which take hours and need CIFAR-10 in
+$CIFAR10_DIR, and personalize and scaling. Prints the tables and writes them into the
+documents. Stores the results in benchmarks/results.json and keeps those of other
 comparisons there.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import signal
 import subprocess
+import sys
 from types import ModuleType
 from typing import Any
 
-from benchmarks import (
-    comparison,
-    data,
-    device,
-    document,
-    fit,
-    growth,
-    photo_race,
-    photos,
-    race,
-    startup,
-)
+from benchmarks import comparison, data, document
 from zoo import console, files
+from zoo.commands import flags
 from zoo.errors import unknown
 
-COMPARISONS: dict[str, ModuleType] = {
-    "fit": fit,
-    "photos": photos,
-    "race": race,
-    "photo_race": photo_race,
-    "device": device,
-    "startup": startup,
-    "growth": growth,
-}
-# Trains for an hour, on another dataset.
-_ONLY_BY_NAME = ("photo_race",)
-FLAGS = console.Flags()
+USUAL = ("fit", "race", "device", "startup", "growth")
+#: Each is a module with ``measure(rounds)``, ``table(result)`` and ``ROUNDS``, perhaps
+#: with ``NEEDS``, packages of the peers, and ``CIFAR10``, if it needs that dataset.
+COMPARISONS = (*USUAL, "photo_race", "finetune", "personalize", "scaling")
+FLAGS = flags.Flags()
 FLAGS.integer(
     "rounds", None, "Rounds to measure; default: as the comparison says.", lower_bound=1
 )
 
 
-def run(name: str, rounds: int | None) -> dict[str, Any]:
+def find(name: str) -> ModuleType:
+    """Returns the module of a comparison.
+
+    Raises:
+        UserError: there is no such comparison, or its peers or data are missing.
+    """
+    if name not in COMPARISONS:
+        raise unknown("comparison", name, COMPARISONS)
+    module = importlib.import_module(f"benchmarks.{name}")
+    comparison.require(getattr(module, "NEEDS", ()))
+    data.directory()
+    if getattr(module, "CIFAR10", False):
+        data.cifar10_directory()
+    return module
+
+
+def run(name: str, rounds: int) -> dict[str, Any]:
     """Runs a comparison in its own process, so that it cannot affect the next one."""
     before = comparison.machine()
-    options = [] if rounds is None else [f"--rounds={rounds}"]
-    done = comparison.run_python(
-        "-m", f"benchmarks.{name}", *options, stdout=subprocess.PIPE, text=True
-    )
+    code = f"import json; from benchmarks.{name} import measure; "
+    code += f"print(json.dumps(measure({rounds})))"
+    done = comparison.run_python("-c", code, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout) | {"machine": before}
 
 
 def section(name: str, result: dict[str, Any]) -> str:
     """Returns the section of a document about a result, in Markdown."""
-    machine = comparison.machine_line(result["machine"])
-    return COMPARISONS[name].table(result) + machine
+    text = importlib.import_module(f"benchmarks.{name}").table(result)
+    found = result.get("machine")  # not recorded for personalize
+    return text + (comparison.machine_line(found) if found else "")
 
 
 def main(argv: list[str]) -> None:
     """Runs the named comparisons and writes their results."""
-    usual = [name for name in COMPARISONS if name not in _ONLY_BY_NAME]
-    names = console.parse_flags(argv, __doc__, FLAGS) or usual
-    for name in names:
-        if name not in COMPARISONS:
-            raise unknown("comparison", name, COMPARISONS)
-        comparison.require(getattr(COMPARISONS[name], "NEEDS", ()))
-    data.directory()
-    if "photo_race" in names:
-        data.cifar10_directory()
-    documents = {name: document.where(name) for name in names}
-    for name in names:
-        result = run(name, FLAGS.rounds)
+    names = flags.parse(argv, __doc__, FLAGS) or USUAL
+    modules = {name: find(name) for name in names}
+    for name, module in modules.items():
+        result = run(name, FLAGS.rounds or module.ROUNDS)
         files.write_json(document.RESULTS, document.results() | {name: result})
         text = section(name, result)
-        document.rewrite(documents[name], name, text)
-        if name == "growth":
-            growth.draw(result)
+        document.rewrite(document.where(name), name, text)
         print(f"{name}\n\n{text}", flush=True)
 
 
 if __name__ == "__main__":
-    comparison.end_with_children()
+    # SIGTERM ends the processes of the comparison too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console.main(main)

@@ -5,8 +5,8 @@
     python -m benchmarks.accuracy --collect     only reads the runs in runs/results
 
 Trains with three seeds, on MNIST from $MNIST_DIR, on digits, and on CIFAR-10 from
-$CIFAR10_DIR, and then exports the run of the first seed. Writes zoo/results.csv, the
-tables of results, and the comments beside the recipes in zoo/models.
+$CIFAR10_DIR, and then exports the run of the first seed. Writes zoo/results.csv and the
+tables of results.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import hashlib
 import itertools
 import json
 import os
-import re
 import statistics
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import zoo
-from benchmarks import comparison, document
+from benchmarks import document
 from benchmarks.comparison import run_python
 from export.formats import TFLITE_FILES
 from zoo import console, files, startup
+from zoo.commands import flags
 from zoo.records import results
 from zoo.records.rundir import RunDir
 
@@ -39,19 +39,15 @@ DIRECTORIES = {"mnist": "MNIST_DIR", "cifar10": "CIFAR10_DIR"}
 SHAPES = {"mnist": (28, 28, 1), "digits": (28, 28, 1), "cifar10": (32, 32, 3)}
 #: Flags for trainings on a dataset, in addition to the recipe.
 HOW = {"cifar10": {"precision": "mixed_bfloat16"}}
-#: TFLite files that lose more accuracy than their bound allows, by training.
-MISSES = {("allconv", "photos", "cifar10"): ("dynamic",)}
+#: Exported files in the order of the columns of results.csv.
+ARTIFACTS = ("saved_model", *TFLITE_FILES)
 #: The published figures of MLPerf Tiny's networks for the same 10,000 images.
 PUBLISHED = (
-    "| MLPerf Tiny, ResNet-8 | 78,000 | 87.2% | 87.0% | | |\n",
-    "| MLPerf Tiny, larger network | 480,000 | 91.3% | 91.3% | | |\n",
-)
-MODELS = document.ROOT / "zoo" / "models"
-_COMMENT = re.compile(
-    r"^    # .* on \d+ CPUs?:\n    #   python train\.py .*\n(?:    #     --.*\n)*", re.M
+    ("MLPerf Tiny, ResNet-8", "78,000", "87.2%", "87.0%", "", ""),
+    ("MLPerf Tiny, larger network", "480,000", "91.3%", "91.3%", "", ""),
 )
 
-FLAGS = console.Flags()
+FLAGS = flags.Flags()
 FLAGS.string("only", None, "Model to train; default: all.")
 FLAGS.boolean("collect", False, "Train nothing; only read finished runs.")
 
@@ -91,10 +87,14 @@ def train(model: str, recipe: str, dataset: str, seed: int) -> None:
 def export(model: str, recipe: str, dataset: str) -> None:
     """Exports the run of the first seed unless that was done before."""
     first = run_dir(model, recipe, dataset, SEEDS[0])
-    if first.read_export() is None:
-        missed = MISSES.get((model, recipe, dataset), ())
-        kept = ",".join(name for name in TFLITE_FILES if name not in missed)
-        run_python("-m", "export", f"--run_dir={first.path}", f"--tflite_files={kept}")
+    if not exported(first):
+        run_python("-m", "export", f"--run_dir={first.path}")
+
+
+def exported(run: RunDir) -> list[dict[str, Any]]:
+    """Returns the records of the exported files."""
+    path = run.export / "export.json"
+    return json.loads(path.read_text())["artifacts"] if path.exists() else []
 
 
 def fingerprint(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str:
@@ -142,7 +142,6 @@ def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
         return None
     found = [run.read_result() for run in runs]
     accuracies = [result["test"]["accuracy"] for result in found]
-    export = runs[0].read_export() or {"artifacts": []}
     started = max(run.read_config()["started"] for run in runs)
     return results.Result(
         model=model,
@@ -162,8 +161,8 @@ def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
                 round(record["accuracy"], 6),
                 round(record["latency_ms"]["median"], 4),
             )
-            for record in export["artifacts"]
-            if record["name"] in results.ARTIFACTS
+            for record in exported(runs[0])
+            if record["name"] in ARTIFACTS
         },
         tensorflow=found[0]["versions"]["tensorflow"],
         keras=found[0]["versions"]["keras"],
@@ -177,7 +176,7 @@ def save(rows: Sequence[results.Result]) -> None:
     for row in rows:
         line = dataclasses.asdict(row)
         artifacts = line.pop("artifacts")
-        for name in results.ARTIFACTS:
+        for name in ARTIFACTS:
             for column in ("bytes", "accuracy", "ms"):
                 line[f"{name}_{column}"] = artifacts.get(name, {}).get(column, "")
         lines.append(line)
@@ -186,34 +185,40 @@ def save(rows: Sequence[results.Result]) -> None:
 
 def table(rows: Sequence[results.Result]) -> str:
     """Returns the table of all trainings, in Markdown."""
-    lines = [
-        "| model | recipe | dataset | seeds | test accuracy | lowest to highest "
-        "| parameters | training |\n",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |\n",
+    heads = ["model", "recipe", "dataset", "seeds:", "test accuracy:"]
+    heads += ["lowest to highest:", "parameters:", "training:"]
+    cells = [
+        [
+            f"`{row.model}`",
+            f"`{row.recipe}`",
+            row.dataset,
+            str(row.seeds),
+            f"{row.accuracy:.2%}",
+            f"{row.lowest:.2%} to {row.highest:.2%}",
+            f"{row.parameters:,}",
+            _time(row),
+        ]
+        for row in rows
     ]
-    for row in rows:
-        lines.append(
-            f"| `{row.model}` | `{row.recipe}` | {row.dataset} | {row.seeds} | "
-            f"{row.accuracy:.2%} | {row.lowest:.2%} to {row.highest:.2%} | "
-            f"{row.parameters:,} | {row.seconds:.0f} s, {_count(row.cpus, 'CPU')} |\n"
-        )
-    return "".join(lines)
+    return document.table(heads, cells)
 
 
 def short_table(rows: Sequence[results.Result]) -> str:
     """Returns the README's table, in Markdown: each recipe on its main dataset."""
-    lines = [
-        "| model | recipe | dataset | test accuracy | parameters | training |\n",
-        "| --- | --- | --- | ---: | ---: | ---: |\n",
+    heads = ["model", "recipe", "dataset", "test accuracy:", "parameters:", "training:"]
+    cells = [
+        [
+            f"`{row.model}`",
+            f"`{row.recipe}`",
+            row.dataset,
+            f"{row.accuracy:.2%}",
+            f"{row.parameters:,}",
+            _time(row),
+        ]
+        for row in rows
+        if row.dataset == datasets(row.model, row.recipe)[0]
     ]
-    for row in rows:
-        if row.dataset == datasets(row.model, row.recipe)[0]:
-            lines.append(
-                f"| `{row.model}` | `{row.recipe}` | {row.dataset} | "
-                f"{row.accuracy:.2%} | {row.parameters:,} | "
-                f"{row.seconds:.0f} s, {_count(row.cpus, 'CPU')} |\n"
-            )
-    return "".join(lines)
+    return document.table(heads, cells)
 
 
 def files_table(rows: Sequence[results.Result]) -> str:
@@ -221,76 +226,59 @@ def files_table(rows: Sequence[results.Result]) -> str:
 
     It has the default recipes on MNIST and all recipes on CIFAR-10.
     """
-    lines = [
-        "| model | recipe | dataset | file | bytes | test accuracy "
-        "| ms, one thread |\n",
-        "| --- | --- | --- | --- | ---: | ---: | ---: |\n",
+    heads = ["model", "recipe", "dataset", "file", "bytes:", "test accuracy:"]
+    cells = [
+        [
+            f"`{row.model}`",
+            f"`{row.recipe}`",
+            row.dataset,
+            f"`{name}`",
+            f"{file.bytes:,}",
+            f"{file.accuracy:.2%}",
+            f"{file.ms:.3f}",
+        ]
+        for row in rows
+        if (row.recipe, row.dataset) == ("default", "mnist") or row.dataset == "cifar10"
+        for name, file in row.artifacts.items()
     ]
-    for row in rows:
-        default = (row.recipe, row.dataset) == ("default", "mnist")
-        if not default and row.dataset != "cifar10":
-            continue
-        for name, file in row.artifacts.items():
-            lines.append(
-                f"| `{row.model}` | `{row.recipe}` | {row.dataset} | `{name}` | "
-                f"{file.bytes:,} | "
-                f"{file.accuracy:.2%} | {file.ms:.3f} |\n"
-            )
-    return "".join(lines)
+    return document.table([*heads, "ms, one thread:"], cells)
 
 
 def photographs_table(rows: Sequence[results.Result]) -> str:
     """Returns the table that compares CIFAR-10 with published figures, in Markdown."""
-    lines = [
-        "| network | weights | test accuracy | int8 | bytes of int8 "
-        "| ms of int8, one thread |\n",
-        "| --- | ---: | ---: | ---: | ---: | ---: |\n",
+    heads = ["network", "weights:", "test accuracy:", "int8:", "bytes of int8:"]
+    cells = [
+        (
+            f"`{row.model}`, recipe `{row.recipe}`",
+            f"{row.parameters:,}",
+            f"{row.accuracy:.2%}",
+            f"{int8.accuracy:.2%}",
+            f"{int8.bytes:,}",
+            f"{int8.ms:.3f}",
+        )
+        for row in rows
+        if row.dataset == "cifar10" and (int8 := row.artifacts.get("int8"))
     ]
-    for row in rows:
-        if row.dataset == "cifar10" and (int8 := row.artifacts.get("int8")):
-            lines.append(
-                f"| `{row.model}`, recipe `{row.recipe}` | {row.parameters:,} | "
-                f"{row.accuracy:.2%} | {int8.accuracy:.2%} | {int8.bytes:,} "
-                f"| {int8.ms:.3f} |\n"
-            )
-    return "".join([*lines, *PUBLISHED])
+    return document.table([*heads, "ms of int8, one thread:"], [*cells, *PUBLISHED])
 
 
-def comment(row: results.Result) -> str:
-    """Returns the comment on a recipe: its accuracy, time and command."""
-    flags = [f"--model={row.model}"]
-    if row.recipe != "default":
-        flags.append(f"--recipe={row.recipe}")
-    if row.dataset != "mnist":
-        flags.append(f"--dataset={row.dataset}")
-    how = [f"--{name}={value}" for name, value in HOW.get(row.dataset, {}).items()]
-    rest = "".join(f" \\\n    #     {flag}" for flag in how)
-    return (
-        f"    # {row.dataset} {row.accuracy:.2%} ({100 * row.lowest:.2f} to "
-        f"{100 * row.highest:.2f}, {_count(row.seeds, 'seed')}) in {row.seconds:.0f} s "
-        f"on {_count(row.cpus, 'CPU')}:\n"
-        f"    #   python train.py {' '.join(flags)}{rest}\n"
-    )
+def tables(rows: Sequence[results.Result]) -> dict[str, str]:
+    """Returns all tables by the names of their markers."""
+    return {
+        "results": short_table(rows),
+        "all results": table(rows),
+        "files": files_table(rows),
+        "photographs": photographs_table(rows),
+    }
 
 
-def commented(source: str, rows: Sequence[results.Result]) -> str:
-    """Returns a model's file with the comments of these rows above its recipes."""
-    layers, begin, recipes = _COMMENT.sub("", source).partition("RECIPES = {\n")
-
-    def above(match: re.Match) -> str:
-        return "".join(comment(row) for row in rows if row.recipe == match[1])
-
-    recipes = re.sub(r'^    "(\w+)": ', lambda m: above(m) + m[0], recipes, flags=re.M)
-    return layers + begin + recipes
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _time(row: results.Result) -> str:
+    return f"{row.seconds:.0f} s, {row.cpus} CPU{'' if row.cpus == 1 else 's'}"
 
 
 def main(argv: list[str]) -> None:
     """Trains, collects and writes."""
-    comparison.parse_flags(argv, __doc__, FLAGS)
+    flags.parse_only(argv, __doc__, FLAGS)
     startup.start()
     if FLAGS.only:
         zoo.list_recipes(FLAGS.only)  # raises UserError if there is no such model
@@ -309,19 +297,8 @@ def main(argv: list[str]) -> None:
         found = [row for row in (collect(*key), before.get(key)) if row]
         rows += sorted(found, key=lambda row: -row.seeds)[:1]  # prefers the new one
     save(rows)
-    tables = {
-        "results": short_table(rows),
-        "all results": table(rows),
-        "files": files_table(rows),
-        "photographs": photographs_table(rows),
-    }
-    for name, text in tables.items():
+    for name, text in tables(rows).items():
         document.rewrite(document.where(name), name, text)
-    for model in zoo.list_models():
-        path = MODELS / f"{model}.py"
-        source = path.read_text(encoding="utf-8")
-        own = [row for row in rows if row.model == model]
-        files.write_bytes(path, commented(source, own).encode())
 
 
 if __name__ == "__main__":

@@ -1,30 +1,25 @@
-"""Code that comparisons share: flags, check of the peers, machine, tables."""
+"""What comparisons share: commands, contestants that take turns, and the machine."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.util
 import json
 import os
 import shlex
-import signal
+import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import psutil
+
 from benchmarks.document import ROOT
-from zoo import console
 from zoo.errors import RunError, UserError
 
-
-def parse_flags(argv: Sequence[str], doc: str, flags: console.Flags) -> None:
-    """Parses the flags of a command without other arguments.
-
-    Raises:
-        UserError: a flag is unknown, a value is invalid, or there are other arguments.
-    """
-    if rest := console.parse_flags(argv, doc, flags):
-        raise UserError(f"Only flags are taken. Received: {' '.join(rest)}.")
+Work = Callable[[], float]
 
 
 def require(packages: Iterable[str]) -> None:
@@ -57,10 +52,54 @@ def run_python(*command: str, **options: Any) -> subprocess.CompletedProcess:
     return done
 
 
+@contextlib.contextmanager
+def contestant(module: str, *arguments: object) -> Iterator[Work]:
+    """Starts ``module.prepare(*arguments)`` in a process; yields its work function."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.comparison", module, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def work() -> float:
+        with contextlib.suppress(BrokenPipeError):  # an ended process gives no answer
+            process.stdin.write("\n")
+            process.stdin.flush()
+        if not (answer := process.stdout.readline()):
+            command = " ".join(map(str, (module, *arguments)))
+            raise RunError(f"The contestant has ended, see above: {command}.")
+        return json.loads(answer)
+
+    try:
+        yield work
+    finally:
+        process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            process.communicate()
+
+
+def interleaved(contestants: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
+    """Runs contestants in turns for ``rounds`` rounds; every other round is reversed.
+
+    The first round warms up compilers and caches and is not counted.
+    """
+    found: dict[str, list[float]] = {name: [] for name in contestants}
+    for round_ in range(rounds + 1):
+        order = list(contestants) if round_ % 2 else list(reversed(contestants))
+        for name in order:
+            taken = contestants[name]()
+            found[name] += [taken] if round_ else []
+    return found
+
+
+def ratio(values: Sequence[float], to: Sequence[float]) -> float:
+    """Returns the median of the ratios within each round."""
+    return statistics.median(a / b for a, b in zip(values, to, strict=True))
+
+
 def machine() -> dict[str, Any]:
     """Returns the properties of the machine that results depend on."""
-    import psutil
-
     return {
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9),
@@ -76,52 +115,19 @@ def machine_line(found: dict[str, Any]) -> str:
     )
 
 
-def rates_table(models: Mapping[str, Mapping[str, Any]]) -> str:
-    """Returns the Markdown table of training speeds.
+def main() -> None:
+    """Runs one contestant, which works once for each line of standard input.
 
-    Args:
-        models: for each model, ``examples_per_second`` and ``zoo_times_as_fast`` by
-            contestant.
+    python -m benchmarks.comparison benchmarks.contestants.torch_fit mlp 468 128
     """
-    lines = [
-        "| model | trained by | examples/s | speed of the zoo / this |\n",
-        "| --- | --- | ---: | ---: |\n",
-    ]
-    for model_name, found in models.items():
-        for name, rate in found["examples_per_second"].items():
-            times = found["zoo_times_as_fast"].get(name)
-            shown = "" if times is None else f"{times:.2f}"
-            lines.append(f"| {model_name} | {name} | {rate:,} | {shown} |\n")
-    return "".join(lines)
+    module, *arguments = sys.argv[1:]
+    work = importlib.import_module(module).prepare(*arguments)
+    for _ in sys.stdin:
+        # Keep what libraries print out of the answer.
+        with contextlib.redirect_stdout(sys.stderr):
+            answer = work()
+        print(json.dumps(answer), flush=True)
 
 
-def end_with_children() -> None:
-    """Makes SIGTERM raise SystemExit, so that the contestants end too."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-
-
-def main(
-    measure: Callable[[int], dict[str, Any]],
-    doc: str,
-    *,
-    rounds: int,
-    needs: Iterable[str] = (),
-) -> None:
-    """Runs a comparison as a command that prints its result as JSON.
-
-    Args:
-        measure: function of the number of rounds that returns the result.
-        doc: text of --help.
-        rounds: default of --rounds.
-        needs: packages of the peers.
-    """
-
-    def command(argv: list[str]) -> None:
-        flags = console.Flags()
-        flags.integer("rounds", rounds, "Rounds to measure.", lower_bound=1)
-        parse_flags(argv, doc, flags)
-        require(needs)
-        print(json.dumps(measure(flags.rounds), indent=2))
-
-    end_with_children()
-    console.main(command)
+if __name__ == "__main__":
+    main()

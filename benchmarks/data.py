@@ -1,4 +1,4 @@
-"""MNIST for all contestants, and where the datasets are."""
+"""The data of all contestants, and where the datasets are."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import pathlib
 import numpy as np
 
 from zoo.data import idx
-from zoo.data.dataset import Contents
+from zoo.data.dataset import Contents, Split
 from zoo.errors import UserError
+
+#: The models that are compared on MNIST; the others are for photographs.
+ON_MNIST = ("mlp", "convnet")
 
 
 def directory() -> pathlib.Path:
@@ -49,6 +52,15 @@ def cifar10_directory() -> pathlib.Path:
 def mnist() -> Contents:
     """Returns MNIST: images uint8 (n, 28, 28, 1), labels int32 (n,)."""
     return idx.find(directory()).read()
+
+
+def examples(model_name: str) -> Split:
+    """Returns the examples to train a model on: MNIST, or random images of 32x32x3."""
+    if model_name in ON_MNIST:
+        return mnist().train
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (5120, 32, 32, 3), np.uint8)
+    return Split(images, rng.integers(0, 10, len(images), np.int32))
 
 
 def scaled(images: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from zoo import files
@@ -24,6 +25,19 @@ RESULTS = ROOT / "benchmarks" / "results.json"
 def results() -> dict[str, Any]:
     """Returns the results of all comparisons that have been run."""
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table in Markdown.
+
+    Args:
+        heads: heads of the columns. A column of numbers, which are aligned to the
+            right, has a colon at the end of its head.
+        rows: the cells of each row.
+    """
+    lines = ["---:" if head.endswith(":") else "---" for head in heads]
+    above = [head.removesuffix(":") for head in heads]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (above, lines, *rows))
 
 
 def where(name: str) -> pathlib.Path:

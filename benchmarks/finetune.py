@@ -1,7 +1,5 @@
 """Compares fine-tuning with training from scratch on few photographs.
 
-    python -m benchmarks.finetune
-
 Trains resnet on five classes of CIFAR-10 from $CIFAR10_DIR. Then trains it on 10, 50
 and 200 images per class of the other five: once with --recipe=finetune from these
 weights, and once from scratch with the recipe that trained them. Both use the same
@@ -13,25 +11,26 @@ from __future__ import annotations
 
 import math
 import statistics
+import subprocess
+from typing import Any
 
 import numpy as np
 
-from benchmarks import comparison, document
+from benchmarks import document
 from benchmarks.comparison import run_python
 from benchmarks.data import cifar10_directory
-from zoo import console, startup
 from zoo.records.rundir import RunDir
+
+ROUNDS = 3  # trainings, each with its own seed
+CIFAR10 = True
 
 RUNS = document.ROOT / "runs" / "finetune"
 SEEN = ("airplane", "bird", "deer", "frog", "ship")
 NEW = ("automobile", "cat", "dog", "horse", "truck")
 PRETRAINING = {"recipe": "tiny", "epochs": 15}
 IMAGES = (10, 50, 200)
-SEEDS = (0, 1, 2)
 STEPS = 400  # the smallest number of steps, in whole passes over the data
 BATCH = 16  # the batch size that train.py chooses for so few images
-
-FLAGS = console.Flags()
 
 
 def tree(name: str, classes: tuple[str, ...], count: int | None, seed: int = 0) -> str:
@@ -57,60 +56,45 @@ def train(name: str, data: str, **flags: object) -> RunDir:
     flags |= {"model": "resnet", "dataset": data, "run_dir": run.path}
     flags |= {"export": "none", "eval_every": 1000, "plots": False}
     flags |= {"precision": "mixed_bfloat16"}
-    run_python("train.py", *(f"--{key}={value}" for key, value in flags.items()))
+    arguments = [f"--{key}={value}" for key, value in flags.items()]
+    run_python("train.py", *arguments, stdout=subprocess.DEVNULL)
     return run
 
 
-def measure(count: int, weights: RunDir) -> tuple[list[float], list[float], int]:
-    """Returns the accuracies of both trainings for each seed, and the steps."""
-    tuned, scratch = [], []
-    for seed in SEEDS:
-        data = tree(f"{count}-seed{seed}", NEW, count, seed)
-        epochs = math.ceil(STEPS / (count * len(NEW) // BATCH))
-        flags = {"seed": seed, "epochs": epochs}
-        runs = (
-            train(
-                f"tuned-{count}-{seed}",
-                data,
-                recipe="finetune",
-                weights=weights.path,
-                **flags,
-            ),
-            train(
-                f"scratch-{count}-{seed}", data, recipe=PRETRAINING["recipe"], **flags
-            ),
-        )
-        results = [run.read_result() for run in runs]
-        assert results[0]["steps"] == results[1]["steps"]
-        for accuracies, result in zip((tuned, scratch), results, strict=True):
-            accuracies.append(result["test"]["accuracy"])
-    return tuned, scratch, results[0]["steps"]
-
-
-def table() -> str:
-    """Returns the table of results, in Markdown."""
-    first = train("pretraining", tree("seen", SEEN, None), **PRETRAINING)
-    lines = [
-        "| images per class | steps | fine-tuned | from scratch |\n",
-        "| ---: | ---: | ---: | ---: |\n",
-    ]
+def measure(rounds: int) -> dict[str, Any]:
+    """Trains the missing runs; returns steps and accuracies by images per class."""
+    pretrained = train("pretraining", tree("seen", SEEN, None), **PRETRAINING)
+    found: dict[str, Any] = {}
     for count in IMAGES:
-        *accuracies, steps = measure(count, first)
-        both = " | ".join(
-            f"{statistics.mean(a):.1%} ({100 * min(a):.1f} to {100 * max(a):.1f})"
-            for a in accuracies
-        )
-        lines.append(f"| {count} | {steps} | {both} |\n")
-    return "".join(lines)
+        epochs = math.ceil(STEPS / (count * len(NEW) // BATCH))
+        tuned, scratch = [], []
+        for seed in range(rounds):
+            data = tree(f"{count}-seed{seed}", NEW, count, seed)
+            flags = {"seed": seed, "epochs": epochs}
+            from_weights = {"recipe": "finetune", "weights": pretrained.path}
+            from_scratch = {"recipe": PRETRAINING["recipe"]}
+            name = f"{count}-{seed}"
+            tuned.append(train(f"tuned-{name}", data, **flags, **from_weights))
+            scratch.append(train(f"scratch-{name}", data, **flags, **from_scratch))
+        (steps,) = {run.read_result()["steps"] for run in (*tuned, *scratch)}
+        found[str(count)] = {
+            "steps": steps,
+            "fine-tuned": [run.read_result()["test"]["accuracy"] for run in tuned],
+            "from scratch": [run.read_result()["test"]["accuracy"] for run in scratch],
+        }
+    return {"images": found}
 
 
-def main(argv: list[str]) -> None:
-    """Trains the missing runs and writes the table."""
-    comparison.parse_flags(argv, __doc__, FLAGS)
-    cifar10_directory()
-    startup.start()
-    document.rewrite(document.where("finetune"), "finetune", table())
-
-
-if __name__ == "__main__":
-    console.main(main)
+def table(result: dict[str, Any]) -> str:
+    """Returns the Markdown table of a result."""
+    ways = ("fine-tuned", "from scratch")
+    rows = []
+    for count, found in result["images"].items():
+        shown = [
+            f"{statistics.mean(found[way]):.1%} ({100 * min(found[way]):.1f} to "
+            f"{100 * max(found[way]):.1f})"
+            for way in ways
+        ]
+        rows.append([count, str(found["steps"]), *shown])
+    heads = ["images per class:", "steps:", *(f"{way}:" for way in ways)]
+    return document.table(heads, rows)

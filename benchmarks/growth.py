@@ -1,29 +1,25 @@
 """Measures time against the number of examples and against the batch size.
 
-    python -m benchmarks.growth --rounds=3
-
 Measures the seconds of an epoch of mlp on MNIST repeated 1, 10 and 100 times in
 memory, and the examples/s of training with batches of 16 to 1,024. Contestants take
 turns; medians are reported, except for the two long epochs, which are trained once.
-`python -m benchmarks growth` also draws both into benchmarks/results/growth.png.
 """
 
 from __future__ import annotations
 
-import pathlib
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from benchmarks import comparison, data
-from benchmarks.document import ROOT
-from benchmarks.turns import interleaved
-from zoo import files, startup
+from benchmarks import data, document
+from benchmarks.comparison import interleaved
+from benchmarks.contestants import zoo_fit
+from zoo import startup
+from zoo.data.dataset import Split
 
-PICTURE = ROOT / "benchmarks" / "results" / "growth.png"
+ROUNDS = 3
 REPETITIONS = (1, 10, 100)
 MODEL = "mlp"  # the model trained on repeated data
 # The models trained with several batch sizes, with enough steps to outweigh the cost
@@ -51,16 +47,12 @@ def by_examples(rounds: int) -> dict[str, float]:
     """Returns the seconds of an epoch by the number of examples."""
     train, seconds = data.mnist().train, {}
     for times in REPETITIONS:
-        epoch = _epoch(MODEL, _repeated(train, times))
+        images = np.tile(train.x, (times, 1, 1, 1))
+        epoch = _epoch(MODEL, Split(images, np.tile(train.y, times)))
+        epoch(100)  # compiles
         taken = [epoch() for _ in range(rounds if times == 1 else 1)]
         seconds[str(times * len(train.y))] = round(statistics.median(taken), 3)
     return seconds
-
-
-def _repeated(split: Any, times: int) -> Any:
-    from zoo.data.dataset import Split
-
-    return Split(np.tile(split.x, (times, 1, 1, 1)), np.tile(split.y, times))
 
 
 def by_batch(model_name: str, rounds: int) -> dict[str, int]:
@@ -76,85 +68,29 @@ def by_batch(model_name: str, rounds: int) -> dict[str, int]:
     }
 
 
-def _epoch(model_name: str, split: Any, **overrides: Any) -> Callable[[], float]:
+def _epoch(model_name: str, split: Split, **overrides: Any) -> Callable[..., float]:
     """Returns a function that trains an epoch and returns its seconds."""
     import zoo
-    from zoo.data import pipeline
 
     recipe = zoo.get_recipe(model_name).override(epochs=1, augment={}, **overrides)
-    plan = pipeline.make_plan(recipe, len(split.y))
-    model = zoo.create_model(
-        model_name,
-        input_shape=split.x.shape[1:],
-        num_classes=10,
-        recipe=recipe,
-        steps=plan.steps,
-        steps_per_execution=min(recipe.steps_per_execution, plan.steps_per_epoch),
-    )
-    batches = pipeline.TrainingBatches(split, plan, recipe, seed=0)
-    compiling = batches.take(recipe.steps_per_execution)
-    model.fit(compiling, shuffle=False, verbose=0)
-
-    def work() -> float:
-        began = time.perf_counter()
-        model.fit(batches.dataset, shuffle=False, verbose=0)
-        return time.perf_counter() - began
-
-    return work
-
-
-def draw(result: dict[str, Any], path: pathlib.Path = PICTURE) -> None:
-    """Draws both measurements into a PNG file."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    seconds = [*result["seconds_of_an_epoch"].values()]
-    examples = [int(count) for count in result["seconds_of_an_epoch"]]
-    left.loglog(examples, seconds, "o-", label="measured")
-    straight = [seconds[0] * count / examples[0] for count in examples]
-    left.loglog(examples, straight, "k:", label="proportional to the first")
-    left.set(
-        xlabel="training examples",
-        ylabel="time of an epoch (s)",
-        title=f"Time of an epoch of {result['model']}",
-    )
-    left.legend(frameon=False)
-    for name, rates in result["examples_per_second"].items():
-        right.loglog([int(size) for size in rates], rates.values(), "o-", label=name)
-    right.set(
-        xlabel="batch size (examples)",
-        ylabel="training examples/s",
-        title="Training speed",
-    )
-    right.set_xticks(BATCHES, [str(size) for size in BATCHES])
-    right.minorticks_off()
-    right.legend(frameon=False)
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    with files.replacing(path) as beside:
-        figure.savefig(beside, dpi=100)
+    return zoo_fit.training(model_name, split, recipe)[1]
 
 
 def table(result: dict[str, Any]) -> str:
     """Returns the Markdown tables of a result."""
-    lines = [
-        "| examples | seconds per epoch | microseconds per example |\n",
-        "| ---: | ---: | ---: |\n",
+    rows = [
+        [
+            f"{int(examples):,}",
+            f"{seconds:.2f}",
+            f"{1e6 * seconds / int(examples):.1f}",
+        ]
+        for examples, seconds in result["seconds_of_an_epoch"].items()
     ]
-    for examples, seconds in result["seconds_of_an_epoch"].items():
-        each = 1e6 * seconds / int(examples)
-        lines.append(f"| {int(examples):,} | {seconds:.2f} | {each:.1f} |\n")
+    heads = ["examples:", "seconds per epoch:", "microseconds per example:"]
     rates = result["examples_per_second"]
-    lines += [
-        f"\n| batch size | {' | '.join(f'{name}, examples/s' for name in rates)} |\n",
-        f"| ---: {'| ---: ' * len(rates)}|\n",
+    by_size = [
+        [f"{int(size):,}", *(f"{found[size]:,}" for found in rates.values())]
+        for size in next(iter(rates.values()))
     ]
-    for size in next(iter(rates.values())):
-        cells = (f"{found[size]:,}" for found in rates.values())
-        lines.append(f"| {int(size):,} | {' | '.join(cells)} |\n")
-    return "".join(lines)
-
-
-if __name__ == "__main__":
-    comparison.main(measure, __doc__, rounds=3)
+    names = ["batch size:", *(f"{name}, examples/s:" for name in rates)]
+    return document.table(heads, rows) + "\n" + document.table(names, by_size)

@@ -1,7 +1,5 @@
 """Measures the time of a process that trains resnet to 90% on CIFAR-10's test split.
 
-    CIFAR10_DIR=path/to/cifar10 python -m benchmarks.photo_race --rounds=1
-
 train.py and PyTorch train the default resnet in bfloat16, for as many epochs, with the
 settings and augmentations of the default recipe. Both evaluate once, at the end, and
 begin with images that have been decoded before. PyTorch keeps images in the layout that
@@ -17,11 +15,13 @@ from typing import Any
 import numpy as np
 
 import zoo
-from benchmarks import comparison, data, race
+from benchmarks import data, race
 from zoo import startup
 
 GOAL = 0.9
 EPOCHS = 24
+ROUNDS = 1
+CIFAR10 = True
 NEEDS = ("torch",)
 _FLAGS = (
     "--model=resnet",
@@ -56,7 +56,3 @@ def measure(rounds: int) -> dict[str, Any]:
 
 
 table = race.table
-
-
-if __name__ == "__main__":
-    comparison.main(measure, __doc__, rounds=1, needs=NEEDS)

@@ -1,7 +1,5 @@
 """Measures the time of a process that trains to 99.0% on MNIST's test split.
 
-    python -m benchmarks.race --rounds=3
-
 Compares train.py and its fast recipe, with another seed in each round, with the
 published examples of Keras and PyTorch, which end after the first epoch that reaches
 99.0%. train.py draws, exports and logs nothing, like the examples. The dataset is
@@ -21,12 +19,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import zoo
-from benchmarks import comparison, data
+from benchmarks import comparison, data, document
 from zoo import startup
 from zoo.errors import RunError
 
 MODEL = "allconv"
 GOAL = 0.99
+ROUNDS = 3
 NEEDS = ("torch",)
 #: Flags of a training that only trains and evaluates.
 LEAN = ("--export=none", "--noplots", "--notensorboard")
@@ -83,10 +82,6 @@ def compare(
         rounds: number of rounds.
         goal: accuracy that a training must reach in each round to count.
 
-    Returns:
-        The medians of the seconds, the lowest accuracies, and the ratio of the zoo's
-        seconds to those of the best other training.
-
     Raises:
         RunError: the zoo or all other trainings missed the goal.
     """
@@ -116,16 +111,10 @@ def compare(
 
 def table(result: dict[str, Any]) -> str:
     """Returns the Markdown table of a result."""
-    lines = [
-        "| training | seconds | test accuracy at the end |\n",
-        "| --- | ---: | ---: |\n",
-    ]
+    rows = []
     for name, seconds in result["seconds"].items():
         accuracy = result["accuracy"][name]
         missed = "" if accuracy >= result["goal"] else ", never reached"
-        lines.append(f"| {name} | {seconds:.1f} | {accuracy:.2%}{missed} |\n")
-    return "".join(lines)
-
-
-if __name__ == "__main__":
-    comparison.main(measure, __doc__, rounds=3, needs=NEEDS)
+        rows.append([name, f"{seconds:.1f}", f"{accuracy:.2%}{missed}"])
+    heads = ["training", "seconds:", "test accuracy at the end:"]
+    return document.table(heads, rows)

@@ -1,7 +1,5 @@
 """Estimates the speed-up of several workers from the cost of communication.
 
-    python -m benchmarks.scaling --write
-
 Measures the time of a step on one worker for two batch sizes, which gives the fixed
 cost of a step and the cost of an example. The rest is arithmetic: a ring all-reduce of
 N workers moves 2 (N - 1) / N times the gradients' bytes through each worker's link, in
@@ -12,22 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import time
+from typing import Any
 
-from benchmarks import comparison, document
-from zoo import console, startup
+from benchmarks import document
+from zoo import startup
 
+ROUNDS = 5
 WORKERS = (8, 64, 512)
 BATCHES = (64, 1024)
 BATCH = 128  # per worker, in the table
 STEPS = 20
-
-FLAGS = console.Flags()
-FLAGS.float("gigabits", 10.0, "Bandwidth between workers, in Gbit/s.")
-FLAGS.float("microseconds", 50.0, "Latency of a hop between workers.")
-FLAGS.integer("rounds", 5, "Measurements of each batch.", lower_bound=1)
-FLAGS.boolean("write", False, "Write the table into the documents.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +29,10 @@ class Link:
 
     bandwidth: float
     latency: float
+
+
+#: 10 Gbit/s and 50 microseconds.
+LINK = Link(bandwidth=1.25e9, latency=50e-6)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +63,7 @@ class Cost:
         return max(workers, math.ceil(lacking / gained))
 
 
-def measure(name: str, rounds: int) -> Cost:
+def measure_model(name: str, rounds: int) -> Cost:
     """Measures one worker's step on MNIST's shapes, the minimum over the rounds."""
     import tensorflow as tf
 
@@ -94,53 +91,42 @@ def measure(name: str, rounds: int) -> Cost:
     return Cost(fixed, example, 4 * count)
 
 
-def table(costs: dict[str, Cost], gigabits: float, microseconds: float) -> str:
-    """Returns the table in Markdown, with a paragraph on how it was made."""
-    link = Link(gigabits * 1e9 / 8, microseconds * 1e-6)
-    lines = [
-        f"Measured: one worker's step on {os.cpu_count()} CPU cores for batches of "
-        f"{BATCHES[0]} and {BATCHES[1]:,}, the",
-        "minimum of several, which gives the fixed cost of a step and the cost of an "
-        "example. Assumed:",
-        f"a ring of {gigabits:g} Gbit/s and {microseconds:g} microseconds per hop, and "
-        "an all-reduce that starts when",
-        "the gradients are ready.",
-        "",
-        "| model | gradients | a step | an example | workers | all-reduce "
-        f"| speed-up, {BATCH} per worker | faster than one from --batch_size "
-        "| half of ideal from |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name, cost in costs.items():
-        start = (
-            f"| `{name}` | {cost.bytes / 1e6:.2f} MB | {1000 * cost.fixed:.1f} ms "
-            f"| {1e6 * cost.example:.1f} us"
-        )
-        lines.append(f"{start} | 1 | 0 | 1.0 | | |")
-        for workers in WORKERS:
-            alone = cost.step(BATCH)
-            reduce = cost.reduce(workers, link)
-            speed = workers * alone / (alone + reduce)
-            lines.append(
-                f"| | | | | {workers} | {1000 * reduce:.1f} ms | {speed:.1f} "
-                f"| {cost.batch_for(1, workers, link):,} "
-                f"| {cost.batch_for(workers / 2, workers, link):,} |"
-            )
-    return "\n".join(lines) + "\n"
-
-
-def main(argv: list[str]) -> None:
-    """Measures, prints the table, and writes it."""
-    comparison.parse_flags(argv, __doc__, FLAGS)
+def measure(rounds: int) -> dict[str, Any]:
+    """Returns the cost of a step of each model."""
     startup.start()
     import zoo
 
-    costs = {name: measure(name, FLAGS.rounds) for name in zoo.list_models()}
-    text = table(costs, FLAGS.gigabits, FLAGS.microseconds)
-    print(text)
-    if FLAGS.write:
-        document.rewrite(document.where("scaling"), "scaling", text)
+    models = {name: measure_model(name, rounds) for name in zoo.list_models()}
+    return {"models": {name: dataclasses.asdict(cost) for name, cost in models.items()}}
 
 
-if __name__ == "__main__":
-    console.main(main)
+def table(result: dict[str, Any]) -> str:
+    """Returns the Markdown table of a result."""
+    rows = []
+    for name, fields in result["models"].items():
+        cost = Cost(**fields)
+        alone = cost.step(BATCH)
+        rows.append(
+            [
+                f"`{name}`",
+                f"{cost.bytes / 1e6:.2f} MB",
+                f"{1000 * cost.fixed:.1f} ms",
+                f"{1e6 * cost.example:.1f} us",
+                *("1", "0", "1.0", "", ""),
+            ]
+        )
+        for workers in WORKERS:
+            reduce = cost.reduce(workers, LINK)
+            rows.append(
+                [
+                    *("", "", "", ""),
+                    str(workers),
+                    f"{1000 * reduce:.1f} ms",
+                    f"{workers * alone / (alone + reduce):.1f}",
+                    f"{cost.batch_for(1, workers, LINK):,}",
+                    f"{cost.batch_for(workers / 2, workers, LINK):,}",
+                ]
+            )
+    heads = ["model", "gradients:", "a step:", "an example:", "workers:", "all-reduce:"]
+    heads += [f"speed-up, {BATCH} per worker:", "faster than one from --batch_size:"]
+    return document.table([*heads, "half of ideal from:"], rows)

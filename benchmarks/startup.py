@@ -1,7 +1,5 @@
 """Measures start-up times and peak memory.
 
-    python -m benchmarks.startup --rounds=5
-
 Reports the medians of the time from a command to the end of its first training steps
 with prepared data, and of --help and `import zoo`; and the largest resident set while
 training an epoch and while exporting it.
@@ -20,10 +18,11 @@ import tempfile
 import time
 from typing import Any
 
-from benchmarks import comparison, data
+from benchmarks import data, document
 from benchmarks.document import ROOT
 from zoo.errors import RunError
 
+ROUNDS = 5
 MODELS = ("mlp", "convnet")
 # A program that runs train.py and exits after the first steps with a special code. It
 # leaves a file with the seconds since the end of `import tensorflow`.
@@ -121,13 +120,7 @@ def measure(rounds: int) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """Returns the Markdown table of a result."""
-    lines = ["| what | seconds | peak memory |\n", "| --- | ---: | ---: |\n"]
-    for name, seconds in result["seconds"].items():
-        lines.append(f"| {name} | {seconds:.2f} | |\n")
+    rows = [[name, f"{seconds:.2f}", ""] for name, seconds in result["seconds"].items()]
     for name, megabytes in result["peak_megabytes"].items():
-        lines.append(f"| {name} | | {megabytes:,} MB |\n")
-    return "".join(lines)
-
-
-if __name__ == "__main__":
-    comparison.main(measure, __doc__, rounds=5)
+        rows.append([name, "", f"{megabytes:,} MB"])
+    return document.table(["what", "seconds:", "peak memory:"], rows)

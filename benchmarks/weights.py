@@ -21,8 +21,9 @@ import h5py
 import numpy as np
 
 import zoo
-from benchmarks import accuracy, comparison, document
+from benchmarks import accuracy, document
 from zoo import console, files, startup
+from zoo.commands import flags
 from zoo.records import weights
 from zoo.records.rundir import RunDir
 
@@ -55,13 +56,13 @@ LARGEST = 1_200_000
 #: Numbers of significant bits to try; float16 has 11, float32 has 24.
 SIGNIFICANT_BITS = range(12, 25)
 
-FLAGS = console.Flags()
+FLAGS = flags.Flags()
 FLAGS.string("only", None, "Model to write; default: all.")
 
 
 def main(argv: list[str]) -> None:
     """Writes the weights of finished runs; prints which runs are missing."""
-    comparison.parse_flags(argv, __doc__, FLAGS)
+    flags.parse_only(argv, __doc__, FLAGS)
     startup.start()
     if FLAGS.only:
         zoo.list_recipes(FLAGS.only)  # raises UserError if there is no such model

@@ -13,23 +13,24 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from export.formats import DEFAULT_FORMATS, FORMATS, check_node, parse_formats
+from export.formats import DEFAULT_FORMATS, FORMATS, check_request, parse_formats
 from zoo import startup
 
-__all__ = ["DEFAULT_FORMATS", "FORMATS", "check_node", "parse_formats"]
+__all__ = ["DEFAULT_FORMATS", "FORMATS", "check_request", "parse_formats"]
 
 # Functions that need TensorFlow or LiteRT are imported when they are first used.
 _LATER = {
     "export_run": "export.exporter",
     "export_weights": "export.exporter",
     "load": "zoo.runs.artifact",
+    "Learner": "export.ondevice.learner",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a function of ``_LATER``."""
+    """Imports a name of ``_LATER``."""
     if name not in _LATER:
         raise AttributeError(f"module 'export' has no attribute {name!r}")
-    if name != "load":  # LiteRT loads a file without TensorFlow
+    if _LATER[name] == "export.exporter":  # the others only need LiteRT
         startup.start_for_api()
     return getattr(importlib.import_module(_LATER[name]), name)

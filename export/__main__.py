@@ -1,6 +1,6 @@
 """python -m export: see zoo/commands/export.py."""
 
-from zoo import door
+from zoo.__main__ import main
 
 if __name__ == "__main__":
-    door.run("zoo.commands.export")
+    main("export")

@@ -18,26 +18,18 @@ from typing import Any
 import jinja2
 from scipy import stats
 
-from export.formats import DEVICE_OPTIMIZERS, FORMATS, get_format
+from export import records
+from export.formats import DEVICE_OPTIMIZERS, FORMATS
+from export.records import Artifact, Export
 from zoo.console import align, format_milliseconds
 from zoo.plots.draw import CAPTIONS, TITLES
+from zoo.runs.run import Run
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
 
-def render(
-    result: Mapping[str, Any],
-    export: Mapping[str, Any],
-    pictures: Sequence[str] = (),
-) -> str:
-    """Returns the card as Markdown.
-
-    Args:
-        result: the content of result.json.
-        export: the content of export.json.
-        pictures: names of the pictures in ``plots`` beside it, keys of
-            ``zoo.plots.draw.TITLES``.
-    """
+def render(run: Run, export: Export, pictures: Sequence[str] = ()) -> str:
+    """Returns the card as Markdown; ``pictures`` are keys of ``draw.TITLES``."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -54,22 +46,19 @@ def render(
         "product": math.prod,
         "tensor": _tensor,
     }
-    files = [file for name in FORMATS for file in get_format(name).files]
-    brightness = export["brightness"]
+    every = [file for format in FORMATS.values() for file in format.files]
     return environment.get_template("card.md.j2").render(
-        result=result,
+        result=run.result,
         export=export,
-        command=repeating(result),
-        recalls=_recalls(result, export),
-        macro_recall=result.get("test_macro_recall"),
-        brightness=brightness,
-        polarity=_polarity(brightness, export["data"]["input_shape"]),
+        command=repeating(run.result),
+        brightness=run.config.get("brightness"),
         litert=importlib.metadata.version("ai-edge-litert"),
-        records={record["name"]: record for record in export["artifacts"]},
+        models=[artifact for artifact in export.artifacts if artifact.input],
+        records={artifact.name: artifact for artifact in export.artifacts},
         wilson=lambda right, total: stats.binomtest(right, total).proportion_ci(
             method="wilson"
         ),
-        purposes={file.name: file.purpose for file in files},
+        purposes={file.name: file.purpose for file in every},
         pictures={name: TITLES[name] for name in pictures},
         captions=CAPTIONS,
         momentum=DEVICE_OPTIMIZERS["momentum"],
@@ -91,39 +80,6 @@ def repeating(result: Mapping[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _recalls(
-    result: Mapping[str, Any], export: Mapping[str, Any]
-) -> list[Mapping[str, Any]]:
-    """Returns name, recall and number of test examples of each class."""
-    if "test_per_class" in result:
-        return result["test_per_class"]
-    # A run of an older version.
-    return [
-        {"name": name, "recall": right / count, "count": count}
-        for name, right, count in export["per_class"]
-    ]
-
-
-def _polarity(brightness: Mapping[str, float] | None, shape: Sequence[int]) -> str:
-    """Says which images to invert if nearly all training images are dark, or light.
-
-    Args:
-        brightness: ``Split.brightness`` of the training images.
-        shape: shape of an input; only gray images are inverted.
-    """
-    if brightness is None or shape[-1] != 1:
-        return ""
-    if brightness["highest"] < 128:
-        return (
-            ": light on a dark ground. Invert images of dark ink on light paper first"
-        )
-    if brightness["lowest"] > 127:
-        return (
-            ": dark on a light ground. Invert images of light ink on dark ground first"
-        )
-    return ""
-
-
 def _tensor(tensor: Mapping[str, Any]) -> str:
     """Describes an input or output of a file."""
     shape = ", ".join("any" if size is None else str(size) for size in tensor["shape"])
@@ -134,31 +90,28 @@ def _tensor(tensor: Mapping[str, Any]) -> str:
     return text
 
 
-def _measured(record: Mapping[str, Any]) -> tuple[str, ...]:
+def _measured(artifact: Artifact) -> tuple[str, ...]:
     """Returns a file's accuracy and agreement, or the largest error of a regression."""
-    if "accuracy" in record:
-        return f"{record['accuracy']:.2%}", f"{record['agreement']:.2%}"
-    return (f"{record['max_abs_error']:.2g}",)
+    if artifact.accuracy is not None:
+        return f"{artifact.accuracy:.2%}", f"{artifact.agreement:.2%}"
+    return (f"{artifact.max_abs_error:.2g}",)
 
 
-def summary(export: Mapping[str, Any], run_dir: str | os.PathLike[str]) -> str:
-    """Returns a table of the exported files.
-
-    Args:
-        export: the content of export.json.
-        run_dir: the directory of the run, for the last line.
-    """
-    classifier = export["data"]["num_classes"] is not None
+def summary(run_dir: str | os.PathLike[str]) -> str:
+    """Returns a table of the exported files of a run."""
+    directory = pathlib.Path(run_dir) / "export"
+    export = records.read(directory)
+    assert export, "the run has been exported"
+    classifier = export.data["num_classes"] is not None
     columns = ("accuracy", "agreement") if classifier else ("largest error",)
-    rows = [("exported", "bytes", *columns, "ms")]
-    for record in export["artifacts"]:
-        latency = format_milliseconds(record["latency_ms"]["median"])
-        size = f"{record['bytes']:,}"
-        rows.append((record["path"], size, *_measured(record), latency))
-    lines = align(rows)
-    lines += [f"left out: {name}: {why}" for name, why in export["left_out"].items()]
-    if page := export.get("page"):
-        lines.append(f"page: {page['path']}, {page['bytes']:,} bytes")
-    tested_on = export.get("tested_on", "the whole test split")
-    lines.append(f"All verified on {tested_on}. {pathlib.Path(run_dir) / 'export'}")
-    return "\n".join(lines)
+    rows, others = [("exported", "bytes", *columns, "ms")], []
+    for artifact in export.artifacts:
+        size = f"{artifact.bytes:,}"
+        if artifact.latency_ms:
+            latency = format_milliseconds(artifact.latency_ms["median"])
+            rows.append((artifact.path, size, *_measured(artifact), latency))
+        else:
+            others.append(f"{artifact.name}: {artifact.path}, {size} bytes")
+    others += [f"left out: {name}: {why}" for name, why in export.left_out.items()]
+    said = f"All verified on {export.tested_on}. {directory}"
+    return "\n".join([*align(rows), *others, said])

@@ -8,54 +8,50 @@ write every weight twice.
 
 from __future__ import annotations
 
+import pathlib
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-from export.base import EXACT, Draft, ExportedFile, Format
+from export.formats import FORMATS
 from zoo.data import decode
 from zoo.runs.artifact import SIGNATURE
+from zoo.runs.run import Run
 
 
-class SavedModel(Format):
-    """A directory for TF Serving, with signatures for pixels and for encoded images."""
+def export(run: Run, directory: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """Writes the directory, with signatures for pixels and for encoded images."""
+    model, shape = run.model, tuple(run.config["data"]["input_shape"])
 
-    name = "saved_model"
-    files = (ExportedFile("saved_model", "saved_model/1", "servers", EXACT, EXACT),)
+    def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits = tf.cast(model(image, training=False), tf.float32)
+        return {
+            "logits": logits,
+            "probabilities": tf.nn.softmax(logits),
+            "class_id": tf.argmax(logits, axis=-1),
+        }
 
-    def write(self, draft: Draft) -> None:
-        """Writes the directory."""
-        model, shape = draft.trained.model, tuple(draft.data["input_shape"])
+    def serve_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        image = tf.map_fn(
+            lambda content: decode.decode(content, *shape),
+            image_bytes,
+            fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+        )
+        return serve(image)
 
-        def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-            logits = tf.cast(model(image, training=False), tf.float32)
-            return {
-                "logits": logits,
-                "probabilities": tf.nn.softmax(logits),
-                "class_id": tf.argmax(logits, axis=-1),
-            }
+    def predict(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"y": tf.cast(model(x, training=False), tf.float32)}
 
-        def serve_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            image = tf.map_fn(
-                lambda content: decode.decode(content, *shape),
-                image_bytes,
-                fn_output_signature=tf.TensorSpec(shape, tf.uint8),
-            )
-            return serve(image)
-
-        def predict(x: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"y": tf.cast(model(x, training=False), tf.float32)}
-
-        archive = keras.export.ExportArchive()
-        if draft.is_classifier:
-            images = tf.TensorSpec((None, *shape), tf.uint8, "image")
-            encoded = tf.TensorSpec((None,), tf.string, "image_bytes")
-            archive.add_endpoint(SIGNATURE, serve, [images])
-            archive.add_endpoint("serve_bytes", serve_bytes, [encoded])
-        else:
-            x = tf.TensorSpec((None, *shape), tf.float32, "x")
-            archive.add_endpoint(SIGNATURE, predict, [x])
-        directory = draft.directory / self.files[0].path
-        archive.write_out(str(directory), verbose=False)
-
-
-FORMAT = SavedModel()
+    archive = keras.export.ExportArchive()
+    if model.num_classes is None:
+        x = tf.TensorSpec((None, *shape), tf.float32, "x")
+        archive.add_endpoint(SIGNATURE, predict, [x])
+    else:
+        images = tf.TensorSpec((None, *shape), tf.uint8, "image")
+        encoded = tf.TensorSpec((None,), tf.string, "image_bytes")
+        archive.add_endpoint(SIGNATURE, serve, [images])
+        archive.add_endpoint("serve_bytes", serve_bytes, [encoded])
+    (file,) = FORMATS["saved_model"].files
+    archive.write_out(str(directory / file.path), verbose=False)
+    return {file.name: {}}

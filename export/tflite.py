@@ -7,6 +7,7 @@ model's own rescaling into the first layer.
 
 from __future__ import annotations
 
+import pathlib
 import re
 import tempfile
 import warnings
@@ -17,73 +18,45 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from export.base import EXACT, Bound, Draft, ExportedFile, Format
-from export.formats import TFLITE_FILES
+from export.formats import FORMATS
+from zoo import startup
 from zoo.data.dataset import Split
 from zoo.errors import RunError
 from zoo.models.base import TapeModel
 from zoo.runs.artifact import SIGNATURE
+from zoo.runs.run import Run
 
 CALIBRATION_EXAMPLES = 500
 #: Files with quantized activations, whose ranges are measured on examples.
 CALIBRATED = ("int8", "int16x8")
 
-FLOAT16 = Bound(max_abs_error=1e-2)
-#: A loss of at most a tenth of a point of accuracy.
-TENTH = Bound(accuracy_drop=0.1)
-INT8 = Bound(accuracy_drop=0.3)
+
+def export(
+    run: Run, directory: pathlib.Path, *, tflite_files: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Writes the files of these names, one per kind of quantization."""
+    train, seed = run.dataset.train, run.config["identity"]["seed"]
+    calibration = calibration_inputs(train, seed)
+    about = {"split": "train", "examples": len(calibration), "seed": seed}
+    write_labels(run, directory / "tflite")
+    written = {}
+    with tempfile.TemporaryDirectory() as source:
+        write_source(run.model, run.config["data"]["input_shape"], source)
+        for file in FORMATS["tflite"].files:
+            if file.name in tflite_files and file.suits(run):
+                content = convert(source, file.name, calibration)
+                (directory / file.path).write_bytes(content)
+                calibrated = file.name in CALIBRATED
+                written[file.name] = {"calibration": about} if calibrated else {}
+    return written
 
 
-def _file(name: str, *about: Any, **options: Any) -> ExportedFile:
-    return ExportedFile(name, f"tflite/model_{name}.tflite", *about, **options)
-
-
-class TFLite(Format):
-    """The files for phones and browsers, one per kind of quantization."""
-
-    name = "tflite"
-    # Name, purpose, bound, and the bound for a regression if it has such a file.
-    files = (
-        _file("float32", "browsers and comparisons", EXACT, EXACT),
-        _file("float16", "GPUs, half the size", FLOAT16, FLOAT16),
-        _file("dynamic", "CPUs, with float inputs", TENTH, FLOAT16),
-        _file("int8", "phones and integer hardware", INT8, integer=True),
-        # Kernels for 16-bit activations are slow: a whole test split takes minutes.
-        _file("int16x8", "16-bit accelerators", TENTH, parallel=False, examples=1000),
-    )
-
-    def write(self, draft: Draft) -> None:
-        """Writes the files.
-
-        Raises:
-            RunError: the model has an operation that is not built into TFLite.
-        """
-        calibration = calibration_inputs(draft.trained.dataset.train, draft.seed)
-        with tempfile.TemporaryDirectory() as source:
-            model, shape = draft.trained.model, draft.data["input_shape"]
-            write_source(model, shape, draft.tensor_names, source)
-            for file in self.files:
-                path = draft.directory / file.path
-                if draft.bound(file) is None:
-                    reason = "a regression has no pixels to calibrate on"
-                    draft.left_out[path.name] = reason
-                    continue
-                if file.name not in (draft.tflite_files or TFLITE_FILES):
-                    draft.left_out[path.name] = "it was not asked for"
-                    continue
-                path.parent.mkdir(exist_ok=True)
-                path.write_bytes(convert(source, file.name, calibration))
-
-    def details(self, draft: Draft, file: ExportedFile) -> tuple[dict, list[str]]:
-        """Returns the description of the calibration data."""
-        if file.name not in CALIBRATED:
-            return {}, []
-        examples = min(CALIBRATION_EXAMPLES, len(draft.trained.dataset.train.y))
-        calibration = {"split": "train", "examples": examples, "seed": draft.seed}
-        return {"calibration": calibration}, []
-
-
-FORMAT = TFLite()
+def write_labels(run: Run, folder: pathlib.Path) -> None:
+    """Creates the folder of TFLite files, with the names of the classes."""
+    folder.mkdir(exist_ok=True)
+    if names := run.config["data"]["class_names"]:
+        text = "".join(f"{name}\n" for name in names)
+        (folder / "labels.txt").write_text(text, encoding="utf-8")
 
 
 def calibration_inputs(train: Split, seed: int) -> np.ndarray:
@@ -93,27 +66,20 @@ def calibration_inputs(train: Split, seed: int) -> np.ndarray:
     return train.x[np.sort(chosen)].astype(np.float32)
 
 
+def tensor_names(model: TapeModel) -> tuple[str, str]:
+    """Returns the names of a file's input and output."""
+    return ("x", "y") if model.num_classes is None else ("image", "probabilities")
+
+
 def answer(model: TapeModel, x: tf.Tensor) -> tf.Tensor:
     """Returns the output of a file: probabilities, or y for a regression."""
     y = tf.cast(model(x, training=False), tf.float32)
     return y if model.num_classes is None else tf.nn.softmax(y)
 
 
-def write_source(
-    model: TapeModel,
-    input_shape: Sequence[int],
-    tensor_names: tuple[str, str],
-    directory: str,
-) -> None:
-    """Writes the SavedModel with batch 1 from which all files are converted.
-
-    Args:
-        model: the model.
-        input_shape: (height, width, channels), or (1,) for a regression.
-        tensor_names: names of the input and of the output.
-        directory: where to write it.
-    """
-    name, output = tensor_names
+def write_source(model: TapeModel, input_shape: Sequence[int], directory: str) -> None:
+    """Writes the SavedModel with batch 1 from which all files are converted."""
+    name, output = tensor_names(model)
     spec = tf.TensorSpec((1, *input_shape), tf.float32, name=name)
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
@@ -123,13 +89,9 @@ def write_source(
 
 
 def convert(source: str, name: str, calibration: np.ndarray) -> bytes:
-    """Converts a SavedModel with batch 1 to the bytes of a TFLite file.
+    """Converts a SavedModel with batch 1 to the file of this name, such as ``int8``.
 
-    Args:
-        source: directory of the SavedModel.
-        name: name of the file, such as ``int8``.
-        calibration: float32 images (n, height, width, channels) for ``int8`` and
-            ``int16x8``. An image with a pixel of 0 and one of 255 is added.
+    The files in ``CALIBRATED`` need float32 images (n, height, width, channels).
     """
     converter = open_converter(source, [SIGNATURE])
     if name != "float32":
@@ -160,9 +122,10 @@ def convert(source: str, name: str, calibration: np.ndarray) -> bytes:
 
 def open_converter(source: str, signatures: list[str]) -> tf.lite.TFLiteConverter:
     """Opens a SavedModel for a conversion to built-in operations."""
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-        source, signature_keys=signatures
-    )
+    with startup.quiet():
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            source, signature_keys=signatures
+        )
     # Other settings admit operations that need the Flex delegate, but browsers and
     # LiteRT's Python package do not have it.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -170,13 +133,9 @@ def open_converter(source: str, signatures: list[str]) -> tf.lite.TFLiteConverte
 
 
 def run_converter(converter: tf.lite.TFLiteConverter, file: str) -> bytes:
-    """Runs a converter.
-
-    Raises:
-        RunError: the conversion failed; the message names the unsupported operations.
-    """
+    """Runs a converter; raises RunError with the operations that are not built in."""
     try:
-        with warnings.catch_warnings():
+        with startup.quiet(), warnings.catch_warnings():
             # The converter itself calibrates with the deprecated interpreter.
             warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
             return converter.convert()

@@ -11,14 +11,17 @@ import math
 import pathlib
 import shutil
 import subprocess
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from export.base import Draft, Format
+from export.formats import FORMATS
+from export.records import Artifact
 from zoo import files
 from zoo.errors import RunError, UserError
-from zoo.runs.predictor import FAR
-from zoo.runs.run import TrainedRun
+from zoo.runs import scoring
+from zoo.runs.run import Run
 
 PAGE = pathlib.Path(__file__).parent / "page"
 DIGITS = [str(digit) for digit in range(10)]
@@ -33,80 +36,54 @@ _WASM = ("litert_wasm_internal", "litert_wasm_compat_internal")
 _NPM_SECONDS = 300
 
 
-class Web(Format):
-    """The page with files that the format tflite has written and verified."""
-
-    name = "web"
-    needs = ("tflite",)
-
-    def check(self, trained: TrainedRun) -> None:
-        """Raises UserError if the run is a regression."""
-        if trained.model.num_classes is None:
+def export(
+    run: Run, directory: pathlib.Path, *, others: Mapping[str, Artifact]
+) -> dict[str, dict[str, Any]]:
+    """Writes the folder; the files that it offers come from other formats."""
+    for name in CHOICE:
+        if name not in others:
             raise UserError(
-                "web is a page for classifiers of images. Received: "
-                f"{trained.run.path}, a regression. Leave it out of the formats."
+                f"web needs the files {' and '.join(CHOICE)} of tflite. {name} was "
+                "left out: export tflite with it, or leave web out of --formats."
             )
-
-    def write(self, draft: Draft) -> None:
-        """Writes the folder.
-
-        Raises:
-            UserError: an earlier export left out a file that the page needs.
-            RunError: npm cannot install LiteRT.js.
-        """
-        records = {record["name"]: record for record in draft.records}
-        if missing := [name for name in CHOICE if name not in records]:
-            raise UserError(
-                f"web needs model_{missing[0]}.tflite, which an earlier export left "
-                "out. Add tflite to --formats."
-            )
-        web = draft.directory / "web"
-        _copy_sources(web)
-        data, test = draft.data, draft.trained.dataset.test
-        shape, classes = list(data["input_shape"]), list(data["class_names"])
-        listed = []
-        for name in CHOICE:
-            record, path = records[name], draft.directory / records[name]["path"]
-            shutil.copyfile(path, web / path.name)
-            scale, zero_point = record["output"]["quantization"] or (1.0, 0)
-            listed.append(
-                {
-                    "name": name,
-                    "path": path.name,
-                    "bytes": record["bytes"],
-                    "sha256": record["sha256"],
-                    "accuracy": record["accuracy"],
-                    "input": record["input"]["dtype"],
-                    "output": {"scale": scale, "zero_point": zero_point},
-                }
-            )
-        indices = examples(test.y, draft.trained.outputs, math.prod(shape))
-        images = np.stack([test.x[int(i)] for i in indices])
-        (web / "examples.bin").write_bytes(images.tobytes())
-        litert = _version(PAGE / "package-lock.json")
-        content = {
-            "model": draft.trained.model.name,
-            "dataset": data["name"],
-            "classes": classes,
-            "input_shape": shape,
-            # Drawing needs digits in MNIST's format.
-            "draw": classes == DIGITS and shape == [28, 28, 1],
-            "brightness": _brightness(draft.trained),
-            "files": listed,
-            "examples": {"path": "examples.bin", "labels": test.y[indices].tolist()},
-            "litert": litert,
-        }
-        files.write_json(web / "page.json", content)
-        draft.page = {
-            "path": "web",
-            "format": "web",
-            "bytes": files.size(web),
-            "sha256": files.checksum(web),
-            "litert": litert,
-        }
-
-
-FORMAT = Web()
+    (page,) = FORMATS["web"].files
+    web = directory / page.path
+    _copy_sources(web)
+    data, test = run.config["data"], run.dataset.test
+    shape, classes = list(data["input_shape"]), list(data["class_names"])
+    listed = []
+    for artifact in (others[name] for name in CHOICE):
+        assert artifact.input and artifact.output
+        path = directory / artifact.path  # if it is exported together with the page
+        source = path if path.exists() else run.run.export / artifact.path
+        shutil.copyfile(source, web / path.name)
+        scale, zero_point = artifact.output["quantization"] or (1.0, 0)
+        listed.append(
+            {
+                "name": artifact.name,
+                "path": path.name,
+                "bytes": artifact.bytes,
+                "sha256": artifact.sha256,
+                "accuracy": artifact.accuracy,
+                "input": artifact.input["dtype"],
+                "output": {"scale": scale, "zero_point": zero_point},
+            }
+        )
+    indices = examples(test.y, run.outputs, math.prod(shape))
+    images = np.stack([test.x[int(i)] for i in indices])
+    (web / "examples.bin").write_bytes(images.tobytes())
+    content = {
+        "model": run.model.name,
+        "dataset": data["name"],
+        "classes": classes,
+        "input_shape": shape,
+        # Drawing needs digits in MNIST's format.
+        "draw": classes == DIGITS and shape == [28, 28, 1],
+        "files": listed,
+        "examples": {"path": "examples.bin", "labels": test.y[indices].tolist()},
+    }
+    files.write_json(web / "page.json", content)
+    return {page.name: {"litert": _version(PAGE / "package-lock.json")}}
 
 
 def _copy_sources(web: pathlib.Path) -> None:
@@ -126,11 +103,7 @@ def _copy_sources(web: pathlib.Path) -> None:
 
 
 def packages() -> pathlib.Path:
-    """Returns node_modules with the LiteRT.js version of package-lock.json.
-
-    Raises:
-        RunError: npm cannot install it.
-    """
+    """Returns node_modules with the LiteRT.js version of package-lock.json."""
     modules, wanted = PAGE / "node_modules", _version(PAGE / "package-lock.json")
     installed = modules / ".package-lock.json"  # npm writes it last
     if _version(installed) == wanted:
@@ -166,31 +139,18 @@ def _version(lock: pathlib.Path) -> str | None:
     return locked["node_modules/@litertjs/core"]["version"]
 
 
-def _brightness(trained: TrainedRun) -> list[float]:
-    """Returns the range of mean brightness for which the page does not warn."""
-    # Runs of older versions have no record of it.
-    found = trained.config.get("brightness") or trained.dataset.train.brightness()
-    return [found["lowest"] - FAR, found["highest"] + FAR]
-
-
 def examples(labels: np.ndarray, reference: np.ndarray, size: int) -> np.ndarray:
     """Chooses test images to show: mistakes and others, from each class in turn.
 
-    Args:
-        labels: true classes (n,).
-        reference: probabilities of the Keras model (n, classes).
-        size: size of an image in bytes.
-
-    Returns:
-        200 sorted indices, or fewer if images are large or the split is small. Up to a
-        quarter of them are mistakes, the most confident ones.
+    Returns 200 sorted indices, or fewer if images of this size in bytes are large or
+    the split is small. Up to a quarter of them are the most confident mistakes.
     """
     count = min(EXAMPLES, len(labels), max(1, EXAMPLES_BYTES // size))
-    predicted = reference.argmax(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
+    correct = scoring.correct(reference, labels)
+    wrong = np.flatnonzero(~correct)
     surest = np.argsort(-reference[wrong].max(axis=1), kind="stable")
     wrong = wrong[surest[: count // 4]]
-    right = np.flatnonzero(predicted == labels)
+    right = np.flatnonzero(correct)
     # The first of each class, the second of each class, ...
     turn = np.zeros(len(right), np.int64)
     for label in np.unique(labels):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
 
+import filelock
 import pytest
 
+import zoo
 from zoo import startup
+from zoo.__main__ import main
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -22,7 +27,7 @@ def pytest_configure(config):
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # The tests of tf.distribute need two logical devices, which must be set up first.
-    with startup.quiet_stderr():
+    with startup.quiet():
         import tensorflow as tf
 
         cpu = tf.config.list_physical_devices("CPU")[0]
@@ -48,17 +53,40 @@ def mnist_dir() -> pathlib.Path:
     return path
 
 
+def shared(tmp_path_factory, name, make):
+    """Returns a path that all workers share; the first that asks for it makes it.
+
+    Args:
+        name: name of the path.
+        make: function that writes a file or a folder to the path. If it fails, the next
+            worker tries again.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    path, made = root / name, root / f"{name}.made"
+    with filelock.FileLock(root / f"{name}.lock"):
+        if not made.exists():
+            shutil.rmtree(path, ignore_errors=True)
+            make(path)
+            made.touch()
+    return path
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory) -> pathlib.Path:
-    """The data directory of this worker's tests."""
-    return tmp_path_factory.mktemp("tfds")
+    """The data directory of all tests, with digits and the line."""
+
+    def make(path):
+        for name in ("digits", "linear_regression"):
+            zoo.load_dataset(name, data_dir=str(path))
+
+    return shared(tmp_path_factory, "data", make)
 
 
 @pytest.fixture(scope="session")
 def digits(data_dir):
     """The digits dataset in memory."""
-    import zoo
-
     return zoo.load_dataset("digits", data_dir=str(data_dir))
 
 
@@ -66,15 +94,19 @@ def digits(data_dir):
 def trained_run(data_dir, tmp_path_factory):
     """A finished run of mlp on digits, 3 epochs, without pictures and exports.
 
-    All tests of a worker share it. Do not change its directory or its weights; copy the
-    directory (shutil.copytree) instead.
+    All tests share it. Do not change its directory or its weights; copy the directory
+    (shutil.copytree) instead.
     """
-    path = tmp_path_factory.mktemp("trained") / "mlp-digits"
-    return train_run(path, data_dir, "mlp", "digits")
+    from zoo.runs.run import open_run
+
+    make = functools.partial(
+        train_run, data_dir=data_dir, model="mlp", dataset="digits"
+    )
+    return open_run(shared(tmp_path_factory, "mlp-digits", make))
 
 
 def train_run(path, data_dir, model, dataset):
-    """Trains for 3 epochs; returns the TrainedRun, read from disk."""
+    """Trains for 3 epochs; returns the Run, read from disk."""
     from zoo.runs.run import open_run
     from zoo.training import trainer
     from zoo.training.config import Config
@@ -97,6 +129,24 @@ def command(tmp_path):
             capture_output=True,
             text=True,
             timeout=timeout,
+        )
+
+    return run
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capfd):
+    """Runs a command of `python -m zoo` in this process, in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str):
+        monkeypatch.setattr(sys, "argv", ["zoo", *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(
+            arguments, end.value.code, said.out, said.err
         )
 
     return run

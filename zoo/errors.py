@@ -54,15 +54,14 @@ def unknown(kind: str, received: str, known: Iterable[str]) -> UserError:
     )
 
 
-#: Packages of this repository. If one of them is missing, that is a bug.
+#: Packages of this repository.
 _OURS = ("zoo", "export", "benchmarks", "tests")
 
 
 def missing_package(error: ModuleNotFoundError) -> UserError:
     """Returns the error for a package that is not installed.
 
-    Raises:
-        ModuleNotFoundError: ``error`` itself, if the package is one of ours.
+    If the package is one of ours, that is a bug, and ``error`` itself is raised.
     """
     package = (error.name or "").partition(".")[0]
     if package in ("", *_OURS):

@@ -16,7 +16,7 @@ from typing import Any
 from zoo.errors import UserError
 
 #: Matches the temporary names that ``replacing`` writes to.
-BESIDE = ".*.[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f].*"
+BESIDE = f".*.{'[0-9a-f]' * 8}.*"
 
 
 def exists(path: str | os.PathLike[str]) -> bool:
@@ -83,9 +83,6 @@ def read_json(
         path: the file.
         check: function that raises KeyError, TypeError, ValueError or AttributeError if
             a value that the caller needs is missing or wrong.
-
-    Raises:
-        UserError: the file is missing, is not JSON, or fails the check.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -28,7 +28,6 @@ _SHARED = {
     "__init__",
     "base",
     "build",
-    "guard",
     "layers",
     "losses",
     "optimizers",

@@ -1,19 +1,37 @@
-"""Starts TensorFlow when it is needed, and filters its start-up log."""
+"""Starts TensorFlow when it is needed, and keeps the noise out of its log."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import os
-import subprocess
+import re
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
+from typing import IO
 
-from zoo import noise
 from zoo.errors import UserError
 
-_filtering = threading.Lock()
+# TensorFlow writes these lines to file descriptor 2 before it honors any log level.
+NOISE = re.compile(
+    rb"^(WARNING: All log messages before absl::InitializeLog|I\d{4} "
+    rb"|INFO: Created TensorFlow Lite XNNPACK delegate"
+    # Printed on every machine without an NVIDIA driver.
+    rb"|E\d{4} .*failed call to cuInit: .*\(303\)"
+    rb"|\s+\[\[\{\{(function_)?node .*\}\}\]\]"
+    # Also raised as an exception.
+    rb"|W\d{4} .*(Local rendezvous is aborting|OP_REQUIRES failed)"
+    rb"|E\d{4} .* jpeg_mem\.cc|Input file read error|Corrupt JPEG data"
+    # Printed by the TFLite converter, about its own options, at every conversion.
+    rb"|W\d{4} .*(tf_tfl_flatbuffer_helpers|flatbuffer_export)\.cc"
+    rb"|fully_quantize: "
+    # The graph already contains the gradients that the export defines.
+    rb"|WARNING:absl:Importing a function .* with ops with unsaved custom gradients"
+    rb"|\d{4}-\d\d-\d\d .*: I |To enable the following instructions: )"
+)
+_quieting = threading.Lock()
 
 
 def check_backend() -> None:
@@ -38,116 +56,88 @@ def cpus() -> int:
 
 
 def import_keras(*, log_level: int = 1) -> None:
-    """Imports TensorFlow and Keras, and filters their log during the import.
+    """Imports TensorFlow and Keras, without the noise of their start.
 
     Args:
         log_level: default for TF_CPP_MIN_LOG_LEVEL, which TensorFlow reads only when it
             is imported.
-
-    Raises:
-        UserError: KERAS_BACKEND names another backend.
     """
     check_backend()
     if not {"keras", "tensorflow"} <= sys.modules.keys():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", str(log_level))
-        with quiet_stderr():
+        with quiet():
             import keras  # noqa: F401
             import tensorflow as tf
         tf.get_logger().setLevel("WARNING")  # INFO is the default in a notebook
 
 
-@contextlib.contextmanager
-def _not_importable(*packages: str) -> Iterator[None]:
-    """Hides packages that are not imported yet: importing them fails.
-
-    Keras imports some packages only if they are installed, for features that no command
-    uses. That takes longer than the rest of Keras.
-    """
-    hidden = [name for name in packages if name not in sys.modules]
-    for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
-
-
 @functools.cache
-def start(*, alone: bool = True, for_command: bool = True) -> None:
-    """Imports TensorFlow and Keras, creates the devices, and filters the start-up log.
-
-    Warnings still appear. Only the first call has an effect.
+def start(*, alone: bool = True) -> None:
+    """Imports TensorFlow and Keras for a command, and creates the devices.
 
     Args:
         alone: False if several workers will connect before they create their devices.
             Their log level is higher, because TensorFlow logs pages when a worker is
             lost; the zoo reports the loss in one line.
-        for_command: False if the program may use those features of Keras that need
-            matplotlib or scikit-learn.
-
-    Raises:
-        UserError: KERAS_BACKEND names another backend.
     """
-    unused = ("matplotlib", "sklearn") if for_command else ()
-    with _not_importable(*unused):
+    # Keras imports these if it can, for features that no command uses, and that takes
+    # longer than the rest of Keras. None in sys.modules makes an import fail.
+    hidden = {"matplotlib", "sklearn"} - sys.modules.keys()
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
         import_keras(log_level=1 if alone else 3)
+    finally:
+        for name in hidden:
+            del sys.modules[name]
     if alone:
-        import tensorflow as tf
-
-        with quiet_stderr():
-            tf.zeros(())  # creates the devices
+        _create_devices()
 
 
+@functools.cache
 def start_for_api() -> None:
     """Starts TensorFlow for functions that users call in their own programs.
 
     A worker of a cluster creates its devices later, when its strategy connects it.
-
-    Raises:
-        UserError: KERAS_BACKEND names another backend.
     """
-    start(alone="TF_CONFIG" not in os.environ, for_command=False)
+    import_keras()
+    if "TF_CONFIG" not in os.environ:
+        _create_devices()
+
+
+def _create_devices() -> None:
+    import tensorflow as tf
+
+    with quiet():
+        tf.zeros(())
 
 
 @contextlib.contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Filters TensorFlow's log noise out of file descriptor 2.
+def quiet() -> Iterator[None]:
+    """Keeps TensorFlow's log noise off stderr.
 
-    A separate process passes on every other line as soon as it is complete, so nothing
-    is lost if this process aborts inside the block. Nested blocks have no effect.
+    Everything else that is written to file descriptor 2 in the block, by any thread,
+    appears at the end of the block. A block within another one has no effect.
     """
     with contextlib.ExitStack() as stack:
-        if _filtering.acquire(blocking=False):
-            stack.callback(_filtering.release)
-            # Without a stderr, or if the filter cannot start, nothing is filtered.
-            with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):
-                stack.enter_context(_filtered_stderr())
+        if _quieting.acquire(blocking=False):
+            stack.callback(_quieting.release)
+            with contextlib.suppress(OSError):  # no stderr, or no space for a file
+                stderr = stack.enter_context(os.fdopen(os.dup(2), "wb"))
+                log = stack.enter_context(tempfile.TemporaryFile())
+                _flush()
+                os.dup2(log.fileno(), 2)
+                stack.callback(_restore, stderr, log)
         yield
 
 
-@contextlib.contextmanager
-def _filtered_stderr() -> Iterator[None]:
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-IS", noise.__file__],
-            stdin=subprocess.PIPE,
-            stdout=2,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # keeps Ctrl-C away from the filter
-        )
-        assert process.stdin
-        with process.stdin as pipe:
-            os.dup2(pipe.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            # A child of this process may still hold the filter's input open.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=2)
-    finally:
-        os.close(kept)
+def _restore(stderr: IO[bytes], log: IO[bytes]) -> None:
+    """Makes ``stderr`` file descriptor 2 again, and writes the log to it."""
+    _flush()
+    os.dup2(stderr.fileno(), 2)
+    log.seek(0)
+    stderr.writelines(line for line in log if not NOISE.match(line))
+
+
+def _flush() -> None:
+    with contextlib.suppress(AttributeError, ValueError):  # None, or closed
+        sys.stderr.flush()

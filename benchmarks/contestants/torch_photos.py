@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.contestants.photo_fit import torch_network
+from benchmarks.contestants.torch_fit import network
 from zoo.recipe import PHOTOGRAPHS as RECIPE
 
 SIDE = 32
@@ -74,7 +74,7 @@ def main() -> None:
     border = ((0, 0), (int(border),) * 2, (int(border),) * 2, (0, 0))
     padded = torch.from_numpy(np.pad(data["train_x"], border, mode="reflect"))
     labels = torch.from_numpy(data["train_y"]).long()
-    model = torch_network("resnet").to(memory_format=torch.channels_last)
+    model = network("resnet").to(memory_format=torch.channels_last)
     optimizer = optimizer_of(model)
     batch = RECIPE.batch_size
     steps = epochs * (len(labels) // batch)

@@ -22,11 +22,8 @@ def builtin_gradients() -> Iterator[None]:
 
     Use ``tf.gradients`` inside a ``tf.function``, because a GradientTape chooses
     gradients by the type of an operation and ignores the graph's map. All shapes must
-    be static, including the batch.
-
-    Raises:
-        RunError: raised by ``tf.gradients`` for a convolution or pooling of a kind
-            that the zoo's models do not use.
+    be static, including the batch. ``tf.gradients`` raises RunError for a convolution
+    or pooling of a kind that the zoo's models do not use.
     """
     ours = {kind: f"Builtin{kind}" for kind in ("Conv2D", "MaxPool", "Relu")}
     with tf.compat.v1.get_default_graph().gradient_override_map(ours):
@@ -137,13 +134,9 @@ def _place(
     size: tuple[int, int],
     background: float = 0.0,
 ) -> tf.Tensor:
-    """Places images on a canvas and cuts off what extends beyond it.
+    """Places images on a canvas of a size and cuts off what extends beyond it.
 
-    Args:
-        image: a batch of images (batch, height, width, channels).
-        corner: row and column of the images' upper left corner on the canvas.
-        size: height and width of the canvas.
-        background: value of the other pixels.
+    ``corner`` is the row and column of the images' upper left corner on the canvas.
     """
     batch, *lengths, channels = image.shape
     around = [

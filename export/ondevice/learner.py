@@ -37,7 +37,7 @@ class Learner:
     def __init__(self, path: str | os.PathLike[str], *, threads: int = 1):
         self.path = pathlib.Path(path)
         try:
-            with startup.quiet_stderr():
+            with startup.quiet():
                 self._infer = Runner(self.path, threads)
                 signature = self._infer.interpreter.get_signature_runner
                 self._train, self._weights = signature("train"), signature("weights")

@@ -26,67 +26,46 @@ from typing import Any
 import tensorflow as tf
 
 from export import tflite
-from export.base import EXACT, Draft, ExportedFile, Format
-from export.formats import DEVICE_OPTIMIZERS
-from export.ondevice import verify as verify_training
+from export.formats import DEVICE_OPTIMIZERS, FORMATS
+from export.ondevice import verify
 from export.ondevice.gradients import builtin_gradients
 from zoo import registry
 from zoo.errors import UserError
 from zoo.models.base import TapeModel
-from zoo.runs.run import TrainedRun
+from zoo.runs.run import Run
 
 
-class TFLiteTrainable(Format):
-    """The file for training on the device."""
-
-    name = "tflite_trainable"
-    files = (
-        ExportedFile(
-            name="trainable",
-            path="tflite/model_trainable.tflite",
-            purpose="learning on the device",
-            bound=EXACT,
-            # It packs its weights again for every example, so this would take minutes.
-            threads=False,
-        ),
-    )
-
-    def check(self, trained: TrainedRun) -> None:
-        """Raises UserError unless the run is a classifier that computes in float32."""
-        model = trained.model
-        kind = "a regression" if model.num_classes is None else model.compute_dtype
-        if kind != "float32":
-            raise UserError(
-                "tflite_trainable is for classifiers that compute in float32. "
-                f"Received: {trained.run.path}, {kind}. Leave it out of the formats."
-            )
-
-        name = trained.config["identity"]["model"]
-        if not registry.get_architecture(name).learns_on_device:
-            raise UserError(
-                f"tflite_trainable cannot hold {name}: it has operations without "
-                "gradients on devices. Leave it out of the formats."
-            )
-
-    def write(self, draft: Draft) -> None:
-        """Writes the file."""
-        path = draft.directory / self.files[0].path
-        path.parent.mkdir(exist_ok=True)
-        write(
-            draft.trained.model,
-            draft.data["input_shape"],
-            path,
-            train_batch=draft.train_batch,
-            device_optimizer=draft.device_optimizer,
+def export(
+    run: Run,
+    directory: pathlib.Path,
+    *,
+    train_batch: int,
+    device_optimizer: str,
+) -> dict[str, dict[str, Any]]:
+    """Writes the file and verifies that it trains as Keras does."""
+    model = run.model
+    architecture = registry.get_architecture(run.config["identity"]["model"])
+    if not getattr(architecture, "learns_on_device", True):
+        raise UserError(
+            f"{model.name} cannot learn on a device: TFLite has no gradients for its "
+            "operations. Leave tflite_trainable out of the formats."
         )
-
-    def details(self, draft: Draft, file: ExportedFile) -> tuple[dict, list[str]]:
-        """Verifies that the file trains as Keras does."""
-        training, problems = verify_training.verify(draft, draft.directory / file.path)
-        return {"training": training}, problems
-
-
-FORMAT = TFLiteTrainable()
+    if model.compute_dtype != "float32":
+        raise UserError(
+            "tflite_trainable is for models that compute in float32. Received: "
+            f"{run.run.path}, {model.compute_dtype}. Leave it out of the formats."
+        )
+    (file,) = FORMATS["tflite_trainable"].files
+    path = directory / file.path
+    tflite.write_labels(run, path.parent)
+    write(
+        model,
+        run.config["data"]["input_shape"],
+        path,
+        train_batch=train_batch,
+        device_optimizer=device_optimizer,
+    )
+    return {file.name: {"training": verify.verify(run, path, device_optimizer)}}
 
 
 def write(
@@ -109,10 +88,6 @@ def write(
         path: where to write the file; its directory must exist.
         train_batch: batch size of a training step, B.
         device_optimizer: a name in ``formats.DEVICE_OPTIMIZERS``.
-
-    Raises:
-        RunError: an operation or its gradient cannot be written with built-in
-            operations.
     """
     device = _Device(model, train_batch, DEVICE_OPTIMIZERS[device_optimizer])
     functions = device.functions(input_shape)

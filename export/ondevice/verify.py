@@ -12,12 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from export.base import Draft
 from export.formats import DEVICE_OPTIMIZERS
 from export.ondevice.learner import Learner
+from export.verify import failed
 from zoo import files
 from zoo.errors import RunError
 from zoo.models.base import TapeModel
+from zoo.runs.run import Run
 
 STEPS = 20
 #: Small, because large steps amplify rounding errors from step to step.
@@ -41,29 +42,29 @@ GRAPH_BYTES_OF_KERNEL = 10 * 1024
 _SECONDS = 600
 
 
-def verify(draft: Draft, path: pathlib.Path) -> tuple[dict[str, Any], list[str]]:
-    """Trains the file and the Keras model side by side.
+def verify(run: Run, path: pathlib.Path, device_optimizer: str) -> dict[str, Any]:
+    """Trains the file and the Keras model side by side; returns what was measured.
 
     The labels are shifted by one class, because true labels would hardly change the
     weights of a trained model.
 
-    Returns:
-        The record ``training`` for export.json, and a list of problems.
+    Raises:
+        RunError: the file misses a bound.
     """
-    model, train = draft.trained.model, draft.trained.dataset.train
+    model, train = run.model, run.dataset.train
     learner = Learner(path)
-    chosen = np.random.default_rng(draft.seed).choice(
+    chosen = np.random.default_rng(run.config["identity"]["seed"]).choice(
         len(train.y), (STEPS, learner.batch_size)
     )
     batches = [(train.x[r], (train.y[r] + 1) % model.num_classes) for r in chosen]
-    momentum = DEVICE_OPTIMIZERS[draft.device_optimizer]
+    momentum = DEVICE_OPTIMIZERS[device_optimizer]
     twin = Frozen(model, train.x[:1], LEARNING_RATE, momentum)
     loss_errors = []
     for x, y in batches:
         expected = twin.train_on_batch(x, y)
         twin.reset_metrics()
         loss_errors.append(learner.train(x, y, LEARNING_RATE) - expected)
-    weights, images = learner.weights(), draft.trained.dataset.test.x[:100]
+    weights, images = learner.weights(), run.dataset.test.x[:100]
     x, y = batches[0]
     given = {"weights": weights, "images": images, "x": x, "y": y}
     cost = _measure_elsewhere(path, given)
@@ -74,7 +75,7 @@ def verify(draft: Draft, path: pathlib.Path) -> tuple[dict[str, Any], list[str]]
     changes = list(map(_largest, model.trainable_weights, after))
     shares = np.divide(errors, np.maximum(changes, MAX_ERROR))
     record = {
-        "optimizer": draft.device_optimizer,
+        "optimizer": device_optimizer,
         "batch_size": learner.batch_size,
         "steps": STEPS,
         "learning_rate": LEARNING_RATE,
@@ -98,18 +99,18 @@ def verify(draft: Draft, path: pathlib.Path) -> tuple[dict[str, Any], list[str]]
     size, allowed = files.size(path), MAX_SIZE * record["parameter_bytes"] + graph
     if size > allowed:
         problems.append(f"it has {size:,} bytes, allowed {allowed:,.0f}")
-    return record, problems
+    if problems:
+        raise failed(path, problems)
+    return record
 
 
 class Frozen(TapeModel):
-    """A compiled copy of a model that trains in inference mode, without dropout.
+    """A compiled copy of a classifier that trains in inference mode, without dropout.
 
-    Args:
-        model: a classifier. Its weights are copied to ``.model`` and stay as they are.
-        example: inputs to build the copy with (n, height, width, channels).
-        learning_rate: learning rate of SGD.
-        momentum: momentum of SGD.
+    ``example`` are inputs to build the copy with (n, height, width, channels).
     """
+
+    stages = ("copy",)
 
     def __init__(
         self,
@@ -119,7 +120,7 @@ class Frozen(TapeModel):
         momentum: float = 0.0,
     ):
         super().__init__(model.num_classes, name="frozen")
-        self.model = type(model).from_config(model.get_config())
+        self.model = type(model).from_config(model.get_config() | {"name": "copy"})
         self.model(tf.constant(example))
         self.model.set_weights(model.get_weights())
         self.compile(

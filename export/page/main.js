@@ -2,7 +2,7 @@
 
 import { fetched, load } from "./model.js";
 import { Pad } from "./pad.js";
-import { centered, inverted, mean, resized, toRgba } from "./pixels.js";
+import { centered, inverted, resized, toRgba } from "./pixels.js";
 
 const BARS = 10;
 const element = (id) => document.getElementById(id);
@@ -175,29 +175,12 @@ async function look(pixels, { example = null, aloud = true } = {}) {
     verdict.textContent += right ? ". Right." : `. Wrong: it is ${page.classes[label]}.`;
     verdict.className = right ? "" : "wrong";
   }
-  element("seen-caption").textContent = caption(label);
+  element("seen-caption").textContent = label === null
+    ? `The model sees ${width}x${height} pixels`
+    : `Test image: ${page.classes[label]}`;
   bars(probabilities, winner);
   element("answer").dataset.example = example ?? "";
-  warn(pixels);
   if (aloud) element("spoken").textContent = `${sure} confidence. ${label === null ? "" : verdict.textContent}`;
-}
-
-// Warns if no training image is as light or dark as the image file.
-function warn(pixels) {
-  const gray = page.input_shape[2] === 1;
-  const [low, high] = page.brightness;
-  const value = mean(pixels);
-  const unlike = picture !== null && gray && (value < low || value > high);
-  const than = value > high ? "lighter" : "darker";
-  element("warning").textContent =
-    `This image is ${than} than the training images. If its ink and ground are swapped, try "Invert colors".`;
-  element("warning").hidden = !unlike;
-}
-
-function caption(label) {
-  const [height, width] = page.input_shape;
-  if (label !== null) return `Test image: ${page.classes[label]}`;
-  return `The model sees ${width}x${height} pixels`;
 }
 
 function bars(probabilities, winner) {
@@ -220,7 +203,6 @@ function nothing() {
   shown += 1;
   asked = null;
   picture = null;
-  element("warning").hidden = true;
   element("best").textContent = "–";
   element("verdict").textContent = "";
   element("seen-caption").textContent = "Nothing is drawn";

@@ -186,11 +186,6 @@ export function inverted(pixels) {
   return pixels.map((value) => 255 - value);
 }
 
-/** Returns the mean of the values. */
-export function mean(pixels) {
-  return pixels.reduce((sum, value) => sum + value, 0) / pixels.length;
-}
-
 /** Turns gray or RGB values into a canvas's RGBA. */
 export function toRgba(pixels, channels) {
   const result = new Uint8ClampedArray((pixels.length / channels) * 4);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -13,9 +13,15 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 import export
+from export import records as export_records
 from export import verify
+from zoo.records.rundir import RunDir
+from zoo.runs.run import Run
 from zoo.training import trainer
 from zoo.training.config import Config
+
+EXPORTED = ("saved_model", "tflite")
+FILES = ("float32", "float16", "dynamic", "int8")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,27 +32,33 @@ def _measure_less():
 
 @pytest.fixture(scope="session")
 def train(tmp_path_factory, data_dir):
-    """Trains; returns the finished run."""
+    """Trains for one epoch; returns the finished run."""
 
-    def train(model, **options):
+    def train(model, dataset="digits", *, epochs=1, **options):
         path = tmp_path_factory.mktemp("runs") / model
-        config = Config(
-            model=model, data_dir=str(data_dir), run_dir=str(path), **options
-        )
-        return trainer.train(config)
+        places = {"data_dir": str(data_dir), "run_dir": str(path)}
+        options["overrides"] = {"epochs": epochs} | options.get("overrides", {})
+        return trainer.train(Config(model=model, dataset=dataset, **places, **options))
 
     return train
 
 
 @pytest.fixture(scope="session")
 def runs(train):
-    """Finished and exported runs of all models on digits, trained on demand."""
+    """Exported runs of all models on digits, made on demand.
+
+    The one of mlp has all files, except for the page.
+    """
     made = {}
 
     def run(name):
         if name not in made:
-            made[name] = train(name, dataset="digits", overrides={"epochs": 12})
-            export.export_run(made[name])
+            made[name] = train(name, recipe="tiny" if name == "resnet" else "default")
+            if name == "mlp":
+                export.export_run(made[name], [*EXPORTED, "tflite_trainable"])
+            else:
+                files = ",".join(FILES)
+                export.export_run(made[name], EXPORTED, tflite_files=files, plots=False)
         return made[name]
 
     return run
@@ -55,18 +67,48 @@ def runs(train):
 @pytest.fixture(scope="session")
 def regression(train):
     """A finished run of linear on linear_regression."""
-    return train("linear", overrides={"epochs": 1})
+    return train("linear", "linear_regression")
+
+
+@pytest.fixture(scope="session")
+def _small(train):
+    """An mlp for 12x12 images with one exported file."""
+    trained = train("mlp", image_size=(12, 12))
+    export.export_run(trained, ["tflite"], tflite_files="float32", plots=False)
+    return trained
+
+
+def copied(trained, path):
+    """Returns a copy of a run in another directory, which tests may change."""
+    made = {name: getattr(trained, name) for name in ("dataset", "model", "outputs")}
+    return Run(RunDir(shutil.copytree(trained.run.path, path)), **made)
+
+
+@pytest.fixture
+def small(_small, tmp_path):
+    """A copy of a run of an mlp for 12x12 images, exported to one file."""
+    return copied(_small, tmp_path / "small")
 
 
 @pytest.fixture
 def copy(runs, tmp_path):
     """A copy of the exported mlp run, which tests may change."""
-    return shutil.copytree(runs("mlp").run.path, tmp_path / "run")
+    return copied(runs("mlp"), tmp_path / "run")
 
 
-def records(run_dir):
-    content = json.loads((run_dir / "export" / "export.json").read_text())
-    return {record["name"]: record for record in content["artifacts"]}
+def records(trained):
+    """Returns the records of export.json by name."""
+    content = export_records.read(trained.run.export)
+    return {artifact.name: artifact for artifact in content.artifacts}
+
+
+def changed(format, name, **fields):
+    """Returns a format with another file of this name, for ``FORMATS``."""
+    files = [
+        dataclasses.replace(file, **fields) if file.name == name else file
+        for file in export.FORMATS[format].files
+    ]
+    return dataclasses.replace(export.FORMATS[format], files=tuple(files))
 
 
 def ask(path, images):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import http.server
 import json
 import os
@@ -11,24 +12,21 @@ import shutil
 import subprocess
 import sys
 import threading
-from copy import deepcopy
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from export import card
-from export.exporter import export_run
+from export import card, records
 from tests.export.conftest import run_code
-from zoo.console import format_milliseconds
+from zoo.runs.run import Run
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def content(runs):
-    """result.json and export.json of a run."""
-    run = runs("mlp").run
-    return run.read_result(), json.loads((run.export / "export.json").read_text())
+    """The content of export.json of a run."""
+    return records.read(runs("mlp").run.export)
 
 
 @pytest.fixture(scope="module")
@@ -129,67 +127,53 @@ def test_the_command_of_the_card_repeats_the_run(command, used, reason, expected
     assert card.repeating(result) == expected
 
 
-def test_recall_is_that_of_the_result(content):
-    result, export = deepcopy(content)
-    result["test_per_class"] = [
+def test_recall_is_that_of_the_result(runs, content):
+    trained = runs("mlp")
+    rows = [
         {"name": "a|b", "recall": 0.5, "count": 1200},
         {"name": "c", "recall": None, "count": 0},
     ]
-    text = card.render(result | {"test_macro_recall": 0.625}, export)
+    scores = {"test_per_class": rows, "test_macro_recall": 0.625}
+    result = trained.result | scores
+    run = Run(trained.run, config=trained.config, result=result)
+    text = card.render(run, content)
     assert "| a\\|b | 50.00% | 1,200 |\n| c |  | 0 |\n" in text
     assert "| **mean of the classes** | **62.50%** | |" in text
 
 
-def test_the_recall_of_an_older_run_is_counted(content):
-    result, export = deepcopy(content)
-    for name in ("test_per_class", "test_macro_recall"):
-        result.pop(name, None)
-    text = card.render(result, export | {"per_class": [("0", 9, 12)]})
-    assert "| 0 | 75.00% | 12 |" in text
-    assert "mean of the classes" not in text
+def test_a_card_says_how_bright_the_training_images_are(runs, digits):
+    text = (runs("mlp").run.export / "README.md").read_text()
+    mean = np.concatenate(list(digits.train.blocks())).mean()
+    assert f"have a mean brightness of {mean:.0f}: the answers to much darker" in text
 
 
-@pytest.mark.parametrize(
-    ("lowest", "highest", "channels", "said"),
-    [
-        (20, 90, 1, "of 50: light on a dark ground. Invert images of dark ink "),
-        (180, 250, 1, "of 50: dark on a light ground. Invert images of light ink "),
-        (20, 250, 1, "of 50. Turn images of another size"),
-        (20, 90, 3, "of 50. Turn images of another size"),
-    ],
-)
-def test_the_card_says_which_images_to_invert(content, lowest, highest, channels, said):
-    result, export = deepcopy(content)
-    brightness = {"lowest": lowest, "mean": 50, "highest": highest}
-    export["data"]["input_shape"] = [28, 28, channels]
-    assert said in card.render(result, export | {"brightness": brightness})
-    assert "brightness" not in card.render(result, export | {"brightness": None})
+def test_a_card_speaks_of_the_files_that_there_are(runs, content):
+    trained = runs("mlp")
 
+    def render(names):
+        artifacts = [file for file in content.artifacts if file.name in names]
+        return card.render(trained, dataclasses.replace(content, artifacts=artifacts))
 
-def test_a_card_speaks_of_the_files_that_there_are(content, runs):
-    result, export = deepcopy(content)
-    said = re.search(r"a test image of the class (\d)", card.render(result, export))[1]
-    whole = export["artifacts"]
-    export["artifacts"] = [r for r in whole if r["format"] == "tflite"]
-    text = card.render(result, export)
-    assert "serve_bytes" not in text and "saved_model" not in text
-    assert run_code(text, runs("mlp").run.export).startswith(f"{said} 0.")
-    export["artifacts"] = [r for r in whole if r["name"] == "int8"]
-    text = card.render(result, export)
-    assert "model_int8" in text and "model_float32" not in text
-    export["artifacts"] = [r for r in whole if r["format"] == "saved_model"]
-    text = card.render(result, export)
+    said = content.sample
+    text = render(["int8"])
+    assert "model_int8" in text
+    assert not re.search("serve_bytes|saved_model|model_float32|Learning in", text)
+    assert run_code(text, trained.run.export).startswith(f"{said} 0.")
+    text = render(["saved_model"])
     assert "serve_bytes" in text and "tflite" not in text
-    assert run_code(text, runs("mlp").run.export).count("[[") == 2
+    assert run_code(text, trained.run.export).count("[[") == 2
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_apps_make_the_input_that_the_file_takes(content, channels):
-    result, export = deepcopy(content)
-    export["data"]["input_shape"] = [20, 30, channels]
-    for record in export["artifacts"]:
-        record["input"]["shape"] = [1, 20, 30, channels]
-    text = card.render(result, export)
+def test_the_apps_make_the_input_that_the_file_takes(runs, content, channels):
+    (int8,) = (file for file in content.artifacts if file.name == "int8")
+    shape = [20, 30, channels]
+    taken = int8.input | {"shape": [1, *shape]}
+    int8 = dataclasses.replace(int8, input=taken)
+    export = dataclasses.replace(
+        content, data=content.data | {"input_shape": shape}, artifacts=[int8]
+    )
+    text = card.render(runs("mlp"), export)
     kotlin, swift = (
         re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)[1]
         for language in ("kotlin", "swift")
@@ -202,27 +186,3 @@ def test_the_apps_make_the_input_that_the_file_takes(content, channels):
     assert f"toInputAt: 0)  // {600 * channels} bytes" in swift
     for code in (kotlin, swift):
         assert ("0.299" in code) == (channels == 1)
-        for pair in ("()", "[]", "{}"):
-            assert code.count(pair[0]) == code.count(pair[1])
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0.0001"),
-        (0.00714, "0.0071"),
-        (0.0999, "0.1"),
-        (0.1, "0.10"),
-        (12, "12.00"),
-    ],
-)
-def test_a_latency_is_never_zero(value, text):
-    assert format_milliseconds(value) == text
-
-
-def test_an_export_prints_a_line_per_file(copy, capsys):
-    export_run(copy, ["tflite"], plots=False)
-    assert capsys.readouterr().out.splitlines() == [
-        f"verified tflite/model_{name}.tflite"
-        for name in ("float32", "float16", "dynamic", "int8", "int16x8")
-    ]

@@ -47,8 +47,7 @@ def photographs(tmp_path_factory):
 
 
 def test_training_predict_and_serve_bytes_see_the_same_pixels(photographs, train):
-    fields = {"dataset": str(photographs), "image_size": (24, 32)}
-    trained = train("linear", overrides={"epochs": 3}, **fields)
+    trained = train("linear", str(photographs), image_size=(24, 32))
     export.export_run(trained, ["saved_model"], plots=False)
     paths = [path for path, _ in folder.scan(photographs).test]
     assert {pathlib.Path(path).suffix for path in paths} >= {".jpg", ".webp"}

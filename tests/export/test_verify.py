@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 
 import numpy as np
 import pytest
 
-from export.base import EXACT, Draft
-from export.formats import FORMATS, get_format
-from export.verify import (
-    _time_examples,
-    bound_problems,
-    compare,
-    sampling_error,
-    verify,
-)
+from export import verify
+from export.formats import EXACT, FORMATS
+from export.verify import bound_problems, compare, sampling_error
 from tests.export.conftest import ask
+from zoo import registry
 from zoo.data.dataset import Split
-from zoo.runs.run import TrainedRun
+from zoo.runs.run import Run
 
-FILES = {file.name: file for name in FORMATS for file in get_format(name).files}
-BOUNDS = {name: file.bound for name, file in FILES.items()}
+FILES = {file.name: file for format in FORMATS.values() for file in format.files}
+BOUNDS = {name: file.bound for name, file in FILES.items() if file.bound}
 LABELS = np.zeros(10_000, "int32")
 
 
@@ -81,23 +77,25 @@ def test_ties_may_go_either_way():
         assert [p for p in problems if "class" in p] == expected
 
 
-def test_a_slow_file_is_verified_on_evenly_spaced_examples(runs, digits):
-    run = runs("mlp")
-    draft = Draft(run, run.run.export)
-    file = dataclasses.replace(FILES["int16x8"], examples=4)
-    record, problems = verify(draft, file)
+def test_an_architecture_may_loosen_a_bound_of_a_recipe(small, monkeypatch):
+    assert verify.bound_of(small, FILES["dynamic"]).accuracy_drop == 0.1
+    loose = types.SimpleNamespace(accuracy_drop={"default": {"dynamic": 0.2}})
+    monkeypatch.setattr(registry, "get_architecture", lambda name: loose)
+    assert verify.bound_of(small, FILES["dynamic"]).accuracy_drop == 0.2
+    assert verify.bound_of(small, FILES["int8"]) == FILES["int8"].bound
+    small.config["identity"]["recipe"] = "best"
+    assert verify.bound_of(small, FILES["dynamic"]).accuracy_drop == 0.1
+
+
+def test_a_slow_file_is_verified_on_evenly_spaced_examples(small):
+    file = dataclasses.replace(FILES["float32"], examples=4)
+    path, rows = small.run.export / file.path, [0, 119, 239, 359]
+    record, problems = verify.verify(small, path, file)
     assert problems == []
     assert record["examples"] == 4
-    rows = [0, 119, 239, 359]
-    outputs, _ = ask(draft.directory / file.path, digits.test.x[rows])
-    error = np.abs(outputs - run.outputs[rows]).max()
+    outputs, _ = ask(path, small.dataset.test.x[rows])
+    error = np.abs(outputs - small.outputs[rows]).max()
     assert record["max_abs_error"] == pytest.approx(error, rel=1e-5)
-
-
-def test_only_int16x8_is_verified_on_fewer_examples():
-    assert {name: file.examples for name, file in FILES.items() if file.examples} == {
-        "int16x8": 1000
-    }
 
 
 @pytest.mark.parametrize(
@@ -112,40 +110,18 @@ def test_a_sample_may_lose_two_standard_errors(lost, won, chance):
     assert sampling_error(outputs, reference, LABELS[:100]) == chance
 
 
-def test_a_sample_that_loses_more_than_chance_is_caught(runs):
-    run = runs("mlp")
-    file = dataclasses.replace(FILES["int16x8"], examples=100)
-    test = run.dataset.test
+def test_a_sample_that_loses_more_than_chance_is_caught(small):
+    file = dataclasses.replace(
+        FILES["int16x8"], path="tflite/model_float32.tflite", examples=100
+    )
+    answers, _ = ask(small.run.export / file.path, small.dataset.test.x)
     # Classes that the Keras model would always get right, and the file never.
-    other = Split(test.x, (test.y + 1) % 10)
-    dataset = dataclasses.replace(run.dataset, test=other)
-    outputs = np.eye(10, dtype="float32")[other.y]
-    draft = Draft(TrainedRun(run.run, dataset=dataset, outputs=outputs), run.run.export)
-    _, problems = verify(draft, file)
-    assert any("accuracy_drop is" in problem for problem in problems)
-    assert any("allowed 21" in problem for problem in problems)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "calls"), [(0.001, 220), (0.13, 15), (5.0, 1)], ids=str
-)
-def test_the_latency_of_a_slow_file_takes_seconds_to_measure(
-    monkeypatch, seconds, calls
-):
-    clock, asked = [0.0], []
-
-    def run(example):
-        asked.append(example)
-        # The first run is the slowest.
-        clock[0] += seconds if len(asked) > 1 else 2 * seconds
-
-    monkeypatch.setattr("export.verify.LATENCY_RUNS", 220)
-    monkeypatch.setattr("export.verify.time.perf_counter", lambda: clock[0])
-    latency = _time_examples(run, "image")
-    assert asked == ["image"] * calls
-    first = 2 if calls == 1 else 1
-    assert latency == {
-        "median": pytest.approx(1000 * seconds * first),
-        "p95": pytest.approx(1000 * seconds * first),
-        "threads": 1,
-    }
+    other = Split(small.dataset.test.x, (answers.argmax(axis=1) + 1) % 10)
+    twin = Run(
+        small.run,
+        dataset=dataclasses.replace(small.dataset, test=other),
+        model=small.model,
+        outputs=np.eye(10, dtype="float32")[other.y],
+    )
+    _, problems = verify.verify(twin, small.run.export / file.path, file)
+    assert problems == ["accuracy_drop is 100, allowed 21"]

@@ -24,15 +24,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from tests.zoo.training.test_rundir import CONFIG, IDENTITY
 
-from zoo import console
-from zoo.data import folder, idx, load
+from zoo.data import folder, idx, images, load
 from zoo.data.cache import Cache
 from zoo.data.dataset import Dataset, DataSpec, Split
 from zoo.errors import UserError, ZooError
 from zoo.records.rundir import RunDir, differences
 from zoo.runs import predict as evaluation
 from zoo.runs import run as outcome
-from zoo.runs.run import TrainedRun
+from zoo.runs.run import Run
 from zoo.training import checkpoint, summary
 from zoo.training.config import Config, parse_image_size
 
@@ -80,7 +79,7 @@ def one_line_or_right(memory: int | None = None):
 
 
 # This cache writes nothing; splits are read into memory.
-CACHE = Cache(Path("nowhere"), read_only=True, limit=None, what="made up")
+CACHE = Cache(Path("nowhere"), "made up", read_only=True)
 small = st.integers(0, 6)
 numbers = st.one_of(small, st.sampled_from([2**16, 2**31, 2**32 - 1]))
 JSON = st.recursive(
@@ -130,7 +129,7 @@ def test_idx_bytes(data):
         path.write_bytes(data)
         # Twice the file, and a block that is being unpacked.
         with one_line_or_right(memory=2 * len(data) + (8 << 20)):
-            size = sum(block.nbytes for block in idx.blocks(path, (1, 3, 4)))
+            size = idx.read_file(path, rank=3).nbytes
             content = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
             assert 0 < size == len(content) - 4 - 4 * content[3]
 
@@ -189,8 +188,8 @@ def test_image_trees(entries):
         with one_line_or_right(memory=24 << 20):
             tree = folder.scan(directory)
             if tree is not None:
-                nowhere = Cache(directory / "x", limit=None, what="x", read_only=True)
-                contents = tree.read(nowhere, (4, 4))
+                nowhere = Cache(directory / "x", "x", read_only=True)
+                contents = images.read(tree, nowhere, (4, 4))
                 assert contents.train.x.shape[1:3] == (4, 4)
                 assert len(contents.train.x) == len(contents.train.y)
 
@@ -223,11 +222,11 @@ NAMES = ["model", "epochs", "learning_rate", "batch_size", "seed", "overwrite", 
     )
 )
 def test_flags(arguments):
-    from zoo.commands import train
+    from zoo.commands import flags, train
 
     train.FLAGS.unparse_flags()
     with one_line_or_right():
-        console.parse_flags(["train.py", *arguments], "", train.FLAGS)
+        flags.parse(["train.py", *arguments], "", train.FLAGS)
         if train.FLAGS.is_parsed():
             config = train.config_from_flags()
             config.check()
@@ -342,43 +341,7 @@ def test_results_edited_by_hand(text):
         run.result.write_text(text)
         run.config.write_text(json.dumps(CONFIG))
         with one_line_or_right():
-            summary.summary(TrainedRun(run, done_before=True)).encode()
-
-
-TENSOR = {"name": "image", "dtype": "uint8", "shape": [None, 4, 4, 1]}
-ARTIFACT = {
-    "name": "int8",
-    "format": "tflite",
-    "path": "tflite/model_int8.tflite",
-    "sha256": "text",
-    "bytes": 9,
-    "accuracy": 0.5,
-    "agreement": 1.0,
-    "max_abs_error": None,
-    "latency_ms": {"median": 0.5},
-    "input": TENSOR,
-    "output": TENSOR,
-}
-EXPORT = {
-    "model_sha256": "text",
-    "left_out": {},
-    "artifacts": [ARTIFACT],
-    "page": None,
-}
-
-
-@cases(0.02)
-@given(edited(EXPORT) | edited(ARTIFACT).map('{{"artifacts": [{}]}}'.format))
-def test_exports_edited_by_hand(text):
-    with place() as directory:
-        run = RunDir(directory)
-        run.export.mkdir()
-        (run.export / "export.json").write_text(text)
-        with one_line_or_right():
-            content = run.read_export()
-            for record in content["artifacts"]:
-                assert isinstance(run.export / record["path"], Path)
-                assert f"{record['bytes']:,} {record['latency_ms']['median']:.2f}"
+            summary.summary(Run(run, done_before=True)).encode()
 
 
 ARRAYS = [np.arange(6, dtype=np.float32).reshape(2, 3), np.array(4, np.int64)]

@@ -1,1 +1,1 @@
-"""The commands `train` and `export`, which may import everything else."""
+"""The commands: each is a module with a ``main`` and, as its docstring, its help."""

@@ -17,14 +17,14 @@ from export.formats import (
     TFLITE_FILES,
     check_request,
     parse_formats,
-    parse_tflite_files,
 )
-from zoo import console, startup
+from zoo import startup
+from zoo.commands import flags
 from zoo.errors import UserError, unknown
 from zoo.records import weights
 from zoo.records.rundir import finished_run
 
-FLAGS = console.Flags()
+FLAGS = flags.Flags()
 FLAGS.string("run_dir", None, "The finished run to export.")
 FLAGS.string(
     "weights",
@@ -61,38 +61,32 @@ FLAGS.string(
 
 def main(argv: list[str]) -> None:
     """Parses the flags and calls the export."""
-    if extra := console.parse_flags(argv, __doc__, FLAGS):
-        raise UserError(f"Only flags are taken. Received: {' '.join(extra)}.")
+    flags.parse_only(argv, __doc__, FLAGS)
     if FLAGS.run_dir is None and FLAGS.weights is None:
         raise UserError(
             "--run_dir is missing: the finished run to export. Or pass --weights."
         )
     _check_weights()
-    asked = parse_formats(FLAGS.formats), FLAGS.train_batch, FLAGS.device_optimizer
+    formats = parse_formats(FLAGS.formats)
+    options = {
+        "tflite_files": FLAGS.tflite_files,
+        "train_batch": FLAGS.train_batch,
+        "device_optimizer": FLAGS.device_optimizer,
+    }
     # Before TensorFlow starts, which takes seconds.
-    check_request(*asked)
-    parse_tflite_files(FLAGS.tflite_files, asked[0])
+    check_request(formats, options)
     if FLAGS.weights is None:
         finished_run(FLAGS.run_dir)
     startup.start()
     from export import card, exporter
 
     if FLAGS.weights is None:
-        content = exporter.export_run(
-            FLAGS.run_dir, *asked, tflite_files=FLAGS.tflite_files
-        )
+        exporter.export_run(FLAGS.run_dir, formats, **options)
     else:
-        names, train_batch, device_optimizer = asked
-        content = exporter.export_weights(
-            FLAGS.weights,
-            FLAGS.out,
-            names,
-            dataset=FLAGS.dataset,
-            train_batch=train_batch,
-            device_optimizer=device_optimizer,
-            tflite_files=FLAGS.tflite_files,
+        exporter.export_weights(
+            FLAGS.weights, FLAGS.out, formats, dataset=FLAGS.dataset, **options
         )
-    print(card.summary(content, FLAGS.run_dir or FLAGS.out))
+    print(card.summary(FLAGS.run_dir or FLAGS.out))
 
 
 def _check_weights() -> None:

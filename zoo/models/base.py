@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 
 from zoo.errors import unknown
-from zoo.models.guard import NonFiniteGuard, share_non_finite
 
 
 class TapeModel(keras.Model):
@@ -35,8 +34,6 @@ class TapeModel(keras.Model):
     #: Names of the layers with weights in the order of the computation. The last one is
     #: the head, which turns features into the output.
     stages: tuple[str, ...]
-    #: Reports a loss of NaN after a non-finite step. None disables the check.
-    guard: NonFiniteGuard | None = None
 
     def __init__(
         self,
@@ -133,9 +130,8 @@ class TapeModel(keras.Model):
             reported = loss * tf.cast(replicas, loss.dtype)
             loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, self.trainable_weights)
-        reported, gradients = share_non_finite(reported, gradients)
-        if self.guard is not None:
-            reported = self.guard.report(reported, gradients, self.optimizer)
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            gradients = _share_overflow(gradients)
         self._loss_tracker.update_state(reported, sample_weight=tf.shape(x)[0])
         if self.report_gradient_norm:
             self._record_norm(gradients)
@@ -181,3 +177,21 @@ class TapeModel(keras.Model):
             "report_gradient_norm": self.report_gradient_norm,
             "freeze": self.freeze,
         }
+
+
+def _share_overflow(gradients: list[tf.Tensor | None]) -> list[tf.Tensor | None]:
+    """Makes the gradients of all replicas NaN if those of one are not finite.
+
+    In Keras 3.15, each LossScaleOptimizer decides by the gradients of one replica
+    whether to skip the step.
+    """
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return gradients
+    # The sum of all elements is finite only if all of them are.
+    sums = [tf.reduce_sum(gradient) for gradient in gradients if gradient is not None]
+    zero_or_nan = 0.0 * tf.add_n([tf.cast(each, tf.float32) for each in sums])
+    shared = tf.distribute.get_replica_context().all_reduce("SUM", zero_or_nan)
+    return [
+        None if gradient is None else gradient + tf.cast(shared, gradient.dtype)
+        for gradient in gradients
+    ]

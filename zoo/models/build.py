@@ -39,7 +39,8 @@ def create_model(
             means the classes that they were trained on.
         recipe: a name of ``list_recipes(name)``, or a Recipe.
         weights: pretrained weights: DATASET or DATASET/RECIPE of ``list_weights()``, a
-            run directory or a .keras file. The arguments of the architecture then come
+            run directory, a .keras file, or a name of the architecture's ``weights``
+            from outside the zoo. The arguments of the architecture then come
             from the weights and not from the recipe.
         **options: of ``make_model``, such as ``new_head=True``, ``features=True``,
             ``freeze="head"`` or ``steps=1000``, and of Keras's ``compile``.
@@ -54,9 +55,13 @@ def create_model(
     startup.start_for_api()
     architecture = registry.get_architecture(name)
     recipe = registry.get_recipe(name, recipe) if isinstance(recipe, str) else recipe
-    given = weights and transfer.load(architecture, records.find(name, weights))
+    given = None
+    if weights in architecture.weights:
+        given = architecture.weights[str(weights)](**recipe.model)
+    elif weights is not None:
+        given = transfer.load(architecture, records.find(name, weights))
     sizes: dict[str, Any] = {"input_shape": input_shape, "num_classes": num_classes}
-    return make_model(architecture, recipe, given or None, **sizes, **options)
+    return make_model(architecture, recipe, given, **sizes, **options)
 
 
 def make_model(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import pathlib
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib
@@ -24,15 +24,24 @@ PALE, SILVER = "#D5E9F5", "#C4C4C4"
 _CYCLE = [BLUE, VERMILION, GREEN, BLACK, PURPLE, ORANGE, SKY]
 SEQUENTIAL, DIVERGING = "cividis", "PuOr"
 INCHES, _DPI = 8, 100
-# The font that comes with matplotlib: Latin, Greek, Cyrillic, Hebrew, Arabic and more.
-_FONT = "DejaVu Sans"
+# Matplotlib looks for each letter in this order. The first font comes with it.
+_FONTS = (
+    "DejaVu Sans",
+    "Noto Sans",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Hiragino Sans",
+    "Arial Unicode MS",
+)
 
 
-def style(names: Sequence[str] = ()) -> contextlib.AbstractContextManager[None]:
-    """Returns a context with the style of all pictures and the fonts for ``names``."""
-    return matplotlib.rc_context(
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Sets the style of all pictures within the context."""
+    installed = font_manager.get_font_names()
+    context = matplotlib.rc_context(
         {
-            "font.family": find_fonts(names)[0],
+            "font.family": [name for name in _FONTS if name in installed],
             "font.size": 10,
             "text.parse_math": False,  # a class may be named "$5 bill"
             "axes.prop_cycle": cycler(color=_CYCLE),
@@ -45,6 +54,10 @@ def style(names: Sequence[str] = ()) -> contextlib.AbstractContextManager[None]:
             "figure.constrained_layout.h_pad": 0.1,
         }
     )
+    with context, warnings.catch_warnings():
+        # A letter that no font has is drawn as a box.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
 
 
 def new_figure(height: float) -> Figure:
@@ -82,61 +95,18 @@ def plain_log(axis: Any, major: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def find_fonts(names: Sequence[str]) -> tuple[list[str], set[str]]:
-    """Returns font families for ``names``, and the letters that no family has.
-
-    Matplotlib's own font comes first, then other fonts of this machine for the letters
-    that it lacks. Matplotlib looks for each letter in this order.
-    """
-    families = [_FONT]
-    lacking = set("".join("".join(names).split())) - _letters(_FONT)
-    # Noto fonts of different scripts match each other.
-    for family in sorted(
-        font_manager.get_font_names() if lacking else (),
-        key=lambda family: (not family.startswith("Noto Sans"), family),
-    ):
-        if lacking & _letters(family):
-            families.append(family)
-            lacking -= _letters(family)
-    return families, lacking
-
-
-@functools.cache
-def _letters(family: str) -> frozenset[str]:
-    """Returns the letters of a family's regular font; none if it cannot be drawn."""
-    if "Last Resort" in family:  # comes with matplotlib; a box for every letter
-        return frozenset()
-    try:
-        font = font_manager.get_font(font_manager.findfont(family))
-        # Fonts of color emoji are not scalable.
-        return frozenset(map(chr, font.get_charmap() if font.scalable else ()))
-    except Exception:
-        # FreeType raises many kinds of errors for damaged files.
-        return frozenset()
-
-
-def find_undrawable(names: Sequence[str]) -> list[str]:
-    """Returns the ``names`` with letters that no font on this machine has."""
-    _, lacking = find_fonts(names)
-    return [name for name in names if lacking & set(name)]
-
-
 def shorten(names: Sequence[str], length: int) -> list[str]:
     """Returns names that fit into a picture and differ from each other.
 
-    Long names lose their middle. A name that no font here can show becomes its number,
-    such as ``#17``, since boxes would look like any other name's.
+    Long names lose their middle; an empty name becomes its number, such as ``#17``.
 
     Args:
         names: names of the classes, in order.
         length: largest number of letters, 4 or more.
     """
-    undrawable = set(find_undrawable(names))
     result = []
     for number, name in enumerate(names):
-        text = " ".join(name.split())
-        if not text or name in undrawable:
-            text = f"#{number}"
+        text = " ".join(name.split()) or f"#{number}"
         if len(text) > length:
             head = (length - 1) // 2
             text = f"{text[:head]}…{text[head + 1 - length :]}"

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix
 
 from zoo.plots import canvas
-from zoo.runs.run import TrainedRun
+from zoo.runs import scoring
+from zoo.runs.run import Run
 
 MOST_COUNTS = 20  # classes whose counts are written into the matrix
 MISTAKES = 25
@@ -24,13 +25,13 @@ BINS = 15
 FEW = 20  # with fewer examples, an accuracy says little
 
 
-def count_answers(trained: TrainedRun) -> np.ndarray:
+def count_answers(trained: Run) -> np.ndarray:
     """Returns the counts (classes, classes) of predictions; rows are true classes."""
     predicted, n = trained.outputs.argmax(axis=1), trained.outputs.shape[1]
     return confusion_matrix(trained.dataset.test.y, predicted, labels=range(n))
 
 
-def confusion(trained: TrainedRun) -> Figure:
+def confusion(trained: Run) -> Figure:
     """Draws a confusion matrix and, for many classes, the most frequent mistakes."""
     counts, classes = count_answers(trained), trained.config["data"]["class_names"]
     n = len(counts)
@@ -47,10 +48,9 @@ def confusion(trained: TrainedRun) -> Figure:
     label = "share of the examples of the true class (%)"
     above.colorbar(image, ax=axes, label=label, shrink=0.7, format=PercentFormatter(1))
     labels = canvas.shorten(classes, 14 if n > 10 else 18)
-    fit = sum(map(len, labels)) <= 40 and max(map(len, labels)) <= 5
     ticks = range(0, n, 1 if n <= MOST_COUNTS else -(-n // 25))
     shown = [labels[tick] for tick in ticks]
-    axes.set_xticks(ticks, shown, rotation=0 if fit else 90)
+    axes.set_xticks(ticks, shown, rotation=0 if max(map(len, shown)) <= 3 else 90)
     axes.set_yticks(ticks, shown)
     axes.tick_params(labelsize=10 if n <= 10 else 8)
     right, total = int(np.trace(counts)), int(counts.sum())
@@ -90,11 +90,11 @@ def _frequent_mistakes(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> 
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def mistakes(trained: TrainedRun) -> Figure:
+def mistakes(trained: Run) -> Figure:
     """Draws the most confident mistakes; there must be at least one."""
     outputs, test = trained.outputs, trained.dataset.test
     names = canvas.shorten(trained.config["data"]["class_names"], 12)
-    wrong = np.flatnonzero(outputs.argmax(axis=1) != test.y)
+    wrong = np.flatnonzero(~scoring.correct(outputs, test.y))
     wrong = wrong[np.argsort(-outputs[wrong].max(axis=1), kind="stable")]
     chosen = wrong[:MISTAKES]
     rows = -(-len(chosen) // 5)
@@ -112,33 +112,30 @@ def mistakes(trained: TrainedRun) -> Figure:
     return figure
 
 
-def first_layer(trained: TrainedRun) -> Figure:
+def first_layer(trained: Run) -> Figure:
     """Draws the first kernel: a convolution's filters, or weights for all pixels."""
-    model, data = trained.model, trained.config["data"]
-    kernel = next(w for w in model.trainable_weights if len(w.shape) in (2, 4))
-    values, count = kernel.numpy(), kernel.shape[-1]
+    data = trained.config["data"]
+    kernels = [w.numpy() for w in trained.model.weights if len(w.shape) in (2, 4)]
+    values, count = kernels[0], kernels[0].shape[-1]
     names, order = [""] * count, np.arange(count)
-    each = "of one unit for the pixels of an image"
     if values.ndim == 4:
         what = f"{count} filters of {values.shape[0]}x{values.shape[1]} pixels"
-        each = "of one filter for the pixels under it"
-    elif kernel is model.trainable_weights[-2]:  # of a linear model, the only layer
-        what, each = f"{count} templates", "of one class for the pixels of an image"
-        names, order = canvas.shorten(data["class_names"], 12), order[:100]
     else:
-        order = np.argsort(-np.square(values).sum(axis=0), kind="stable")[:64]
-        what = f"the {len(order)} of {count} units with the largest weights"
-    if values.ndim == 2:
         values = values.reshape(*data["input_shape"], count)
+        order = np.argsort(-np.square(values).sum(axis=(0, 1, 2)), kind="stable")[:64]
+        what = f"the {len(order)} of {count} units with the largest weights"
+        if len(kernels) == 1:  # the only layer, which leads to the classes
+            names, order = canvas.shorten(data["class_names"], 12), np.arange(count)
+            order, what = order[:100], f"{count} templates, one for each class"
+    in_color = values.shape[2] == 3
     columns = 5 if len(order) <= 10 else 8 if len(order) <= 64 else 10
     rows = -(-len(order) // columns)
     cell = canvas.INCHES / columns
-    figure, grid = canvas.new_grid(1.7 + rows * (cell + 0.1), rows, columns)
-    limit, in_color = np.abs(values[..., order]).max() or 1.0, values.shape[-2] == 3
+    figure, grid = canvas.new_grid(1.5 + rows * (cell + 0.1), rows, columns)
+    limit = np.abs(values[..., order]).max() or 1.0
     for axes, i in zip(grid, order, strict=False):
+        axes.set_title(names[i], fontsize=9)
         weights = values[..., i]
-        if names[i]:
-            axes.set_title(names[i], fontsize=9)
         if in_color:
             axes.imshow(0.5 + weights / (2 * np.abs(weights).max() or 1.0))
         else:
@@ -148,16 +145,16 @@ def first_layer(trained: TrainedRun) -> Figure:
         meaning = "Gray stands for 0; a brighter channel has a larger weight."
     else:
         meaning = "Purple: bright pixels raise the output. Orange: they lower it."
-        bar: dict[str, Any] = {
-            "location": "bottom",
-            "shrink": 0.5,
-            "aspect": 40,
-            "label": "weight (no unit)",
-        }
-        figure.colorbar(image, ax=grid, **bar)
-    figure.suptitle(
-        f"First layer: {what}\nEach square shows the weights {each}.\n{meaning}"
-    )
+        figure.colorbar(
+            image,
+            ax=grid,
+            location="bottom",
+            shrink=0.5,
+            aspect=40,
+            ticks=MaxNLocator(5),
+            label="weight (no unit)",
+        )
+    figure.suptitle(f"First layer: {what}\n{meaning}")
     return figure
 
 
@@ -166,17 +163,13 @@ def calibration(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Compares the confidence of the answers with their accuracy.
 
-    Args:
-        outputs: probabilities (n, classes).
-        labels: true classes (n,).
-
     Returns:
         The number of examples in each of 15 bins of equal width, (0, 1/15] to
         (14/15, 1]; the mean confidence and the accuracy of each bin with examples; and
         the expected calibration error of Guo et al., 2017, 0 to 1.
     """
     confidence = outputs.max(axis=1).astype(np.float64)
-    right = outputs.argmax(axis=1) == labels
+    right = scoring.correct(outputs, labels)
     # calibration_curve uses the same bins but does not return their counts.
     inner = np.linspace(0, 1, BINS + 1)[1:-1]
     counts = np.bincount(np.searchsorted(inner, confidence), minlength=BINS)
@@ -185,7 +178,7 @@ def calibration(
     return counts, sure, accuracy, float(error)
 
 
-def reliability(trained: TrainedRun) -> Figure:
+def reliability(trained: Run) -> Figure:
     """Draws accuracy against confidence, and the number of examples of each bar."""
     counts, sure, accuracy, error = calibration(trained.outputs, trained.dataset.test.y)
     figure = canvas.new_figure(6.8)

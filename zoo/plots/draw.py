@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
 
 from zoo import console, files
-
-if TYPE_CHECKING:
-    from zoo.records.rundir import RunDir
-    from zoo.runs.run import TrainedRun
+from zoo.plots import batch, canvas, classification, overview, regression
+from zoo.records.rundir import RunDir
+from zoo.runs.run import Run
 
 #: File names in the order of the model card, and the titles of the pictures.
 TITLES = {
     "curves": "Learning curves",
+    "batch": "The first batch of the training",
     "confusion": "Confusion matrix of the test split",
     "mistakes": "The most confident mistakes of the test split",
     "first_layer": "What the first layer learned",
@@ -30,6 +32,8 @@ CAPTIONS = {
     "curves": "The training curve is the mean over an epoch, with augmentation and "
     "dropout where the recipe has them; the other curve is measured after the epoch "
     "without them, so it can lie above.",
+    "batch": "Each image is as the network saw it in the first step: shuffled, resized "
+    "and augmented.",
     "confusion": "Each row is a true class and each column a predicted class; correct "
     "predictions are on the diagonal. Colors show shares of the row.",
     "mistakes": "Each image has its true class, the predicted class and the "
@@ -45,14 +49,26 @@ CAPTIONS = {
     "path": "Each dot is the state after one epoch; darker rings have a lower loss.",
     "sizes": "The latency was measured on the machine that exported the files.",
 }
-_CLASSIFIER = ("curves", "confusion", "mistakes", "first_layer", "reliability")
-_REGRESSION = ("curves", "line", "path")
+Draw = Callable[[Run], Figure | None]  # None if there is nothing to show
+CLASSIFIER: dict[str, Draw] = {
+    "curves": overview.curves,
+    "batch": batch.batch,
+    "confusion": classification.confusion,
+    "mistakes": classification.mistakes,
+    "first_layer": classification.first_layer,
+    "reliability": classification.reliability,
+}
+REGRESSION: dict[str, Draw] = {
+    "curves": overview.curves,
+    "line": regression.line,
+    "path": regression.path,
+}
 
 
 def draw_run(
-    trained: TrainedRun, artifacts: Sequence[Mapping[str, Any]] = ()
+    trained: Run, artifacts: Sequence[Mapping[str, Any]] = ()
 ) -> list[pathlib.Path]:
-    """Draws the missing pictures of a finished run, for TensorBoard too.
+    """Draws the missing pictures of a finished run.
 
     Nothing is loaded if all pictures exist. An error becomes a warning, because a run
     is worth more than its pictures.
@@ -65,72 +81,43 @@ def draw_run(
         Paths of all pictures in R/plots, in the order of ``TITLES``.
     """
     run = trained.run
-    drawn: list[pathlib.Path] = []
     try:
         classes = trained.config["data"]["class_names"]
-        names = list(_CLASSIFIER if classes else _REGRESSION)
+        figures = dict(CLASSIFIER if classes else REGRESSION)
         if trained.result["test"].get("accuracy") == 1:
-            names.remove("mistakes")  # there is none to show
-        missing = [name for name in names if not (run.plots / f"{name}.png").exists()]
-        if missing:
-            _warn_of_letters(run.plots, classes)
+            del figures["mistakes"]  # there is none to show
+        missing = {
+            name: draw
+            for name, draw in figures.items()
+            if not (run.plots / f"{name}.png").exists()
+        }
         if artifacts:
-            missing.append("sizes")
-        for name in missing:
-            drawn.append(_draw(name, trained, artifacts))
+            missing["sizes"] = lambda _: overview.sizes(artifacts)
+        for name, draw in missing.items():
+            run.plots.mkdir(exist_ok=True)
+            path = run.plots / f"{name}.png"
+            if name == "confusion":
+                _write_counts(trained, path.with_suffix(".csv"))
+            with canvas.style():
+                if figure := draw(trained):
+                    canvas.save(figure, path)
     except Exception as error:
         # Matplotlib and Keras raise many kinds of errors: fonts, weights, a full disk.
         said = " ".join(f"{type(error).__name__}: {error}".split())
         console.warn(f"Not all pictures of {run.path} could be drawn: {said}.")
-    if drawn and run.tensorboard.exists():
-        from zoo.training import tensorboard
-
-        tensorboard.add_pictures(run.path, drawn)
     return list_pictures(run)
+
+
+def _write_counts(trained: Run, path: pathlib.Path) -> None:
+    """Writes the confusion matrix as a table."""
+    classes = trained.config["data"]["class_names"]
+    counts = classification.count_answers(trained)
+    rows = [("true class", *classes), *zip(classes, *counts.T, strict=True)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    files.write_bytes(path, text.getvalue().encode())
 
 
 def list_pictures(run: RunDir) -> list[pathlib.Path]:
     """Returns the paths of all pictures in R/plots, in the order of ``TITLES``."""
     return [path for name in TITLES if (path := run.plots / f"{name}.png").exists()]
-
-
-def _warn_of_letters(plots: pathlib.Path, classes: Sequence[str]) -> None:
-    from zoo.plots.canvas import find_undrawable
-
-    if undrawable := find_undrawable(classes):
-        console.warn(
-            f"{len(undrawable)} of {len(classes)} class names, such as "
-            f"{undrawable[0]!r}, have letters that no font here has: pictures show "
-            "their numbers. Install one (apt-get install fonts-noto-cjk), delete "
-            f"{plots} and export again."
-        )
-
-
-def _draw(
-    name: str, trained: TrainedRun, artifacts: Sequence[Mapping[str, Any]]
-) -> pathlib.Path:
-    """Draws one picture; returns its path."""
-    from zoo.plots import canvas, classification, overview, regression
-
-    figures = {
-        "curves": overview.curves,
-        "confusion": classification.confusion,
-        "mistakes": classification.mistakes,
-        "first_layer": classification.first_layer,
-        "reliability": classification.reliability,
-        "line": regression.line,
-        "path": regression.path,
-        "sizes": lambda _: overview.sizes(artifacts),
-    }
-    classes = trained.config["data"]["class_names"]
-    path = trained.run.plots / f"{name}.png"
-    path.parent.mkdir(exist_ok=True)
-    if name == "confusion":
-        counts = classification.count_answers(trained)
-        rows = [("true class", *classes), *zip(classes, *counts.T, strict=True)]
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        files.write_bytes(path.with_suffix(".csv"), text.getvalue().encode())
-    with canvas.style(classes):
-        canvas.save(figures[name](trained), path)
-    return path

@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from zoo.console import format_milliseconds
 from zoo.plots import canvas
-from zoo.runs.run import TrainedRun
+from zoo.runs.run import Run
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
@@ -24,7 +24,7 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
         ]
 
 
-def curves(trained: TrainedRun) -> Figure:
+def curves(trained: Run) -> Figure:
     """Draws loss and accuracy over the epochs, for training and evaluated splits."""
     rows = read_metrics(trained.run.metrics)
     evaluated = "validation" if "validation" in trained.result else "test"
@@ -82,17 +82,22 @@ def sizes(artifacts: Sequence[Mapping[str, Any]]) -> Figure:
     size.set(title="Size", xlabel="size (bytes)")
     size.xaxis.set_major_formatter(EngFormatter("B"))
     if "accuracy" in artifacts[0]:
-        accuracies = [100 * record["accuracy"] for record in artifacts]
-        _dots(quality, accuracies, accuracy_limits(accuracies), "{:.2f}%".format)
+        values, text = [100 * r["accuracy"] for r in artifacts], "{:.2f}%"
         quality.set(title="Accuracy", xlabel="test accuracy (%)")
+        quality.set_xlim(accuracy_limits(values))
+        quality.xaxis.set_major_locator(MaxNLocator(3))
     else:
-        errors = [record["max_abs_error"] for record in artifacts]
-        quality.set_xscale("symlog", linthresh=1e-7)
-        _dots(quality, errors, (0, 1e-6 + 3 * max(errors)), "{:.2g}".format)
+        values, text = [r["max_abs_error"] for r in artifacts], "{:.2g}"
         quality.set(title="Error", xlabel="largest difference from Keras's y")
+        quality.set_xscale("symlog", linthresh=1e-7)
+        quality.set_xlim(0, 1e-6 + 3 * max(values))
         quality.set_xticks([0, 1e-6, 1e-3], ["0", "1e-6", "1e-3"])
+    quality.plot(values, range(len(values)), "o", color=canvas.VERMILION, clip_on=False)
+    above = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
+    for row, value in enumerate(values):
+        quality.annotate(text.format(value), (value, row), (0, 6), **above)
     _bars(latency, [r["latency_ms"]["median"] for r in artifacts], format_milliseconds)
-    latency.set(title="Latency", xlabel="time per example, one thread (ms)")
+    latency.set(title="Latency", xlabel="ms per example, one thread")
     size.set_yticks(range(len(artifacts)), [record["name"] for record in artifacts])
     size.invert_yaxis()
     for axes in (size, quality, latency):
@@ -109,31 +114,6 @@ def _bars(axes: Any, values: Sequence[float], text: Callable[[float], str]) -> N
     axes.bar_label(bars, [text(value) for value in values], padding=3, fontsize=9)
     axes.set_xlim(0, 1.45 * max(values))
     axes.xaxis.set_major_locator(MaxNLocator(3))
-
-
-def _dots(
-    axes: Any,
-    values: Sequence[float],
-    limits: tuple[float, float],
-    text: Callable[[float], str],
-) -> None:
-    """Draws dots with their values on the side that has more room."""
-    dots = {"color": canvas.VERMILION, "markersize": 7, "clip_on": False}
-    axes.plot(values, range(len(values)), "o", **dots)
-    axes.set_xlim(limits)
-    axes.xaxis.set_major_locator(MaxNLocator(3))
-    for row, value in enumerate(values):
-        across, _ = (axes.transData - axes.transAxes).transform((value, row))
-        side, align = (-8, "right") if across > 0.5 else (8, "left")
-        axes.annotate(
-            text(value),
-            (value, row),
-            (side, 0),
-            textcoords="offset points",
-            ha=align,
-            va="center",
-            fontsize=9,
-        )
 
 
 def accuracy_limits(values: Sequence[float]) -> tuple[float, float]:

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from zoo.data.dataset import Split
 from zoo.plots import canvas
 from zoo.plots.overview import read_metrics
-from zoo.runs.run import TrainedRun
+from zoo.runs.run import Run
 
 
-def line(trained: TrainedRun) -> Figure:
+def line(trained: Run) -> Figure:
     """Draws the training examples, the learned line and the least-squares line."""
     figure = canvas.new_figure(5)
     axes = figure.subplots()
@@ -33,7 +33,7 @@ def line(trained: TrainedRun) -> Figure:
     return figure
 
 
-def path(trained: TrainedRun) -> Figure:
+def path(trained: Run) -> Figure:
     """Draws weight and bias after each epoch on the surface of the training loss."""
     untrained = type(trained.model).from_config(trained.model.get_config())
     untrained.build((None, 1))
@@ -72,9 +72,13 @@ def mean_squared_error(
     train: Split, weights: np.ndarray, biases: np.ndarray
 ) -> np.ndarray:
     """Returns the training loss of each line, in the shape of ``weights``."""
-    # The error of a point is the product of (w, b, -1) and (x, 1, y), so the moments of
-    # the data are enough.
-    points = np.stack([train.x[:][:, 0], np.ones(len(train.x)), train.y[:, 0]])
-    moments = points @ points.T / len(train.x)
-    lines = np.stack([weights, biases, -np.ones_like(weights)])
-    return np.einsum("i...,ij,j...->...", lines, moments, lines)
+    x, y = train.x[:][:, 0].astype(np.float64), train.y[:, 0].astype(np.float64)
+    # The mean of (w x + b - y)^2, so that the examples are read only once.
+    return (
+        weights**2 * np.mean(x**2)
+        + 2 * weights * biases * np.mean(x)
+        + biases**2
+        - 2 * weights * np.mean(x * y)
+        - 2 * biases * np.mean(y)
+        + np.mean(y**2)
+    )

@@ -7,8 +7,6 @@ import dataclasses
 import pathlib
 
 PATH = pathlib.Path(__file__).parents[1] / "results.csv"
-#: Exported files in the order of the table's columns.
-ARTIFACTS = ("saved_model", "float32", "float16", "dynamic", "int8", "int16x8")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +54,15 @@ def _from_row(row: dict[str, str]) -> Result:
         for field in dataclasses.fields(Result)
         if field.name != "artifacts"
     }
+    # Three columns for each file, such as int8_bytes.
+    names = [key.removesuffix("_bytes") for key in row if key.endswith("_bytes")]
     artifacts = {
         name: FileResult(
             bytes=int(row[f"{name}_bytes"]),
             accuracy=float(row[f"{name}_accuracy"]),
             ms=float(row[f"{name}_ms"]),
         )
-        for name in ARTIFACTS
+        for name in names
         if row[f"{name}_bytes"]
     }
     return Result(**own, artifacts=artifacts)

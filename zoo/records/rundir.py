@@ -18,17 +18,6 @@ from zoo import files
 from zoo.errors import RunError, UserError
 from zoo.files import check_numbers, check_texts
 
-# The measurements of a trainable file in export.json.
-_LEARNING = (
-    "batch_size",
-    "parameter_bytes",
-    "step_ms",
-    "memory_bytes",
-    "steps",
-    "max_loss_error",
-    "max_weight_error",
-)
-
 
 class RunDir:
     """Paths and state of a run directory.
@@ -181,11 +170,6 @@ class RunDir:
         """Reads result.json; raises UserError if the content is invalid."""
         return files.read_json(self.result, _check_result)
 
-    def read_export(self) -> dict[str, Any] | None:
-        """Reads export.json, if any; raises UserError if the content is invalid."""
-        path = self.export / "export.json"
-        return files.read_json(path, _check_export) if path.exists() else None
-
     def read_sample(self) -> tuple[np.ndarray, np.ndarray]:
         """Reads sample.npz: uint8 images (n, height, width, channels) and classes.
 
@@ -255,25 +239,6 @@ def _check_result(content: dict[str, Any]) -> None:
     check_numbers(content["test"], "loss")
     for line in ("learned", "true", "least_squares"):
         check_numbers(content[line], "weight", "bias")
-
-
-def _check_export(content: dict[str, Any]) -> None:
-    check_texts(content, "model_sha256")
-    content["left_out"].items()
-    for record in content["artifacts"]:
-        check_texts(record, "name", "format", "path", "sha256")
-        check_numbers(record, "bytes", whole=True)
-        check_numbers(record["latency_ms"], "median")
-        check_numbers(record, *_given(record, "accuracy", "agreement", "max_abs_error"))
-        for tensor in (record["input"], record["output"]):
-            check_texts(tensor, "name", "dtype")
-            check_numbers(tensor["shape"], *range(1, len(tensor["shape"])))
-        if training := record.get("training"):
-            check_texts(training, "optimizer")
-            check_numbers(training, *_LEARNING)
-    if page := content.get("page"):
-        check_texts(page, "format", "path", "sha256", "litert")
-        check_numbers(page, "bytes", whole=True)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

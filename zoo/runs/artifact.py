@@ -119,7 +119,7 @@ def load(
             f".tflite file. Received: {path}."
         )
     try:
-        with startup.quiet_stderr():
+        with startup.quiet():
             if is_saved_model:
                 return _load_saved_model(path)
             return _load_tflite(path, threads, workers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import pathlib
@@ -12,9 +11,9 @@ import numpy as np
 
 from zoo import files, startup
 from zoo.data.dataset import Split
-from zoo.errors import UserError, unknown
-from zoo.records import weights
-from zoo.records.rundir import RunDir, finished_run, runs_beside
+from zoo.errors import UserError
+from zoo.records import sources
+from zoo.records.rundir import RunDir
 from zoo.runs.artifact import Artifact, load
 from zoo.runs.predictor import Predictor
 from zoo.runs.run import KerasFile, Run
@@ -62,7 +61,7 @@ class ExportedFile(Predictor):
         return self.run.test_split()
 
 
-def open(source: str | os.PathLike[str]) -> Predictor:
+def open(source: str | os.PathLike[str] | sources.Source) -> Predictor:
     """Opens whatever can predict.
 
         classify = zoo.open("resnet/cifar10")
@@ -81,26 +80,16 @@ def open(source: str | os.PathLike[str]) -> Predictor:
         UserError: there is no such source, it is damaged, the run is not finished, or
             the file was changed since it was exported.
     """
-    given = os.fspath(source)
-    shipped = weights.run_of(given)
-    if shipped is not None:
-        return Run(shipped, name=given)
-    path = files.expanduser(given)
-    if path.suffix == ".tflite" or files.exists(path / "saved_model.pb"):
-        return _open_artifact(path)
-    if not given or not files.exists(path):
-        known = [*weights.list_weights(), *runs_beside(given)]
-        raise unknown("weights, run or file", given, known)
-    if path.suffix == ".keras":
-        run = RunDir(path.parent)
-        if path == run.model and run.config.exists() and run.finished:
-            return Run(run)
-        return KerasFile(path)
-    if path.is_file():
-        raise UserError(
-            f"A file that can predict ends in .keras or .tflite. Received: {path}."
-        )
-    return Run(finished_run(path))
+    found = source if isinstance(source, sources.Source) else sources.find(source)
+    run = Run(found.run, name=found.name) if found.run else None
+    if found.file is None:
+        assert run, "a source is a run or a file"
+        return run
+    if found.file.suffix == ".keras":
+        return KerasFile(found.file)
+    if run is not None:
+        _check_unchanged(found.file, run.run)
+    return ExportedFile(load(found.file, workers=startup.cpus()), run)
 
 
 def predict(
@@ -137,18 +126,6 @@ def top(
         (path, names[row.argmax()], float(row.max()))
         for path, row in zip(paths, rows, strict=True)
     ]
-
-
-def _open_artifact(path: pathlib.Path) -> Predictor:
-    """Opens an exported file; it must be as it was exported if it lies in a run."""
-    run = None
-    with contextlib.suppress(OSError):  # a directory that may not be read
-        around = map(RunDir, path.resolve().parents)
-        run = next((r for r in around if r.finished and r.config.exists()), None)
-    if run is not None:
-        _check_unchanged(path, run)
-    loaded = load(path, workers=startup.cpus())
-    return ExportedFile(loaded, Run(run) if run else None)
 
 
 def _check_unchanged(path: pathlib.Path, run: RunDir) -> None:

@@ -23,6 +23,9 @@ from zoo.runs import scoring
 from zoo.runs.artifact import checked_weights
 from zoo.runs.predictor import Predictor
 
+#: What ``Run.tested_on`` says of the dataset that a run was trained on.
+WHOLE = "the whole test split"
+
 
 class Run(Predictor):
     """A finished run. What is not given is loaded or computed when it is needed.
@@ -120,7 +123,7 @@ class Run(Predictor):
                 f"{len(self.dataset.test.y)} of the {self._num_test:,} test images of "
                 f"{self.config['data']['name']} (the others are not on this machine)"
             )
-        return self._tested_on or "the whole test split"
+        return self._tested_on or WHOLE
 
     @property
     def outputs(self) -> np.ndarray:
@@ -201,8 +204,6 @@ class Run(Predictor):
         """Reads the dataset of the training, with the same validation split."""
         config, identity = self.config, self.config["identity"]
         data_dir, name = config.get("data_dir"), config["dataset_used"]
-        if data_dir is not None and not pathlib.Path(data_dir).is_dir():
-            raise UserError(f"The data directory {data_dir} of {self.name} is gone.")
         dataset = load.find(name, data_dir).read(
             image_size=tuple(config.get("image_size") or ()) or None,
             num_examples=identity["settings"]["num_examples"],
@@ -234,9 +235,6 @@ class Run(Predictor):
             for key, value in (self.config["data"] | counts).items()
         }
         return Dataset(DataSpec(**fields), split, split)
-
-
-TrainedRun = Run
 
 
 class KerasFile(Predictor):

@@ -1,4 +1,4 @@
-"""Warnings and refusals before a training starts."""
+"""Refusals before a model is created, and warnings before it is trained."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 
 import tensorflow as tf
 
-from zoo import console, registry
+from zoo import console
 from zoo.data import folder
 from zoo.errors import UserError
+from zoo.models.base import TapeModel
 from zoo.training.config import PHOTOGRAPHS
 from zoo.training.job import Job
 
@@ -18,39 +19,55 @@ _TOO_MANY = 200_000_000
 _COUNTED_FROM = 2048
 
 
-def give(job: Job) -> None:
-    """Prints advice about a training, but none about a finished run.
+def check(job: Job) -> None:
+    """Refuses a single class, and a model whose weights would fill the memory."""
+    spec = job.dataset.spec
+    if len(spec.class_names) == 1:
+        raise UserError(
+            f"There must be two or more classes. Received: one, "
+            f"{spec.class_names[0]!r}, in {spec.source}. A directory of images has a "
+            "folder for each class; pass the one above them."
+        )
+    if math.prod(spec.input_shape) < _COUNTED_FROM:
+        return
+    model_class = job.architecture.model_class
+    with tf.Graph().as_default():  # it never runs, so its variables take no memory
+        model = model_class(spec.num_classes, **job.recipe.model)
+        model.build((None, *spec.input_shape))
+    if model.count_params() > _TOO_MANY:
+        raise UserError(
+            f"{_size(job, model)}: too many. Pass --model={PHOTOGRAPHS}, which takes "
+            "images of any size, or a smaller --image_size."
+        )
 
-    Raises:
-        UserError: there is only one class, or the model would have far too many
-            weights for such images.
-    """
-    if job.run.finished:
+
+def give(job: Job, model: TapeModel) -> None:
+    """Prints advice about a training, but none about a finished run."""
+    if job.run.finished or not job.placement.is_chief:
         return
-    names = job.dataset.spec.class_names
-    if len(names) == 1:
-        raise UserError(
-            f"There must be two or more classes. Received: one, {names[0]!r}, in "
-            f"{job.dataset.spec.source}. A directory of images has a folder for each "
-            "class; pass the one above them."
-        )
-    weights = count_weights(job)
-    if weights > _TOO_MANY:
-        raise UserError(
-            f"{_weights(job, weights)}: too many. Pass --model={PHOTOGRAPHS}, which "
-            "takes images of any size, or a smaller --image_size."
-        )
-    if not job.placement.is_chief:
-        return
-    if weights > _MANY:
+    if model.count_params() > _MANY:
         console.warn(
-            f"{_weights(job, weights)}. --model={PHOTOGRAPHS} needs far fewer, and "
-            "suits photographs better."
+            f"{_size(job, model)}. --model={PHOTOGRAPHS} needs far fewer, and suits "
+            "photographs better."
         )
-    for caution in filter(None, [_ignored(job), _damaged(job), _few_steps(job)]):
-        console.warn(caution)
-    recipes = registry.list_recipes(job.config.model)
-    if job.weights and job.config.recipe == "default" and "finetune" in recipes:
+    if ignored := job.source.ignored:
+        console.warn(
+            f"Ignored in {job.source.directory}: {folder.kinds(ignored)}, such as "
+            f"{ignored[0]}. Images are {', '.join(folder.EXTENSIONS)} files in the "
+            "folder of their class."
+        )
+    if job.dataset.damaged:
+        console.warn(f"Left out as damaged: {folder.listed(job.dataset.damaged)}.")
+    config, plan = job.config, job.plan
+    recipes = job.architecture.recipes
+    wanted = config.overrides.get("min_steps", recipes[config.recipe].min_steps)
+    if plan.steps < wanted:
+        console.warn(
+            f"--epochs={plan.epochs} gives {plan.steps:,} steps of training. The "
+            f"recipe {config.recipe} of {config.model} takes at least {wanted:,} and "
+            "may learn little in fewer. Leave out --epochs to get longer epochs."
+        )
+    if job.weights and config.recipe == "default" and "finetune" in recipes:
         print(
             "--recipe=finetune suits pretrained weights better than the default "
             "recipe: it trains for fewer epochs, with lower learning rates.",
@@ -62,59 +79,13 @@ def give(job: Job) -> None:
             f" and the learning rate {rate[1]:g} instead of {rate[0]:g}" if rate else ""
         )
         print(
-            f"For {job.plan.num_examples:,} training images the batch is {size[1]} "
+            f"For {plan.num_examples:,} training images the batch is {size[1]} "
             f"instead of {size[0]}{more}.",
             flush=True,
         )
 
 
-def count_weights(job: Job) -> int:
-    """Returns the number of weights, without creating them; 0 for a small model.
-
-    Variables in a graph that never runs take no memory.
-    """
-    shape = job.dataset.spec.input_shape
-    if job.config.model == PHOTOGRAPHS or math.prod(shape) < _COUNTED_FROM:
-        return 0
-    model_class = registry.get_architecture(job.config.model).model_class
-    with tf.Graph().as_default():
-        model = model_class(job.dataset.spec.num_classes, **job.recipe.model)
-        model(tf.zeros((1, *shape)))
-        return model.count_params()
-
-
-def _weights(job: Job, count: int) -> str:
+def _size(job: Job, model: TapeModel) -> str:
     height, width = job.dataset.spec.input_shape[:2]
-    images = f"images of {height}x{width} pixels"
-    return f"{job.config.model} has {count:,} weights for {images}"
-
-
-def _ignored(job: Job) -> str | None:
-    ignored = job.source.tree.ignored if job.source.tree else ()
-    if not ignored:
-        return None
-    return (
-        f"Ignored in {job.source.directory}: {folder.kinds(ignored)}, such as "
-        f"{ignored[0]}. Images are {', '.join(folder.EXTENSIONS)} files in the folder "
-        "of their class."
-    )
-
-
-def _damaged(job: Job) -> str | None:
-    damaged = job.dataset.damaged
-    if not damaged:
-        return None
-    return f"Left out as damaged: {folder.listed(damaged)}."
-
-
-def _few_steps(job: Job) -> str | None:
-    recipe = registry.get_recipe(job.config.model, job.config.recipe)
-    wanted = job.config.overrides.get("min_steps", recipe.min_steps)
-    plan = job.plan
-    if plan.steps >= wanted:
-        return None
-    return (
-        f"--epochs={plan.epochs} gives {plan.steps:,} steps of training. The recipe "
-        f"{job.config.recipe} of {job.config.model} takes at least {wanted:,} and may "
-        "learn little in fewer. Leave out --epochs to get longer epochs."
-    )
+    weights = f"{job.config.model} has {model.count_params():,} weights"
+    return f"{weights} for images of {height}x{width} pixels"

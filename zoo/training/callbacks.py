@@ -7,10 +7,9 @@ training, and ``progress`` holds the steps and seconds so far.
 
 from __future__ import annotations
 
-import math
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -18,14 +17,13 @@ import numpy as np
 
 from zoo import files
 from zoo.data import pipeline
-from zoo.errors import Interrupted, RunError, UserError
+from zoo.errors import Interrupted, RunError
 from zoo.models.base import TapeModel
-from zoo.models.guard import NonFiniteGuard
 from zoo.runs.scoring import Evaluator
 from zoo.training import checkpoint
 from zoo.training.checkpoint import Progress
 from zoo.training.job import Job
-from zoo.training.signals import SIGNALS, Stop
+from zoo.training.signals import Stop
 
 
 class StepCounter(keras.callbacks.Callback):
@@ -61,7 +59,7 @@ class Evaluation(keras.callbacks.Callback):
 
     def __init__(self, job: Job, model: TapeModel, copy: TapeModel):
         super().__init__()
-        self._job = job
+        self._job, self._copy = job, copy
         self._evaluate = Evaluator(copy)
         self._test = pipeline.evaluation_batches(job.dataset.test)
         self._shown = self._test
@@ -87,10 +85,18 @@ class Evaluation(keras.callbacks.Callback):
             self._final = scored
 
     def test(self) -> tuple[dict[str, float], np.ndarray]:
-        """Returns the final scores and outputs for the test split, computed once."""
+        """Returns the final scores and outputs for the test split, computed once.
+
+        Raises:
+            RunError: a score or a weight is not finite. A weight can be NaN while all
+                scores are finite, because relu hides it.
+        """
         if self._final is None:
             self._update()
             self._final = self._evaluate(self._test)
+        weights = ((each.path, each.value.numpy()) for each in self._copy.variables)
+        for values in (self._final[0].items(), weights):
+            check_finite(values, self._job, self._job.plan.steps)
         return self._final
 
     def _update(self) -> None:
@@ -99,47 +105,41 @@ class Evaluation(keras.callbacks.Callback):
                 variable.assign(value)
 
 
-class MetricsLog(keras.callbacks.Callback):
-    """Writes metrics.csv; stops the training on a non-finite loss or gradient."""
+def check_finite(values: Iterable[tuple[str, Any]], job: Job, step: int) -> None:
+    """Raises RunError if a number or an array after this step is not finite."""
+    for name, value in values:
+        if not np.isfinite(value).all():
+            raise RunError(
+                f"Not finite after step {step} of {job.plan.steps}: {name}. Try a "
+                f"lower --learning_rate, such as {job.recipe.learning_rate / 10:.1g}, "
+                "with --overwrite or another --run_dir."
+            )
 
-    def __init__(self, job: Job, model: TapeModel, progress: Progress):
+
+class MetricsLog(keras.callbacks.Callback):
+    """Writes metrics.csv; stops the training if the loss is not finite."""
+
+    def __init__(self, job: Job, progress: Progress):
         super().__init__()
-        self._job = job
-        self._progress = progress
-        self._guarded_from = progress.step
-        with model.distribute_strategy.scope():
-            model.guard = NonFiniteGuard()
+        self._job, self._progress = job, progress
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
-        if not math.isfinite(logs["loss"]):
-            seen = self.model.guard.seen()
-            what = "gradients" if math.isfinite(seen.loss) else "loss"
-            step = self._guarded_from + seen.steps
-            raise _not_finite(self._job, what, step, seen.loss, seen.learning_rate)
+        check_finite([("loss", logs["loss"])], self._job, self._progress.step)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         row = {
             "epoch": epoch + 1,
             "step": self._progress.step,
-            "learning_rate": self._learning_rate(),
+            "learning_rate": float(rate),
             **{name: float(value) for name, value in logs.items()},
+            **self.model.epoch_values(),
         }
-        row |= self.model.epoch_values()
-        self.check_finite(row)
+        check_finite(row.items(), self._job, self._progress.step)
         row["seconds"] = round(self._progress.seconds, 3)
         self._progress.rows.append(row)
         if self._job.placement.is_chief:
             files.write_csv(self._job.run.metrics, self._progress.rows)
-
-    def check_finite(self, values: dict[str, float]) -> None:
-        """Raises RunError if a loss or metric is not finite after the last step."""
-        for name, value in values.items():
-            if not math.isfinite(value):
-                step, rate = self._progress.step, self._learning_rate()
-                raise _not_finite(self._job, name, step, value, rate)
-
-    def _learning_rate(self) -> float:
-        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
 
 class EpochLine(keras.callbacks.Callback):
@@ -160,7 +160,9 @@ class EpochLine(keras.callbacks.Callback):
 class Checkpoints(keras.callbacks.Callback):
     """Writes backups, and stops the training after a signal.
 
-    Only the chief writes, and all workers agree on the step.
+    A backup is the values of all variables and the progress. After each call from
+    Python the workers decide together: the chief says whether a backup is due, and each
+    worker whether it has got a signal. Only the chief writes.
     """
 
     def __init__(self, job: Job, model: TapeModel, progress: Progress, stop: Stop):
@@ -175,10 +177,6 @@ class Checkpoints(keras.callbacks.Callback):
         ]
         self._read = job.placement.reader(self._variables)
         self._metrics: list[np.ndarray] = []
-        self._saved: int | None = None
-        self._asked: int | None = None
-        self._ask_at = self._asked_at = 0
-        self._asked_then = 0.0
 
     def restore(self) -> int:
         """Restores the newest backup, if any; returns the number of steps done."""
@@ -191,17 +189,9 @@ class Checkpoints(keras.callbacks.Callback):
             job.placement.wait()
         job.placement.check_same("the backup that they see", f"step {saved.step}")
         if arrays:
-            done = saved.step // job.plan.steps_per_epoch
-            if not 0 < saved.step <= job.plan.steps or len(saved.rows) != done:
-                raise UserError(
-                    f"The backup of step {saved.step} in {job.run.backup} does not "
-                    f"belong to this run of {job.plan.steps} steps. Pass --overwrite "
-                    "to start over."
-                )
             self._assign(self._variables, arrays)
             self._metrics = arrays[-len(self.model.metrics_variables) :]
             vars(progress).update(vars(saved))
-            self._saved = saved.step
         self._interval = checkpoint.BackupInterval(
             job.config.backup_steps,
             done=progress.step,
@@ -224,84 +214,37 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         # At the end of an epoch, on_epoch_end follows and has the row of that epoch.
-        is_within = self._progress.step % self._job.plan.steps_per_epoch
-        if is_within and self._is_due():
-            self._save()
-            self._stop_if_asked()
+        if self._progress.step % self._job.plan.steps_per_epoch:
+            self.decide()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        is_due = self._is_due(epoch_ends=True)
-        if is_due and self._progress.step < self._job.plan.steps:
-            self._save()
-        self._stop_if_asked()
+        self.decide(epoch_ends=True)
 
-    def _is_due(self, *, epoch_ends: bool = False) -> bool:
-        """Returns whether to write a backup now; a signal to stop is one reason.
+    def decide(self, *, epoch_ends: bool = False) -> None:
+        """Writes a backup if one is due; raises Interrupted after a signal.
 
-        Several workers ask each other about once a second, by the chief's clock, and at
-        the ends of epochs.
+        Raises:
+            RunError: weights are not finite; there is no backup with them.
+            Interrupted: a worker has got a signal; a backup has been written.
         """
-        step, placement = self._progress.step, self._job.placement
+        began, job, step = time.perf_counter(), self._job, self._progress.step
         due = self._interval.is_due(step, epoch_ends=epoch_ends)
-        by_step = bool(self._job.config.backup_steps) and due
-        is_alone = placement.workers == 1
-        if not (is_alone or by_step or epoch_ends or step >= self._ask_at):
-            return False
-        now = time.perf_counter()
-        steps_per_second = (step - self._asked_at) / max(now - self._asked_then, 1)
-        self._asked_at, self._asked_then = step, now
-        mine = [int(due), max(1, int(steps_per_second))]
-        if not placement.is_chief:
-            mine = [0, 0]
-        mine += [int(self._stop.signal == number) for number in SIGNALS]
-        any_due, wait, *stops = placement.total(mine)
-        self._ask_at = step + wait
-        for number, asked in zip(SIGNALS, stops, strict=True):
-            if asked:
-                self._asked = number
-        return bool(any_due or any(stops))
-
-    def _save(self) -> None:
-        """Writes a backup now; raises RunError if weights are not finite."""
-        began, step, run = time.perf_counter(), self._progress.step, self._job.run
-        arrays = self._read()
-        if not all(np.isfinite(array).all() for array in arrays):
-            seen = self.model.guard.seen()
-            raise _not_finite(self._job, "weights", step, seen.loss, seen.learning_rate)
-        if self._job.placement.is_chief:
-            checkpoint.save(run.backup, arrays, self._progress)
-        self._saved = step
-        self._interval.written(step, time.perf_counter() - began)
-
-    def stop_if_asked(self) -> None:
-        """Raises Interrupted after a backup if a signal has asked for a stop."""
-        self._is_due(epoch_ends=True)
-        self._stop_if_asked()
-
-    def _stop_if_asked(self) -> None:
-        if self._asked is None:
+        votes = [due and job.placement.is_chief, self._stop.signal is not None]
+        is_due, stops = job.placement.total([int(vote) for vote in votes])
+        if not stops and (not is_due or step == job.plan.steps):
             return
-        if self._saved != self._progress.step:
-            self._save()
-        without = ", without --overwrite," if self._job.config.overwrite else ""
-        raise Interrupted(
-            f"Stopped by {signal.Signals(self._asked).name} after step "
-            f"{self._progress.step} of {self._job.plan.steps}; a backup is in "
-            f"{self._job.run.backup}. Run the same command again{without} to resume.",
-            self._asked,
-        )
-
-
-def _not_finite(
-    job: Job, what: str, step: int, loss: float, learning_rate: float
-) -> RunError:
-    kept = "No backup had been written yet"
-    if backups := sorted(job.run.backup.glob("step-*.npz")):
-        kept_step = int(backups[-1].stem.removeprefix("step-"))
-        kept = f"The backup of step {kept_step} stays in {job.run.backup}"
-    return RunError(
-        f"Not finite at step {step} of {job.plan.steps}: {what}. Received: loss "
-        f"{loss:.6g}, learning rate {learning_rate:.3g}. {kept}. Try a lower "
-        f"--learning_rate, such as {learning_rate / 10:.1g}, with --overwrite or "
-        "another --run_dir."
-    )
+        arrays = self._read()
+        paths = [variable.path for variable in self._variables]
+        check_finite(zip(paths, arrays, strict=True), job, step)
+        if job.placement.is_chief:
+            checkpoint.save(job.run.backup, arrays, self._progress)
+        self._interval.written(step, time.perf_counter() - began)
+        if stops:
+            number = self._stop.signal or signal.SIGTERM  # another worker's
+            without = ", without --overwrite," if job.config.overwrite else ""
+            raise Interrupted(
+                f"Stopped by {signal.Signals(number).name} after step {step} of "
+                f"{job.plan.steps}; a backup is in {job.run.backup}. Run the same "
+                f"command again{without} to resume.",
+                number,
+            )

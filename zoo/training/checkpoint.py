@@ -66,11 +66,7 @@ class BackupInterval:
 def save(
     directory: pathlib.Path, arrays: Sequence[np.ndarray], progress: Progress
 ) -> None:
-    """Writes a backup and removes all but the newest two.
-
-    Raises:
-        OSError: the backup cannot be written.
-    """
+    """Writes a backup and removes all but the newest two."""
     directory.mkdir(exist_ok=True)
     text = json.dumps(dataclasses.asdict(progress), allow_nan=False)
     content = {str(number): array for number, array in enumerate(arrays)}
@@ -87,15 +83,8 @@ def load_newest(
 ) -> tuple[list[np.ndarray], Progress] | None:
     """Reads the newest intact backup; sets damaged ones aside with a warning.
 
-    Args:
-        directory: the directory that ``save`` wrote to.
-        like: arrays with the shapes and types of the saved variables.
-
-    Returns:
-        The variables and the progress, or None if there never was a backup.
-
-    Raises:
-        UserError: there are backups, but all of them are damaged.
+    ``like`` has the shapes and types of the saved variables. Returns None if there
+    never was a backup; raises UserError if all of them are damaged.
     """
     for path in sorted(directory.glob("step-*.npz"), reverse=True):
         try:
@@ -112,11 +101,6 @@ def load_newest(
         raise UserError(
             f"All backups in {directory} are damaged: the run cannot resume. Pass "
             "--overwrite to start over."
-        )
-    if any(directory.glob("step-*.bin")):
-        console.warn(
-            f"The backups in {directory} were written by an earlier version and cannot "
-            "be read: the training starts over."
         )
     return None
 

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import re
-from typing import Any
 
 from zoo.errors import UserError
 
@@ -32,43 +31,23 @@ class Cluster:
     index: int  # the position of this process among the workers
 
 
-def several(strategy: str) -> bool:
-    """Returns whether ``--strategy`` means several workers, without TensorFlow.
+def find(strategy: str) -> Cluster | None:
+    """Returns the cluster to train on, or None for a ``--strategy`` of one process.
 
     Raises:
-        UserError: TF_CONFIG is invalid, or several workers were asked for and the
-            environment does not describe any.
+        UserError: TF_CONFIG or Slurm's variables are invalid, or several workers were
+            asked for and the environment does not describe any.
     """
     if strategy not in ("auto", "multi_worker"):
-        return False
-    text = os.environ.get("TF_CONFIG")
-    cluster = _from_tf_config(text) if text else None
-    # These variables exist only inside srun.
-    if cluster or (not text and _number("SLURM_STEP_NUM_TASKS") > 1):
-        return True
-    if strategy == "auto":
-        return False
-    raise UserError(
-        "--strategy=multi_worker needs two workers or more, described in TF_CONFIG or "
-        f"by Slurm's srun. Received: {text or 'neither'}. Set TF_CONFIG={_EXAMPLE}, or "
-        "choose another --strategy."
-    )
-
-
-def find(strategy: str) -> Cluster | None:
-    """Finds the workers."""
-    return _find() if several(strategy) else None
-
-
-def _find() -> Cluster:
-    """Returns the cluster that the environment describes.
-
-    Raises:
-        UserError: TF_CONFIG or Slurm's variables are invalid.
-    """
+        return None
     text = os.environ.get("TF_CONFIG")
     cluster = _from_tf_config(text) if text else _from_slurm()
-    assert cluster, "several() tells whether there is one"
+    if cluster is None and strategy == "multi_worker":
+        raise UserError(
+            "--strategy=multi_worker needs two workers or more, described in TF_CONFIG "
+            f"or by Slurm's srun. Received: {text or 'neither'}. Set "
+            f"TF_CONFIG={_EXAMPLE}, or choose another --strategy."
+        )
     return cluster
 
 
@@ -76,73 +55,78 @@ def _from_tf_config(text: str) -> Cluster | None:
     """Returns the cluster, or None if it has fewer than two workers."""
     try:
         content = json.loads(text)
-        jobs: dict[str, list[str]] = dict(content.get("cluster", {}))
-        kind, index = (content.get("task", {}).get(key) for key in ("type", "index"))
-        mistake = _find_mistake(jobs, kind, index) if jobs else None
-    except (ValueError, AttributeError, TypeError, RecursionError):
-        mistake = "it is not JSON of the expected form"
-    if mistake:
+        jobs, task = content.get("cluster", {}), content.get("task", {})
+        workers = (*jobs.get("chief", []), *jobs.get("worker", []))
+        if jobs.keys() - {"chief", "worker"} or len(jobs.get("chief", [])) > 1:
+            raise ValueError("there are other jobs")
+        if len(workers) < 2:
+            return None
+        if not all(re.fullmatch(r".+:\d{1,5}", address) for address in workers):
+            raise ValueError("an address has another form")
+        if task["index"] < 0 or len(set(workers)) < len(workers):
+            raise ValueError("the task is not the only one at its address")
+        index = workers.index(jobs[task["type"]][task["index"]])
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
         raise UserError(
-            f"TF_CONFIG cannot be used: {mistake}. Received: {text[:200]}. Set it like "
-            f"{_EXAMPLE}, or unset it."
-        )
-    workers = (*jobs.get("chief", []), *jobs.get("worker", []))
-    if len(workers) < 2:
+            "TF_CONFIG must list the workers, and one chief or none, as host:port, and "
+            f"give the type and index of this process. Received: {text[:200]}. Set it "
+            f"like {_EXAMPLE}, or unset it."
+        ) from None
+    return Cluster(workers, index)
+
+
+def _from_slurm() -> Cluster | None:
+    """Returns the cluster of a Slurm step, or None outside of srun or for one task."""
+    values = {name: os.environ.get(name, "") for name in _SLURM}
+    if values["SLURM_STEP_NUM_TASKS"] in ("", "1"):
         return None
-    return Cluster(workers, workers.index(jobs[kind][index]))
-
-
-def _find_mistake(jobs: dict[str, list[str]], kind: Any, index: Any) -> str | None:
-    """Returns what is wrong with the cluster's jobs or this process's task, if any."""
-    for job in jobs.keys() - {"chief", "worker"}:
-        return f"the job {job!r} is not supported, only chief and worker are"
-    every = [address for addresses in jobs.values() for address in addresses]
-    ports = [re.fullmatch(r".+:(\d{1,5})", address) for address in every]
-    are_lists = all(isinstance(addresses, list) for addresses in jobs.values())
-    if not are_lists or not all(port and 0 < int(port[1]) < 2**16 for port in ports):
-        return "addresses must be a list of host:port, with ports of 1 to 65535"
-    if len(jobs.get("chief", [])) > 1:
-        return "there can only be one chief"
-    if kind not in ("chief", "worker") or type(index) is not int:
-        return "the task must have a type and an index"
-    if not 0 <= index < len(jobs.get(kind, [])):
-        return f"there is no {kind} {index}"
-    return "an address appears twice" if len(set(every)) < len(every) else None
-
-
-def _number(variable: str) -> int:
-    """Returns the whole number in an environment variable, or 0."""
-    text = os.environ.get(variable, "")
-    return int(text) if text.isdecimal() and len(text) < 16 else 0
-
-
-def _from_slurm() -> Cluster:
-    import tensorflow as tf
-
+    tasks, nodes, per_node, node, local = values.values()
     # Two jobs on one node must not use the same port.
-    port = 20000 + _number("SLURM_JOB_ID") % 1000 * 10
+    job = os.environ.get("SLURM_JOB_ID", "")
+    port = 20000 + (int(job) % 1000 * 10 if job.isdecimal() else 0)
     if asked := os.environ.get("ZOO_PORT"):
-        port = _number("ZOO_PORT")
+        port = int(asked) if re.fullmatch(r"\d{1,5}", asked) else 0
         if not 0 < port < 2**16:
             raise UserError(f"ZOO_PORT must be 1 to 65535. Received: {asked[:80]}.")
     try:
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            port_base=port,
-            # By default it calls nvidia-smi, which CPU nodes lack, and distributes
-            # GPUs that srun has already assigned to each task.
-            gpus_per_node=_number("SLURM_STEP_NUM_TASKS"),
-            gpus_per_task=1,
-            auto_set_gpu=False,
+        workers = tuple(
+            f"{host}:{port + number}"
+            for host, count in zip(_hosts(nodes), _counts(per_node), strict=True)
+            for number in range(count)
         )
-        workers = tuple(resolver.cluster_spec().as_dict()["worker"])
-        # The resolver uses the rank as the index but sorts hosts alphabetically, with
-        # n10 before n2.
-        local = port + int(os.environ["SLURM_LOCALID"])
-        index = workers.index(f"{os.environ['SLURMD_NODENAME']}:{local}")
-    except (RuntimeError, ValueError, KeyError) as error:
-        received = ", ".join(f"{name}={os.environ.get(name, '')}" for name in _SLURM)
+        if len(workers) != int(tasks):
+            raise ValueError("the number of tasks differs")
+        index = workers.index(f"{node}:{port + int(local)}")
+    except ValueError as error:
+        received = ", ".join(f"{name}={value}" for name, value in values.items())
         raise UserError(
             f"Slurm's variables are inconsistent. Received: {received}. Start with "
             "srun, set TF_CONFIG, or pass --strategy=one."
         ) from error
     return Cluster(workers, index)
+
+
+def _hosts(nodes: str) -> list[str]:
+    """Expands a list of nodes: ``n[08-10,12],login``."""
+    one = r"([^,[\]]+)(?:\[([\d,-]+)\])?"
+    if not re.fullmatch(f"{one}(?:,{one})*", nodes):
+        raise ValueError("the list of nodes has another form")
+    hosts = []
+    for prefix, numbers in re.findall(one, nodes):
+        for part in numbers.split(","):
+            first, _, last = part.partition("-")
+            if not first:
+                hosts.append(prefix)
+                continue
+            every = range(int(first), int(last or first) + 1)
+            hosts += [f"{prefix}{number:0{len(first)}}" for number in every]
+    return hosts
+
+
+def _counts(per_node: str) -> list[int]:
+    """Expands the numbers of tasks on each node: ``2(x3),1``."""
+    counts = []
+    for part in per_node.split(","):
+        count, _, times = part.removesuffix(")").partition("(x")
+        counts += [int(count)] * int(times or 1)
+    return counts

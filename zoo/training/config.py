@@ -21,57 +21,110 @@ from zoo.training.cluster import Cluster
 #: The architecture that suits photographs of any size.
 PHOTOGRAPHS = "resnet"
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-#: The allowed values of flags that take a word.
-CHOICES = {
-    "strategy": ("auto", "one", "mirrored", "multi_worker", "tpu"),
-    "precision": PRECISIONS,
-    "jit_compile": ("auto", "true", "false"),
-    "progress": ("auto", "bar", "epoch", "none"),
-    "class_weights": ("none", "balanced"),
-}
+
+
+def _flag(default: Any, text: str, *, choices: tuple[str, ...] | None = None) -> Any:
+    """Returns a field for which train.py has a flag, with the help of the flag."""
+    metadata = {"help": text, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A request to train: the flags of ``train.py``, whose help explains them.
+    """A request to train: the flags of ``train.py`` and the recipe's ``overrides``.
 
-    None means that a flag is not given, or that it is ``auto`` if ``CHOICES`` does not
-    list that word.
+    None means that a flag is not given.
 
     Attributes:
         overrides: fields of the recipe to replace, with their values.
         image_size: (height, width) to which images are resized.
-        memory_limit: memory for images in bytes.
         profile_steps: the first and the last step to profile, from 1.
-        validation: share of the training split, above 0 and below 1.
     """
 
-    model: str
-    recipe: str = "default"
+    model: str = dataclasses.field(
+        metadata={"help": "Architecture to train; `python -m zoo` lists them."}
+    )
+    recipe: str = _flag("default", "One of the architecture's recipes.")
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    dataset: str | None = None
-    data_dir: str | None = None
-    image_size: tuple[int, int] | None = None
-    weights: str | None = None
-    freeze: str | None = None
-    skip_damaged: bool = False
-    class_weights: str = "none"
-    run_dir: str | None = None
-    overwrite: bool = False
-    seed: int = 0
-    jit_compile: str = "auto"
-    gradient_norm: bool = False
-    eval_every: int = 1
-    validation: float | None = None
-    backup_steps: int | None = None
-    deterministic: bool = False
-    strategy: str = "auto"
-    precision: str = "float32"
-    memory_limit: int | None = None
-    tensorboard: bool = True
-    histograms: bool = False
-    profile_steps: tuple[int, int] | None = None
-    progress: str = "auto"
+    dataset: str | None = _flag(
+        None,
+        "A TFDS image-classification name (mnist, emnist/letters, cifar10, ...), "
+        "digits, linear_regression, or a directory with four IDX files or a tree of "
+        "images. Unset: the dataset that the architecture is meant for.",
+    )
+    data_dir: str | None = _flag(None, "Where TFDS keeps prepared datasets.")
+    image_size: tuple[int, int] | None = _flag(
+        None, "Stretch images to SIZE or HEIGHTxWIDTH pixels."
+    )
+    weights: str | None = _flag(
+        None,
+        "Start from pretrained weights: DATASET or DATASET/RECIPE of `python -m zoo "
+        "list`, a run directory or a .keras file. Other classes get a new head, and "
+        "files outside a run always do. Unless --image_size is set, images are resized "
+        "to the size that the weights were trained on, if that is known.",
+    )
+    freeze: str | None = _flag(
+        None,
+        "With --weights: do not train the layers before this one, such as head or "
+        "stage3; or none.",
+    )
+    skip_damaged: bool = _flag(False, "Leave out images that do not decode.")
+    class_weights: str = _flag(
+        "none",
+        "How much each example counts in the loss. balanced: classes count the same, "
+        "however many images they have.",
+        choices=("none", "balanced"),
+    )
+    run_dir: str | None = _flag(None, "Run directory. Unset: runs/MODEL-DATASET.")
+    overwrite: bool = _flag(False, "Replace the run that is in --run_dir.")
+    seed: int = _flag(0, "Seed of everything random: 0 to 2**31 - 1.")
+    jit_compile: str = _flag(
+        "auto",
+        "Compile with XLA. auto: on an accelerator only.",
+        choices=("auto", "true", "false"),
+    )
+    gradient_norm: bool = _flag(False, "Report the global norm of the gradients.")
+    eval_every: int = _flag(1, "Epochs between evaluations while training.")
+    validation: float | None = _flag(
+        None,
+        "Share of the training split to hold out and to evaluate while training, such "
+        "as 0.1; the test split is then evaluated once, at the end. Unset: the test "
+        "split is evaluated while training.",
+    )
+    backup_steps: int | None = _flag(
+        None,
+        "Steps between backups. Unset: about every 30 s and after each epoch, but less "
+        "often if backups would take more than 1/60 of the time.",
+    )
+    deterministic: bool = _flag(
+        False,
+        "Give the same bits in every run on the same machine, even in one that was "
+        "killed and resumed. Without it, batches are the same, but weights differ by "
+        "rounding. Small models train about a tenth slower, large ones less.",
+    )
+    strategy: str = _flag(
+        "auto",
+        "Devices to train on. one; mirrored: all devices of this machine; "
+        "multi_worker: the workers in TF_CONFIG or of a Slurm job; tpu; auto: all that "
+        "are found. They share each batch of --batch_size examples.",
+        choices=("auto", "one", "mirrored", "multi_worker", "tpu"),
+    )
+    precision: str = _flag(
+        "float32",
+        "Type of computations; weights and exports are float32.",
+        choices=PRECISIONS,
+    )
+    tensorboard: bool = _flag(True, "Write scalars for `make tensorboard`.")
+    histograms: bool = _flag(False, "Write histograms of the weights too.")
+    profile_steps: tuple[int, int] | None = _flag(
+        None, "First and last step to profile, such as 10,20."
+    )
+    progress: str = _flag(
+        "auto",
+        "What is shown while training. auto: bars on a terminal, else a line per "
+        "epoch.",
+        choices=("auto", "bar", "epoch", "none"),
+    )
 
     @property
     def shown(self) -> str:
@@ -84,9 +137,10 @@ class Config:
 
     def __post_init__(self) -> None:
         Recipe.check_fields(self.overrides)
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise unknown(name, str(getattr(self, name)), known)
+        for field in dataclasses.fields(self):
+            value, known = getattr(self, field.name), field.metadata.get("choices")
+            if known and value not in known:
+                raise unknown(field.name, str(value), known)
         for name in ("eval_every", "backup_steps"):
             number = getattr(self, name)
             if number is not None and not (isinstance(number, int) and number >= 1):
@@ -177,21 +231,6 @@ def parse_profile_steps(text: str | None) -> tuple[int, int] | None:
         return None
     expected = "the first and the last step to profile, from 1, such as 10,20"
     return _parse("profile_steps", text, r"(\d{1,15}),(\d{1,15})", read, expected)
-
-
-def parse_memory_limit(text: str) -> int | None:
-    """Reads a number of bytes, such as ``8G`` or ``500M``; None for ``auto``."""
-    units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-
-    def read(number: str, unit: str) -> int | None:
-        size = float(number) * units[unit.upper()]
-        return int(size) if size < 1e18 else None
-
-    if text == "auto":
-        return None
-    expected = "a number of bytes, such as 8G, 500M or 8000000000, or auto"
-    pattern = r"(\d{1,20}\.?\d{0,20})([KMGT]?)B?"
-    return _parse("memory_limit", text, pattern, read, expected)
 
 
 def parse_image_size(text: str | None) -> tuple[int, int] | None:

@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.errors import RunError, UserError
-from zoo.training import cluster, signals
+from zoo.training import signals
+from zoo.training.cluster import Cluster
 
 # The errors that TensorFlow raises in the other workers when one has stopped.
 _LOST = (
@@ -152,30 +153,31 @@ def _line(error: Exception, number: int) -> str:
     return lines[number][:160] if lines else ""
 
 
-@functools.cache
-def place(name: str, found: cluster.Cluster | None) -> Placement:
-    """Returns the devices for a ``--strategy``; several workers connect here.
+def place(name: str, cluster: Cluster | None = None) -> Placement:
+    """Returns the devices for a ``--strategy``; the workers of a cluster connect here.
 
-    The result is cached, because a process must have only one strategy of each kind:
-    TensorFlow 2.21 numbers the collectives of each strategy from 0, and confuses
-    collectives with the same number.
-
-    Raises:
-        UserError: this machine has no such devices.
-        RunError: the other workers do not join.
+    A process has only one strategy of each kind: TensorFlow 2.21 numbers the
+    collectives of each strategy from 0, and confuses collectives with the same number.
     """
-    if found:
-        return _multi_worker(found)
+    if cluster:
+        return _multi_worker(cluster)
     gpus = tf.config.list_logical_devices("GPU")
     tpus = tf.config.list_physical_devices("TPU") or os.environ.get("TPU_NAME")
     if name == "tpu" or (name == "auto" and tpus):
         return _tpu(name)
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        devices = [d.name for d in gpus or tf.config.list_logical_devices("CPU")]
-        return Placement("mirrored", tf.distribute.MirroredStrategy(devices))
+        return _mirrored()
     return Placement("one")
 
 
+@functools.cache
+def _mirrored() -> Placement:
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    devices = [device.name for device in tf.config.list_logical_devices(kind)]
+    return Placement("mirrored", tf.distribute.MirroredStrategy(devices))
+
+
+@functools.cache
 def _tpu(asked: str) -> Placement:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
@@ -190,7 +192,8 @@ def _tpu(asked: str) -> Placement:
         ) from error
 
 
-def _multi_worker(found: cluster.Cluster) -> Placement:
+@functools.cache
+def _multi_worker(found: Cluster) -> Placement:
     count = len(found.workers)
     if found.index == 0:  # TensorFlow waits for an hour without a message
         print(f"Waiting for {count} workers: {', '.join(found.workers)}.", flush=True)
@@ -214,10 +217,8 @@ def _multi_worker(found: cluster.Cluster) -> Placement:
 def jit_compile(asked: str, placement: Placement) -> bool:
     """Returns whether to compile with XLA for this value of ``--jit_compile``.
 
-    Raises:
-        UserError: XLA was asked for, but several devices share a step, which it cannot
-            compile (TensorFlow 2.21: "Trying to access resource ... located in
-            device").
+    XLA cannot compile a step that several devices share (TensorFlow 2.21: "Trying to
+    access resource ... located in device").
     """
     shared = placement.strategy is not None and placement.name != "tpu"
     if asked == "auto":
@@ -234,14 +235,14 @@ def jit_compile(asked: str, placement: Placement) -> bool:
 def repair(model: keras.Model) -> None:
     """Makes ``fit`` work for a model that was created under a strategy.
 
-    Keras 3.0 to 3.15 fails in three places (keras issue 20585, and a loop). When Keras
-    is fixed, tests will fail and this function can be removed.
+    Keras 3.0 to 3.15 fails in three places (keras issue 20585, and a loop). Remove the
+    repairs when ``fit`` works without them.
     """
-    repair_symbolic_build(model)
-    repair_train_function(model)
+    _repair_symbolic_build(model)
+    _repair_train_function(model)
 
 
-def repair_symbolic_build(model: keras.Model) -> None:
+def _repair_symbolic_build(model: keras.Model) -> None:
     """Builds the model on the first batch of one replica.
 
     Keras reduces a tuple of PerReplica values instead (line 731 of the file below), but
@@ -262,7 +263,7 @@ def repair_symbolic_build(model: keras.Model) -> None:
     model._maybe_symbolic_build = maybe_symbolic_build
 
 
-def repair_train_function(model: keras.Model) -> None:
+def _repair_train_function(model: keras.Model) -> None:
     """Runs the steps of a call from Python in a plain loop, and reduces metrics.
 
     Two lines of keras/src/backend/tensorflow/trainer.py (3.15.1) fail. Under

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 #: The signals that ask for a stop.
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop:
@@ -20,74 +20,45 @@ class Stop:
 
 @contextlib.contextmanager
 def noticed() -> Iterator[Stop]:
-    """Records the first SIGINT or SIGTERM in the object that it yields.
+    """Records the first signal that asks for a stop in the object that it yields.
 
-    A second signal ends the process at once, even in the middle of a step. The previous
-    handlers are restored at the end.
+    The next one ends the process at once. The previous handlers are restored at the
+    end.
     """
-    stop, taken = Stop(), _handled()
-    if not taken:
-        yield stop
-        return
+    stop = Stop()
 
     def note(number: int, frame: object) -> None:
-        stop.signal = stop.signal or number
+        stop.signal = number
+        for each in SIGNALS:
+            if signal.getsignal(each) is note:
+                signal.signal(each, signal.SIG_DFL)
 
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    # Python runs handlers only between two steps, but it writes the signal's number to
-    # this pipe at once.
-    listener = threading.Thread(target=_listen, args=(reader, taken), daemon=True)
-    listener.start()
-    wakeup = signal.set_wakeup_fd(writer)
-    before = {number: signal.signal(number, note) for number in taken}
-    try:
+    with _handling(SIGNALS, note):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(wakeup)
-        os.close(writer)
-        listener.join()
-        os.close(reader)
 
 
-@contextlib.contextmanager
-def ending() -> Iterator[None]:
+def ending() -> contextlib.AbstractContextManager[None]:
     """Lets the first SIGINT end the process, as without a handler.
 
     This is for calls that wait in C++ and keep Python from running handlers. During
     these calls, TensorFlow handles SIGTERM itself.
     """
-    if signal.SIGINT not in _handled():
-        yield
+    return _handling((signal.SIGINT,), signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _handling(numbers: tuple[signal.Signals, ...], handler: Any) -> Iterator[None]:
+    """Sets a handler of signals, but not of ignored ones, such as under nohup."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread can set handlers
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    before = {number: signal.getsignal(number) for number in numbers}
+    kept = (signal.SIG_IGN, None)
+    before = {number: old for number, old in before.items() if old not in kept}
+    for number in before:
+        signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _handled() -> list[signal.Signals]:
-    """Returns the signals to handle, without ignored ones, such as under nohup.
-
-    Outside of the main thread there are none, because only that can set handlers.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return []
-    kept = (signal.SIG_IGN, None)
-    return [number for number in SIGNALS if signal.getsignal(number) not in kept]
-
-
-def _listen(reader: int, taken: list[int]) -> None:
-    """Prints a line for the first signal and ends the process at the second."""
-    asked = False
-    while number := os.read(reader, 1):
-        if number[0] not in taken:
-            continue
-        if asked:
-            os._exit(128 + number[0])
-        asked = True
-        # print could wait for a lock that the main thread holds.
-        os.write(2, b"Stopping after this step; a second Ctrl-C stops at once.\n")
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -14,11 +14,11 @@ def summary(trained: Run) -> str:
     dataset = f"{result['dataset']} ({counts} examples)"
     if result["dataset"] != result["dataset_requested"]:
         dataset += f" instead of {result['dataset_requested']}"
-    devices = "one"
-    if strategy := result.get("strategy"):  # runs of older versions lack it
-        devices = strategy["name"]
-        if strategy["replicas"] > 1:
-            devices += ", {replicas} replicas on {workers} worker(s)".format(**strategy)
+    devices = result["strategy"]["name"]
+    if result["strategy"]["replicas"] > 1:
+        devices += ", {replicas} replicas on {workers} worker(s)".format_map(
+            result["strategy"]
+        )
     rows = [
         ("model", f"{result['model']}, recipe {result['recipe']}"),
         ("dataset", dataset),

@@ -29,7 +29,7 @@ from zoo.training.callbacks import (
 from zoo.training.checkpoint import Progress
 from zoo.training.config import Config, Found, find
 from zoo.training.job import Job, resolve
-from zoo.training.tensorboard import TensorBoard, write_hyperparameters
+from zoo.training.tensorboard import make_callback, write_hyperparameters
 
 
 def train(request: Config | Found) -> Run | None:
@@ -54,8 +54,9 @@ def train(request: Config | Found) -> Run | None:
         job = resolve(found, placement)
         identity = json.dumps(job.identity(), sort_keys=True)
         placement.check_same("what they train", identity)
-        advice.give(job)
+        advice.check(job)
         model, copy = _make_models(job)
+        advice.give(job, copy)
         if placement.is_chief:
             with job.run.locked():
                 return _train_as_chief(job, model, copy)
@@ -166,10 +167,13 @@ def _fit(
         if (step := checkpoints.restore()) and placement.is_chief:
             where = f"after step {step} of {plan.steps}"
             print(f"Resuming {job.run.path} {where}.", flush=True)
-        log = MetricsLog(job, model, progress)
-        callbacks = [StepCounter(progress, plan, batches), evaluation, log]
+        callbacks = [
+            StepCounter(progress, plan, batches),
+            evaluation,
+            MetricsLog(job, progress),
+        ]
         if job.config.tensorboard and placement.is_chief:
-            callbacks.append(TensorBoard(job, progress, model.steps_per_execution))
+            callbacks.append(make_callback(job, model.steps_per_execution))
         if job.config.shown == "epoch" and placement.is_chief:
             callbacks.append(EpochLine(progress, plan.epochs))
         callbacks.append(checkpoints)
@@ -183,8 +187,7 @@ def _fit(
                 callbacks=callbacks,
             )
         tested, outputs = evaluation.test()
-        log.check_finite(tested)
-        checkpoints.stop_if_asked()
+        checkpoints.decide(epoch_ends=True)
     results = _results(job, progress, tested, copy)
     if dataset.spec.task == "classification":
         names = dataset.spec.class_names

@@ -259,14 +259,13 @@ const visits = {
         (await page.locator(id).isVisible()) ? page.locator(id).textContent() : "";
       seen.dropped.push({
         ...(await answer(page)), pixels: await pixels(page),
-        message: await text("#message"), warning: await text("#warning"),
+        message: await text("#message"),
       });
     }
     if (order.invert) {
       await page.locator("#invert").check();
       await settled(page);
-      seen.inverted = { pixels: await pixels(page),
-        warned: await page.locator("#warning").isVisible() };
+      seen.inverted = await pixels(page);
     }
   },
 

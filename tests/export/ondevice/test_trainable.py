@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import types
 
 import keras
 import numpy as np
@@ -12,16 +12,18 @@ from ai_edge_litert.interpreter import Interpreter
 
 import export
 import zoo
-from export import formats, tflite
+from export import tflite
 from export.ondevice import gradients as tflite_gradients
 from export.ondevice import trainable as tflite_trainable
 from export.ondevice import verify as verify_training
 from export.ondevice.learner import Learner
 from tests.export.conftest import records, run_code, snapshot
+from zoo import registry
 from zoo.errors import RunError, UserError
 
 BATCH = 4
 SHAPE = (12, 12, 1)
+WRITTEN = [*((name, "sgd") for name in zoo.list_models()), ("mlp", "momentum")]
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +83,7 @@ def keras_steps(model, data, learning_rate, momentum):
     return twin, losses
 
 
-@pytest.mark.parametrize("optimizer", formats.DEVICE_OPTIMIZERS)
-@pytest.mark.parametrize("name", zoo.list_models())
+@pytest.mark.parametrize(("name", "optimizer"), WRITTEN)
 def test_steps_are_those_of_keras(name, optimizer, written):
     model, path = written(name, optimizer)
     learner = Learner(path)
@@ -123,8 +124,7 @@ def test_steps_are_those_of_keras(name, optimizer, written):
     np.testing.assert_allclose(again, losses, atol=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", formats.DEVICE_OPTIMIZERS)
-@pytest.mark.parametrize("name", zoo.list_models())
+@pytest.mark.parametrize(("name", "optimizer"), WRITTEN)
 def test_a_file_is_what_it_says(name, optimizer, written):
     model, path = written(name, optimizer)
     interpreter = Interpreter(str(path))
@@ -175,8 +175,7 @@ BAD = [("label", label) for label in (-1, 10, 2**31 - 1)]
 BAD += [(name, number) for name in ("pixel", "rate") for number in NOT_FINITE]
 
 
-@pytest.mark.parametrize("optimizer", formats.DEVICE_OPTIMIZERS)
-@pytest.mark.parametrize("name", zoo.list_models())
+@pytest.mark.parametrize(("name", "optimizer"), WRITTEN)
 def test_bad_input_leaves_the_weights_as_they_were(name, optimizer, written):
     _, path = written(name, optimizer)
     learner, untouched = Learner(path), Learner(path)
@@ -207,41 +206,23 @@ def test_bad_input_leaves_the_weights_as_they_were(name, optimizer, written):
     check_equal(learner.weights(), untouched.weights())
 
 
-@pytest.fixture(scope="module")
-def learning(train):
-    """A finished mlp run, exported as a SavedModel and as a trainable file."""
-    trained = train("mlp", dataset="digits", overrides={"epochs": 2})
-    export.export_run(trained, ["saved_model", "tflite_trainable"])
-    return trained
+def file_of(trained):
+    return trained.run.export / "tflite" / "model_trainable.tflite"
 
 
-@pytest.fixture
-def run(learning, tmp_path):
-    """A copy of the run ``learning``."""
-    return shutil.copytree(learning.run.path, tmp_path / "run")
-
-
-def file_of(run):
-    return run / "export" / "tflite" / "model_trainable.tflite"
-
-
-def test_the_proof_is_in_export_json(run, digits):
-    record = records(run)["trainable"]
-    assert record["path"] == "tflite/model_trainable.tflite"
-    assert record["format"] == "tflite_trainable"
-    assert record["verified"] is True
-    assert record["agreement"] == 1.0
-    assert record["bytes"] == file_of(run).stat().st_size
-    proof = record["training"]
+def test_the_proof_is_in_export_json(runs):
+    record = records(runs("mlp"))["trainable"]
+    assert record.path == "tflite/model_trainable.tflite"
+    assert record.format == "tflite_trainable"
+    assert record.agreement == 1.0
+    proof = record.details["training"]
     assert (proof["optimizer"], proof["batch_size"], proof["steps"]) == ("sgd", 16, 20)
     for key in ("max_loss_error", "max_weight_error"):
         assert proof[key] <= 1e-4
     assert proof["max_restored_error"] <= 1e-6
     assert proof["max_weight_change"] > 1e-3
     assert proof["step_ms"] > 0
-    assert proof["memory_bytes"] > record["bytes"]
-    labels = (run / "export" / "tflite" / "labels.txt").read_text().split()
-    assert labels == list(digits.spec.class_names)
+    assert proof["memory_bytes"] > record.bytes
 
 
 @pytest.mark.slow
@@ -249,8 +230,7 @@ def test_the_proof_is_in_export_json(run, digits):
 def test_a_file_is_at_most_half_as_large_again(name, tmp_path):
     keras.utils.set_random_seed(0)
     model = zoo.create_model(name, input_shape=(28, 28, 1), num_classes=10)
-    names = ("image", "probabilities")
-    tflite.write_source(model, (28, 28, 1), names, str(tmp_path))
+    tflite.write_source(model, (28, 28, 1), str(tmp_path))
     plain = tflite.convert(str(tmp_path), "float32", np.zeros(0))
     path = tmp_path / "model_trainable.tflite"
     tflite_trainable.write(
@@ -259,39 +239,35 @@ def test_a_file_is_at_most_half_as_large_again(name, tmp_path):
     assert path.stat().st_size <= 1.5 * len(plain)
 
 
-def test_the_command_writes_it_and_keeps_the_rest(run, command):
-    before = records(run)
-    flags = ["--formats=tflite_trainable", "--train_batch=3"]
-    flags += ["--device_optimizer=momentum", f"--run_dir={run}"]
-    done = command("-m", "export", *flags)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert "tflite/model_trainable.tflite" in done.stdout
-    after = records(run)
-    assert after["saved_model"] == before["saved_model"]
-    assert after["trainable"]["training"]["batch_size"] == 3
-    assert after["trainable"]["training"]["optimizer"] == "momentum"
-    assert Learner(file_of(run)).batch_size == 3
-    # Exporting another format into the same folder keeps the file.
-    export.export_run(run, ["saved_model"])
-    assert records(run)["trainable"] == after["trainable"]
-    assert (run / "export" / "tflite" / "labels.txt").exists()
-    done = command("-m", "zoo", "evaluate", f"--artifact={file_of(run)}")
-    assert f"accuracy  {after['trainable']['accuracy']:.6g}"[:15] in done.stdout
+def test_its_options_are_those_of_the_file_and_the_rest_stays(small):
+    (path,) = (small.run.export / file.path for file in records(small).values())
+    export.export_run(
+        small,
+        ["tflite_trainable"],
+        train_batch=3,
+        device_optimizer="momentum",
+        plots=False,
+    )
+    assert path.exists()
+    assert list(records(small)) == ["float32", "trainable"]
+    training = records(small)["trainable"].details["training"]
+    assert (training["batch_size"], training["optimizer"]) == (3, "momentum")
+    assert export.Learner(file_of(small)).batch_size == 3
 
 
-def test_the_python_of_the_card_learns(run):
-    card = (run / "export" / "README.md").read_text()
+def test_the_python_of_the_card_learns(copy):
+    card = (copy.run.export / "README.md").read_text()
     assert "uses its moving statistics without changing them" in card
     for language in ("Python", "Kotlin", "Swift", "C++"):
         assert f"### Learning in {language}" in card
-    run_code(card.partition("### Learning in Python")[2], run / "export")
-    model = zoo.load_run(run, device_weights=run / "export" / "learned.npz")
+    run_code(card.partition("### Learning in Python")[2], copy.run.export)
+    learned = copy.run.export / "learned.npz"
+    model = zoo.load_run(copy.run.path, device_weights=learned)
     assert np.isfinite(model(np.zeros((1, 28, 28, 1), "uint8"))).all()
 
 
-def test_what_the_device_has_learned_comes_back_to_keras(run, digits, tmp_path):
-    learner = Learner(file_of(run))
+def test_what_the_device_has_learned_comes_back_to_keras(runs, digits, tmp_path):
+    learner, run = Learner(file_of(runs("mlp"))), runs("mlp").run.path
     for i in range(0, 160, 16):
         learner.train(digits.train.x[i : i + 16], digits.train.y[i : i + 16], 0.1)
     np.savez(tmp_path / "learned.npz", **learner.weights())
@@ -316,8 +292,8 @@ def test_what_the_device_has_learned_comes_back_to_keras(run, digits, tmp_path):
         (lambda w: w.update(logits_bias=np.array([None] * 10)), "must be an .npz file"),
     ],
 )
-def test_weights_of_something_else_are_refused(run, tmp_path, change, message):
-    weights = Learner(file_of(run)).weights()
+def test_weights_of_something_else_are_refused(runs, tmp_path, change, message):
+    run, weights = runs("mlp").run.path, Learner(file_of(runs("mlp"))).weights()
     change(weights)
     np.savez(tmp_path / "w.npz", **weights)
     with pytest.raises(UserError, match=message):
@@ -328,8 +304,8 @@ def test_weights_of_something_else_are_refused(run, tmp_path, change, message):
             zoo.load_run(run, device_weights=tmp_path / "w.npz")
 
 
-def test_a_learner_refuses_what_does_not_fit(run, digits):
-    learner = Learner(file_of(run))
+def test_a_learner_refuses_what_does_not_fit(runs, digits):
+    run, learner = runs("mlp").run.path, Learner(file_of(runs("mlp")))
     x, y = digits.train.x[:16], digits.train.y[:16]
     with pytest.raises(UserError, match="from 16 images .*Received: 15 images"):
         learner.train(x[:15], y, 0.1)
@@ -344,41 +320,25 @@ def test_a_learner_refuses_what_does_not_fit(run, digits):
             Learner(path)
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ({"train_batch": 0}, "--train_batch must be .*1 to 1024. Received: 0"),
-        ({"train_batch": 2000}, "--train_batch must be .*Received: 2000"),
-        (
-            {"device_optimizer": "adam"},
-            "--device_optimizer must be sgd or momentum",
-        ),
-        (
-            {"train_batch": 8, "formats": "tflite"},
-            "--train_batch is for tflite_trainable. .*Add it to --formats",
-        ),
-    ],
-)
-def test_options_are_checked(run, flags, message):
-    chosen = flags.pop("formats", "tflite_trainable").split(",")
-    with pytest.raises(UserError, match=message):
-        export.export_run(run, chosen, **flags)
-
-
 def test_a_regression_is_refused(regression):
-    with pytest.raises(
-        UserError, match="classifiers .*Received: .*, a regression. Leave"
-    ):
+    with pytest.raises(UserError, match="classifiers .*, a regression. Leave"):
         export.export_run(regression, ["tflite_trainable"])
 
 
+def test_an_architecture_that_cannot_learn_on_a_device_is_refused(small, monkeypatch):
+    fixed = types.SimpleNamespace(learns_on_device=False)
+    monkeypatch.setattr(registry, "get_architecture", lambda name: fixed)
+    with pytest.raises(UserError, match="mlp cannot learn on a device: .* Leave"):
+        export.export_run(small, ["tflite_trainable"])
+
+
 @pytest.mark.slow
-def test_faults_are_caught_and_nothing_is_replaced(run, monkeypatch):
+def test_faults_are_caught_and_nothing_is_replaced(small, monkeypatch):
     def check(message):
-        before = snapshot(run)
+        before = snapshot(small.run.path)
         with pytest.raises(RunError, match=message):
-            export.export_run(run, ["tflite_trainable"], device_optimizer="momentum")
-        assert snapshot(run) == before
+            export.export_run(small, ["tflite_trainable"], device_optimizer="momentum")
+        assert snapshot(small.run.path) == before
         monkeypatch.undo()
 
     device = tflite_trainable._Device
@@ -387,7 +347,7 @@ def test_faults_are_caught_and_nothing_is_replaced(run, monkeypatch):
         "_Device",
         lambda model, batch, momentum: device(model, batch, 0.8),
     )
-    check("model_trainable.tflite: .*max_weight_error is .*, allowed 0.0001")
+    check("model_trainable.tflite .*max_weight_error is .*, allowed 0.0001")
     monkeypatch.setattr(verify_training, "MAX_SIZE", 0.5)
     monkeypatch.setattr(verify_training, "GRAPH_BYTES", 0)
     monkeypatch.setattr(verify_training, "GRAPH_BYTES_OF_KERNEL", 0)

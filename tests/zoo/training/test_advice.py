@@ -7,11 +7,10 @@ import json
 import numpy as np
 import pytest
 
-import zoo
 from tests.zoo.data.written import class_tree, pixels, save
 from zoo.errors import UserError
 from zoo.runs.run import open_run
-from zoo.training import advice, trainer
+from zoo.training import trainer
 
 
 @pytest.fixture
@@ -85,14 +84,6 @@ def test_class_weights_are_the_same_on_several_devices(config, tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_other_datasets_keep_their_batch(config, capsys):
-    asked = config("linear")
-    asked = type(asked)(**vars(asked) | {"overrides": {"epochs": 1}})
-    trained = trainer.train(asked)
-    assert trained.config["identity"]["settings"]["batch_size"] == 128
-    assert "batch" not in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("recipe", ["default", "finetune"])
 def test_pretrained_weights_get_a_hint_at_the_recipe_for_them(config, recipe, capsys):
     overrides = {"epochs": 1, "steps_per_epoch": 1, "model": {"filters": [4] * 5}}
@@ -127,18 +118,6 @@ def test_many_weights_are_advised_against(config, large, model, capsys):
     trainer.train(config(model, dataset=large, **fields))
     said = "mlp has 22,228,610 weights for images of 170x170 pixels. --model=resnet"
     assert (said in capsys.readouterr().err) == (model == "mlp")
-
-
-@pytest.mark.parametrize("name", sorted({*zoo.list_models()} - {advice.PHOTOGRAPHS}))
-def test_weights_are_counted_without_making_them(config, name, large, monkeypatch):
-    asked = config(name, dataset=large, image_size=(28, 28))
-    recipe = zoo.get_recipe(name).override(**asked.overrides | {"batch_size": 1})
-    job = trainer._prepare(asked, recipe, trainer.distribute.place("one"))
-    model = zoo.create_model(
-        name, input_shape=(28, 28, 3), num_classes=2, recipe=recipe
-    )
-    monkeypatch.setattr(advice, "_COUNTED_FROM", 1)
-    assert advice.count_weights(job) == model.count_params()
 
 
 def test_the_brightness_of_the_training_images_is_recorded(config, digits):

@@ -3,51 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
-import re
 import resource
 import shutil
 import signal
-import subprocess
 import zipfile
 
 import keras
 import pytest
 
 import zoo
-from tests.zoo.training.conftest import wait_for
 from zoo import files
 from zoo.errors import Interrupted, RunError, UserError
-from zoo.runs import predict as evaluation
+from zoo.runs.run import open_run
 from zoo.training import trainer
-
-
-def obey_permissions():
-    """Drops the capabilities with which root ignores permissions."""
-    if os.geteuid() == 0:
-        drop = 24  # PR_CAPBSET_DROP, which lasts after exec
-        for capability in (1, 2):
-            ctypes.CDLL(None).prctl(drop, capability, 0, 0, 0)
 
 
 def backups(run):
     return {path.name: path.read_bytes() for path in (run / "backup").glob("*")}
-
-
-@contextlib.contextmanager
-def mounted(disk, options):
-    """Mounts a separate file system in memory at ``disk``."""
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting takes root")
-    try:
-        yield
-    finally:
-        # Unmounts lazily, because an event file may still be open.
-        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @contextlib.contextmanager
@@ -81,41 +55,6 @@ def test_a_limit_that_only_the_model_exceeds(config, tmp_path):
     assert left == {".lock", "config.json", "metrics.csv", "tensorboard"}
     trainer.train(asked)
     assert (tmp_path / "run/model.keras").exists()
-
-
-def test_a_full_disk(config, tmp_path, at_step, capsys):
-    # There is room for two backups of 2.8 MB, but not for a third one.
-    with mounted(tmp_path / "run", "size=7m"):
-        with pytest.raises(RunError, match="failed: No space left on device"):
-            trainer.train(config(backup_steps=10))
-        kept = backups(tmp_path / "run")
-        assert len(kept) == 2
-        shutil.copytree(tmp_path / "run", tmp_path / "kept")
-    # The run resumes from the last backup once there is room.
-    capsys.readouterr()
-    step = int(max(kept).removeprefix("step-").removesuffix(".npz"))
-    trained = trainer.train(config(backup_steps=10, run_dir=str(tmp_path / "kept")))
-    assert re.match(rf"Resuming .*kept after step {step} of", capsys.readouterr().out)
-    assert trained.run.finished
-
-
-def test_a_directory_that_may_no_longer_be_written(start, tmp_path):
-    process = start("--backup_steps=1", preexec_fn=obey_permissions)
-    wait_for(tmp_path / "run/backup/step-*", process)
-    (tmp_path / "run/backup").chmod(0o500)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert re.fullmatch("Error: Writing to run failed: Permission denied .*\n", err)
-    assert backups(tmp_path / "run")
-    process = start("--run_dir=run/backup/new", preexec_fn=obey_permissions)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert re.fullmatch("Error: The run directory cannot be written.*\n", err)
-
-
-def test_a_read_only_file_system(config, tmp_path):
-    with mounted(tmp_path / "run", "ro"), pytest.raises(RunError, match="is read-only"):
-        trainer.train(config())
 
 
 def test_a_run_dir_that_is_removed(config, at_step, tmp_path):
@@ -172,5 +111,5 @@ def test_a_run_of_somebody_else_makes_nobody_write(copied, tmp_path):
     content = json.loads(path.read_text()) | {"data_dir": str(victim)}
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match="digits is not prepared in .*victim"):
-        evaluation.evaluate(str(copied), None)
+        _ = open_run(copied).dataset
     assert not list(victim.iterdir())

@@ -94,12 +94,6 @@ def test_a_backup_of_another_model_is_damaged(tmp_path, capsys, like, message):
     assert message in capsys.readouterr().err
 
 
-def test_a_backup_of_an_earlier_version_is_mentioned(tmp_path, capsys):
-    (tmp_path / "step-000000002.bin").write_bytes(b"")
-    assert checkpoint.load_newest(tmp_path, LIKE) is None
-    assert "written by an earlier version" in capsys.readouterr().err
-
-
 def test_an_interval_in_steps_is_kept_whatever_the_size_of_an_execution():
     interval = checkpoint.BackupInterval(10, done=0, size=0)
     saved = []

@@ -97,9 +97,7 @@ def test_a_signal_ends_a_process_and_says_how_to_go_on(start, tmp_path):
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
-    stopping, stopped = err.splitlines()
-    assert stopping == "Stopping after this step; a second Ctrl-C stops at once."
-    check_stopped(stopped, "SIGTERM", tmp_path / "run")
+    check_stopped(err.rstrip("\n"), "SIGTERM", tmp_path / "run")
 
 
 def test_ctrl_c_ends_the_step_and_the_same_command_goes_on(
@@ -143,18 +141,34 @@ def test_a_loss_that_is_not_finite_stops_the_run(config, tmp_path):
         backup_steps=5,
         eval_every=10,
     )
-    with pytest.raises(RunError) as caught:
+    message = r"step \d+ of 100: loss. Try a lower --learning_rate, such as 0.3, with "
+    with pytest.raises(RunError, match=message):
         trainer.train(asked)
-    found = re.match(
-        r"Not finite at step (\d+) of 100: loss. Received: loss (inf|nan), learning "
-        r"rate 3. The backup of step (\d+) stays in \S*run/backup. Try a lower "
-        r"--learning_rate, such as 0.3, ",
-        str(caught.value),
-    )
-    assert found, caught.value
-    step, kept = int(found[1]), int(found[3])
-    assert step - 10 < kept < step
-    (newest,) = (tmp_path / "run/backup").glob(f"step-{kept:09d}.npz")
+    newest = max((tmp_path / "run/backup").glob("step-*.npz"))
     with np.load(newest) as backup:
-        assert np.isfinite([backup["0"].item(), backup["1"].item()]).all()
+        assert all(np.isfinite(backup[name]).all() for name in backup)
     assert not (tmp_path / "run/result.json").exists()
+
+
+@pytest.mark.parametrize("at", ["backup", "end"])
+def test_a_weight_that_is_not_finite_stops_a_run_with_a_finite_loss(
+    at, config, at_step, tmp_path, monkeypatch
+):
+    """A relu turns NaN into 0 on CPUs, so the loss does not show it."""
+    models = []
+    make = trainer._make_models
+
+    def made(job):
+        models[:] = make(job)
+        return models
+
+    def poison():
+        kernel = models[0].hidden1.kernel
+        kernel.assign(np.full(kernel.shape, np.nan))
+
+    monkeypatch.setattr(trainer, "_make_models", made)
+    at_step(62, poison)
+    asked = config(backup_steps=1 if at == "backup" else 1000)
+    with pytest.raises(RunError, match="Not finite after step 6[46] of 66: mlp/hidden"):
+        trainer.train(asked)
+    assert not (tmp_path / "run/model.keras").exists()

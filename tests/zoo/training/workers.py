@@ -77,14 +77,13 @@ def _worker(path: pathlib.Path) -> None:
     from zoo import startup
     from zoo.training import cluster
 
-    content = json.loads(path.read_text())
     startup.start(alone=False)
     # TensorFlow warns about many tracings, but many models in one process need them.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    from zoo.training import distribute, trainer
+    from zoo.training import trainer
     from zoo.training.config import Config
 
-    index = cluster.find().index
+    index = cluster.find("auto").index
     fit = trainer._fit
 
     def recorded(job, model, copy):
@@ -94,40 +93,8 @@ def _worker(path: pathlib.Path) -> None:
         return result
 
     trainer._fit = recorded
-    for fields in content["cases"]:
+    for fields in json.loads(path.read_text()):
         trainer.train(Config(**fields))
-    if content["unrepaired"]:
-        errors = _errors_without_repairs(distribute)
-        (path.parent / f"errors-{index}.json").write_text(json.dumps(errors))
-
-
-def _errors_without_repairs(distribute) -> dict[str, str]:
-    """Returns the errors of fit without each half of the repair, and with both."""
-    import numpy as np
-    import tensorflow as tf
-
-    import zoo
-
-    placement = distribute.place("multi_worker")
-    data = tf.data.Dataset.from_tensor_slices(
-        (np.zeros((16, 12, 12, 1), "uint8"), np.zeros(16, "int32"))
-    ).batch(8)
-    errors = {}
-    for left_out in ("repair_symbolic_build", "repair_train_function", None):
-        with placement.scope():
-            model = zoo.create_model("linear", input_shape=(12, 12, 1), num_classes=10)
-        for repair in (
-            distribute.repair_symbolic_build,
-            distribute.repair_train_function,
-        ):
-            if repair.__name__ != left_out:
-                repair(model)
-        try:
-            model.fit(placement.distribute(data), verbose=0, shuffle=False)
-            errors[str(left_out)] = ""
-        except Exception as error:
-            errors[str(left_out)] = f"{type(error).__name__}: {error}"
-    return errors
 
 
 if __name__ == "__main__":

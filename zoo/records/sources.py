@@ -1,0 +1,66 @@
+"""Finds what can predict, by its name or path. Needs no TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+
+from zoo import files
+from zoo.errors import UserError, unknown
+from zoo.records import weights
+from zoo.records.rundir import RunDir, finished_run, runs_beside
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Something that can predict and that has been found.
+
+    Attributes:
+        name: what the user called it.
+        run: the finished run that it is or that it lies in, if there is one.
+        file: the .keras file outside of a run, or the exported file; None for the model
+            of the run.
+    """
+
+    name: str
+    run: RunDir | None
+    file: pathlib.Path | None = None
+
+
+def find(source: str | os.PathLike[str]) -> Source:
+    """Finds weights by name, a run directory, a .keras file or an exported file.
+
+    Raises:
+        UserError: there is no such source, or the run is not finished.
+    """
+    given = os.fspath(source)
+    if shipped := weights.run_of(given):
+        return Source(given, shipped)
+    path = files.expanduser(given)
+    if path.suffix == ".tflite" or files.exists(path / "saved_model.pb"):
+        return Source(given, _run_around(path), path)
+    if not given or not files.exists(path):
+        known = [*weights.list_weights(), *runs_beside(given)]
+        raise unknown("weights, run or file", given, known)
+    if path.suffix == ".keras":
+        run = RunDir(path.parent)
+        if path == run.model and run.config.exists() and run.finished:
+            return Source(given, run)
+        return Source(given, None, path)
+    if path.is_file():
+        raise UserError(
+            f"A file that can predict ends in .keras or .tflite. Received: {path}."
+        )
+    return Source(given, finished_run(path))
+
+
+def _run_around(path: pathlib.Path) -> RunDir | None:
+    """Returns the nearest finished run that a file lies in."""
+    with contextlib.suppress(OSError):  # a directory that may not be read
+        for parent in path.resolve().parents:
+            run = RunDir(parent)
+            if run.finished and run.config.exists():
+                return run
+    return None
