@@ -88,7 +88,7 @@ def bound_of(run: Run, file: ExportedFile) -> Bound:
         return file.regression or Bound()
     identity = run.config["identity"]
     architecture = registry.get_architecture(identity["model"])
-    drops = getattr(architecture, "accuracy_drop", {}).get(identity["recipe"], {})
+    drops = architecture.accuracy_drop.get(identity["recipe"], {})
     bound = file.bound or Bound()
     drop = drops.get(file.name, bound.accuracy_drop)
     return dataclasses.replace(bound, accuracy_drop=drop)

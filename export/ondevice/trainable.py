@@ -45,7 +45,7 @@ def export(
     """Writes the file and verifies that it trains as Keras does."""
     model = run.model
     architecture = registry.get_architecture(run.config["identity"]["model"])
-    if not getattr(architecture, "learns_on_device", True):
+    if not architecture.learns_on_device:
         raise UserError(
             f"{model.name} cannot learn on a device: TFLite has no gradients for its "
             "operations. Leave tflite_trainable out of the formats."

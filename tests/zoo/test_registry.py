@@ -11,7 +11,7 @@ import pytest
 import zoo
 from tests.conftest import ROOT
 from zoo import registry
-from zoo.commands import catalog
+from zoo.commands import list as list_command
 from zoo.errors import UserError
 
 NOT_NEEDED = shutil.ignore_patterns("node_modules", "__pycache__", "weights")
@@ -32,7 +32,7 @@ def test_the_architecture_of_the_guide_says_what_others_need_to_know():
     exec(GUIDE, {"__name__": "zoo.models.mobilenet"})
     peer = keras.applications.MobileNetV2((32, 32, 3), weights=None, classes=10)
     row = rf"mobilenet +{peer.count_params():,} +- +- +images 32x32x3 +default"
-    assert re.search(row, catalog.table())
+    assert re.search(row, list_command.table())
     assert registry.default_dataset("mobilenet") == "cifar10"
     with pytest.raises(UserError, match="32x32 pixels or more.*28x40.*--image_size=32"):
         zoo.create_model("mobilenet", input_shape=(28, 40, 1), num_classes=10)

@@ -210,14 +210,6 @@ class BasicBlock(keras.layers.Layer):
             x = self.shortcut(x, training=training)
         return self.relu(branch + x)
 
-    def compute_output_shape(
-        self, input_shape: tuple[int | None, ...]
-    ) -> tuple[int | None, ...]:
-        """Returns the shape of the features for the shape of the input."""
-        return self.second.compute_output_shape(
-            self.first.compute_output_shape(input_shape)
-        )
-
 
 _DEFAULT = dataclasses.replace(PHOTOGRAPHS, epochs=70, min_steps=1200)
 

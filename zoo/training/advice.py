@@ -9,6 +9,7 @@ import tensorflow as tf
 from zoo import console
 from zoo.data import folder
 from zoo.errors import UserError
+from zoo.models import build
 from zoo.models.base import TapeModel
 from zoo.training.config import PHOTOGRAPHS
 from zoo.training.job import Job
@@ -28,11 +29,15 @@ def check(job: Job) -> None:
             f"{spec.class_names[0]!r}, in {spec.source}. A directory of images has a "
             "folder for each class; pass the one above them."
         )
+    build.check_examples(
+        job.architecture, job.recipe, spec.input_shape, spec.num_classes
+    )
     if math.prod(spec.input_shape) < _COUNTED_FROM:
         return
     model_class = job.architecture.model_class
+    arguments = model_class.arguments_for(spec.input_shape, **job.recipe.model)
     with tf.Graph().as_default():  # it never runs, so its variables take no memory
-        model = model_class(spec.num_classes, **job.recipe.model)
+        model = model_class(spec.num_classes, **arguments)
         model.build((None, *spec.input_shape))
     if model.count_params() > _TOO_MANY:
         raise UserError(
