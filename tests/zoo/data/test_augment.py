@@ -143,3 +143,15 @@ def test_erasing_paints_a_rectangle_inside_the_image():
     assert erased.mean() == pytest.approx(0.25**2, rel=0.05)
     changed = augment.erasing(COLORS, 0.5, COLOR_DRAWS).numpy()
     np.testing.assert_array_equal(changed[changed > 0], COLORS[changed > 0])
+
+
+def test_no_two_of_them_share_a_stream(monkeypatch):
+    streams, fold_in = [], tf.random.fold_in
+
+    def recorded(seed, number):
+        streams.append(tuple(fold_in(seed, number).numpy().tolist()))
+        return fold_in(seed, number)
+
+    monkeypatch.setattr(tf.random, "fold_in", recorded)
+    augmented(IMAGES[3], STRENGTHS)
+    assert len({SEED, *streams}) == 1 + len(streams) == 5
