@@ -15,7 +15,7 @@ import tensorflow as tf
 from export import card, records, verify
 from export.formats import DEFAULT_FORMATS, FORMATS, Format, check_request
 from export.records import Artifact, Export
-from zoo import files, startup
+from zoo import files
 from zoo.errors import RunError, UserError, unknown
 from zoo.plots.draw import draw_run, list_pictures
 from zoo.records.weights import list_weights, run_of
@@ -57,7 +57,7 @@ def export_run(
     trained = run if isinstance(run, Run) else open_run(run)
     target = trained.run.export
     beside = target.with_name(f".{target.name}.new")
-    with trained.run.locked(), startup.quiet():
+    with trained.run.locked():
         _check_model(trained)
         kept = [each for each in _exported(trained) if each.format not in request]
         needs = {need for name in request for need in FORMATS[name].needs}

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.formats import FORMATS
+from zoo import startup
 from zoo.data.dataset import Split
 from zoo.errors import RunError
 from zoo.models.base import TapeModel
@@ -121,9 +122,10 @@ def convert(source: str, name: str, calibration: np.ndarray) -> bytes:
 
 def open_converter(source: str, signatures: list[str]) -> tf.lite.TFLiteConverter:
     """Opens a SavedModel for a conversion to built-in operations."""
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-        source, signature_keys=signatures
-    )
+    with startup.quiet():
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            source, signature_keys=signatures
+        )
     # Other settings admit operations that need the Flex delegate, but browsers and
     # LiteRT's Python package do not have it.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -133,7 +135,7 @@ def open_converter(source: str, signatures: list[str]) -> tf.lite.TFLiteConverte
 def run_converter(converter: tf.lite.TFLiteConverter, file: str) -> bytes:
     """Runs a converter; raises RunError with the operations that are not built in."""
     try:
-        with warnings.catch_warnings():
+        with startup.quiet(), warnings.catch_warnings():
             # The converter itself calibrates with the deprecated interpreter.
             warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
             return converter.convert()

@@ -26,12 +26,8 @@ AUGMENTATIONS = {
     "rotate": ("rotation, in degrees", 180.0),
     "scale": ("change of size, as a fraction", 10.0),
     "shear": ("shear, as a fraction", 10.0),
-    "crop": ("fraction of height and width that is cut off, the rest enlarged", 0.99),
     "elastic": ("root mean square of a smooth displacement, per size", 1.0),
     "flip": ("probability of mirroring left to right", 1.0),
-    "brightness": ("change of all pixels, as a fraction of 255", 1.0),
-    "contrast": ("change of the distance from the mean, as a fraction", 1.0),
-    "saturation": ("change of the saturation, as a fraction", 1.0),
     "pad_crop": ("pixels of mirrored border, cropped at a random place", 64.0),
     "erasing": ("height and width of a black rectangle, as a fraction", 1.0),
 }

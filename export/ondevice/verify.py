@@ -110,6 +110,8 @@ class Frozen(TapeModel):
     ``example`` are inputs to build the copy with (n, height, width, channels).
     """
 
+    stages = ("copy",)
+
     def __init__(
         self,
         model: TapeModel,
@@ -118,7 +120,7 @@ class Frozen(TapeModel):
         momentum: float = 0.0,
     ):
         super().__init__(model.num_classes, name="frozen")
-        self.model = type(model).from_config(model.get_config())
+        self.model = type(model).from_config(model.get_config() | {"name": "copy"})
         self.model(tf.constant(example))
         self.model.set_weights(model.get_weights())
         self.compile(

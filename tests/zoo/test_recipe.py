@@ -48,7 +48,7 @@ SGD = Recipe(optimizer="sgd", momentum=0.9, nesterov=True)
             "rotate .* in degrees.* 0 to 180. Received: 181",
         ),
         ({"augment": {"scale": math.nan}}, "scale .* must be a number.* Received: nan"),
-        ({"augment": {"crop": True}}, "crop .* must be a number.* Received: True"),
+        ({"augment": {"shear": True}}, "shear .* must be a number.* Received: True"),
         ({"augment": {"shear": "a"}}, "shear .* must be a number.* Received: 'a'"),
         ({"label_smoothing": 1.0}, "--label_smoothing must be at least 0 and below 1"),
         (

@@ -19,7 +19,7 @@ import export
 from export import records
 from zoo import registry, startup
 from zoo.commands import flags
-from zoo.data import folder, load, local
+from zoo.data import load
 from zoo.errors import UserError
 from zoo.recipe import Recipe, parse_augment
 from zoo.training import config
@@ -60,9 +60,7 @@ def config_from_flags() -> config.Config:
 def _suggestion(dataset: str | None) -> str:
     """Suggests a model for the dataset."""
     hint = "`python -m zoo` lists the models."
-    if dataset is None or not load.is_directory(dataset):
-        return hint
-    if isinstance(local.open_directory(dataset).contents, folder.ImageTree):
+    if dataset is not None and load.find(dataset, FLAGS.data_dir).is_tree:
         return f"For photographs begin with --model={config.PHOTOGRAPHS}; {hint}"
     return hint
 

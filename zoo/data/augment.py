@@ -79,33 +79,6 @@ def _take(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
     return tf.gather(pixels, index)
 
 
-def brightness(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
-    """Adds a number to all pixels, as ``tf.image.adjust_brightness`` does."""
-    change = draws.uniform(1, 1, 1, low=-strength, high=strength)
-    return tf.clip_by_value(images + 255 * change, 0.0, 255.0)
-
-
-def contrast(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
-    """Scales the contrast of each channel, as ``tf.image.adjust_contrast`` does."""
-    mean = tf.reduce_mean(images, axis=[1, 2], keepdims=True)
-    factor = draws.uniform(1, 1, 1, low=1 - strength, high=1 + strength)
-    return tf.clip_by_value((images - mean) * factor + mean, 0.0, 255.0)
-
-
-def saturation(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
-    """Scales the saturation, as ``tf.image.adjust_saturation`` does.
-
-    Images without three channels have no saturation and stay as they are.
-    """
-    if images.shape[-1] != 3:
-        return images
-    hue, saturation, value = tf.unstack(tf.image.rgb_to_hsv(images / 255), axis=-1)
-    factor = draws.uniform(1, 1, low=1 - strength, high=1 + strength)
-    saturation = tf.clip_by_value(saturation * factor, 0.0, 1.0)
-    changed = tf.stack([hue, saturation, value], axis=-1)
-    return tf.clip_by_value(255 * tf.image.hsv_to_rgb(changed), 0.0, 255.0)
-
-
 def erasing(images: tf.Tensor, strength: float, draws: Draws) -> tf.Tensor:
     """Paints a rectangle black.
 
@@ -137,8 +110,5 @@ def _blacken(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tenso
 _PIXELS = {
     "pad_crop": (7, pad_crop),
     "flip": (2, flip),
-    "brightness": (3, brightness),
-    "contrast": (4, contrast),
-    "saturation": (5, saturation),
     "erasing": (6, erasing),
 }

@@ -15,32 +15,17 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 from zoo import files
-from zoo.data import memory
 from zoo.data.dataset import Contents, MappedImages, Split, reading
 from zoo.errors import RunError, UserError
 
 FOLDER = "decoded"  # in the data directory; may be removed at any time
+MAPPED_FROM = 2 * 10**9  # splits of more bytes are mapped from disk
 _BATCH = 1000
 _BATCH_BYTES = 32 * 2**20
-
-
-def reader(x: np.ndarray | MappedImages) -> Callable:
-    """Returns a function for tf.data that maps indices (batch,) to examples."""
-    import tensorflow as tf
-
-    if isinstance(x, np.ndarray):
-        values = tf.constant(x)
-        return lambda indices: tf.gather(values, indices)
-
-    def read(indices: tf.Tensor) -> tf.Tensor:
-        images = tf.numpy_function(x.__getitem__, [indices], tf.uint8, stateful=False)
-        images.set_shape((indices.shape[0], *x.shape[1:]))
-        return images
-
-    return read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,44 +76,26 @@ class Cache:
 
     Attributes:
         directory: directory of the images, ``FOLDER/NAME`` in the data directory.
-        limit: memory for the images in bytes; a split that needs more is mapped. None
-            refuses images that do not fit in memory.
         what: name of the dataset in messages.
         read_only: whether to leave the data directory unchanged, and use a temporary
             one instead.
     """
 
     directory: Path
-    limit: int | None
     what: str
     read_only: bool = False
-
-    def exists(self) -> bool:
-        """Whether the images have been decoded before."""
-        with reading(self.directory):
-            return (self.directory / "labels.npz").exists()
 
     def read(
         self, class_names: tuple[str, ...], train: Stream, test: Stream
     ) -> Contents:
-        """Reads both splits into memory, or through the cache if they do not fit.
-
-        Raises:
-            RunError: see ``make``.
-        """
-        if any(memory.choose_mapped([train.shape, test.shape], self.limit, self.what)):
+        """Reads small splits into memory, and large ones through the cache."""
+        if max(math.prod(train.shape), math.prod(test.shape)) > MAPPED_FROM:
             return self.make(lambda place: place.write(class_names, train, test))
         return Contents(train.read(), test.read(), class_names)
 
     def make(self, write: Callable[[Cache], None]) -> Contents:
-        """Loads the cache; if there is none, calls ``write`` with the cache first.
-
-        Raises:
-            UserError: the data directory cannot be written.
-            RunError: the disk is full, the cache is damaged, or the images do not fit
-                in memory.
-        """
-        if self.exists():
+        """Loads the cache; if there is none, calls ``write`` with the cache first."""
+        if self._exists():
             return self.load()
         if self.read_only:
             with tempfile.TemporaryDirectory() as root:
@@ -136,9 +103,13 @@ class Cache:
                 elsewhere = dataclasses.replace(self, directory=place, read_only=False)
                 return elsewhere.make(write)
         with lock(self.directory.parents[1], self.directory.name):
-            if not self.exists():
+            if not self._exists():
                 write(self)
         return self.load()
+
+    def _exists(self) -> bool:
+        with reading(self.directory):
+            return (self.directory / "labels.npz").exists()
 
     def write(
         self,
@@ -150,9 +121,6 @@ class Cache:
         """Writes both splits and the class names, if the disk has room for them.
 
         ``damaged`` has the same meaning as in ``Contents``.
-
-        Raises:
-            RunError: the disk is full or cannot be written to.
         """
         needed = (math.prod(train.shape) + math.prod(test.shape)) / 1e9
         try:
@@ -169,10 +137,10 @@ class Cache:
             labels = {
                 "train": train.write(self.directory / "train.npy"),
                 "test": test.write(self.directory / "test.npy"),
+                "class_names": np.array(class_names, str),
+                "damaged": np.array(damaged, str),
             }
             with files.replacing(self.directory / "labels.npz") as beside:
-                texts = {"class_names": class_names, "damaged": damaged}
-                labels |= {n: np.array(lines, str) for n, lines in texts.items()}
                 np.savez(beside, allow_pickle=False, **labels)
         except OSError as error:
             raise RunError(
@@ -181,44 +149,34 @@ class Cache:
             ) from error
 
     def load(self) -> Contents:
-        """Loads the cache; a split that exceeds the limit is mapped.
-
-        Raises:
-            RunError: the cache is damaged, or does not fit in memory.
-        """
-        splits = ("train", "test")
+        """Loads the cache; large splits are mapped."""
         try:
-            images = [MappedImages(self.directory / f"{name}.npy") for name in splits]
             with np.load(self.directory / "labels.npz") as file:
-                labels = [file[name] for name in splits]
-                class_names = tuple(map(str, file["class_names"]))
-                # Caches of older versions lack this entry.
-                damaged = tuple(map(str, file.get("damaged", ())))
-            for x, y in zip(images, labels, strict=True):
-                if len(x.shape) != 4 or x.shape != (*y.shape, *images[0].shape[1:]):
+                class_names, damaged = (
+                    tuple(map(str, file[name])) for name in ("class_names", "damaged")
+                )
+                train, test = (
+                    Split(_images(self.directory / f"{name}.npy"), file[name])
+                    for name in ("train", "test")
+                )
+            for x, y in ((train.x, train.y), (test.x, test.y)):
+                if len(x.shape) != 4 or x.shape != (*y.shape, *train.x.shape[1:]):
                     raise ValueError(f"images {x.shape} do not match labels {y.shape}")
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RunError(
                 f"The decoded images in {self.directory} are damaged: {error}. Delete "
                 "that directory to decode them again."
             ) from error
-        mapped = memory.choose_mapped([x.shape for x in images], self.limit, self.what)
-        train, test = (
-            Split(x if stays else np.load(x.path), y)
-            for x, y, stays in zip(images, labels, mapped, strict=True)
-        )
         return Contents(train, test, class_names, damaged)
+
+
+def _images(path: Path) -> np.ndarray | MappedImages:
+    return MappedImages(path) if path.stat().st_size > MAPPED_FROM else np.load(path)
 
 
 @contextlib.contextmanager
 def lock(root: Path, name: str) -> Iterator[None]:
-    """Keeps other processes from preparing a dataset of that name in ``root``.
-
-    Raises:
-        UserError: the data directory cannot be written.
-    """
-    import filelock
-
+    """Keeps other processes from preparing a dataset of that name in ``root``."""
     guard = filelock.FileLock(root / f".{name}.lock", mode=0o666)  # may be shared
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import dataclasses
 import hashlib
-import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,6 @@ import numpy as np
 from zoo.errors import UserError
 
 Task = Literal["classification", "regression"]
-MAX_NATIVE = 512  # largest side, in pixels, of images that are not resized
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,12 +185,10 @@ class Dataset:
         if not parts or any(
             len(np.unique(classes[part])) < len(counts) for part in parts
         ):
-            least = math.ceil(1000 / counts.min()) / 1000
-            allowed = f"Allowed: {least:g} to {1 - least:g}."
             raise UserError(
                 "--validation must leave an example of each class to train on and one "
                 f"to validate on; the smallest class has {counts.min()}. Received: "
-                f"{share:g}. {allowed if least <= 0.5 else 'Train without it.'}"
+                f"{share:g}."
             )
         kept, held_out = (self.train.take(np.sort(part)) for part in parts)
         spec = dataclasses.replace(self.spec, num_train=len(kept.y))
@@ -229,20 +225,12 @@ class Contents:
         return Dataset(spec, self.train, self.test, damaged=self.damaged)
 
 
-def check_native_size(height: int, width: int, first: str) -> None:
-    """Raises UserError for images that are too large to train on at their own size.
-
-    Args:
-        height: height of the first image in pixels.
-        width: width of the first image in pixels.
-        first: name of the first image for the message.
-    """
-    if max(height, width) > MAX_NATIVE:
+def check_labels(labels: np.ndarray, num_classes: int, what: str) -> None:
+    """Raises UserError for the first label that is no class."""
+    if (wrong := np.flatnonzero((labels < 0) | (labels >= num_classes))).size:
         raise UserError(
-            f"The first image has {height}x{width} pixels ({first}): too large to "
-            "train on at its own size, which is taken up to "
-            f"{MAX_NATIVE} pixels a side. Add --image_size=64 (coarse shapes, fast) to "
-            "--image_size=224 (fine details, slow)."
+            f"{what}: label {labels[wrong[0]]} at index {wrong[0]} is out of range "
+            f"0..{num_classes - 1}."
         )
 
 

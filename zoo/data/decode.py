@@ -2,8 +2,7 @@
 
 The same functions run in tf.data, in a SavedModel (inside ``tf.map_fn``) and in
 ``predict``, so a picture becomes the same pixels everywhere. It is turned upright, made
-gray or RGB, and stretched to the model's height and width. A BMP with a palette is
-refused when files are read; in a SavedModel, TensorFlow takes it for gray.
+gray or RGB, and stretched to the model's height and width.
 """
 
 from __future__ import annotations
@@ -36,22 +35,10 @@ _ORIENTATION = (
 
 
 def decode(image_bytes: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor:
-    """Decodes one PNG, JPEG, BMP, GIF or WebP file to a fixed shape.
+    """Decodes the content of an image file to uint8 (height, width, channels), 0..255.
 
     It drops transparency, takes the first frame of an animated GIF, and keeps the upper
-    8 of 16 bits per channel.
-
-    Args:
-        image_bytes: scalar string, the content of an image file.
-        height: height of the result in pixels.
-        width: width of the result in pixels.
-        channels: 1 (gray) or 3 (RGB).
-
-    Returns:
-        uint8 (height, width, channels), 0..255.
-
-    Raises:
-        tf.errors.InvalidArgumentError: the bytes are not such an image.
+    8 of 16 bits per channel. ``channels`` is 1 (gray) or 3 (RGB).
     """
     return resize(to_channels(decode_upright(image_bytes), channels), height, width)
 
@@ -59,19 +46,24 @@ def decode(image_bytes: tf.Tensor, height: int, width: int, channels: int) -> tf
 def decode_upright(image_bytes: tf.Tensor) -> tf.Tensor:
     """Decodes one image to uint8 (height, width, 1 to 4) and turns it upright."""
 
-    def webp() -> tf.Tensor:
-        return _decode(tf.where(_is_animated(image_bytes), "", image_bytes))
-
     def jpeg() -> tf.Tensor:
         head = tf.strings.substr(image_bytes, 0, _HEAD)
         number = tf.strings.regex_replace(head, _ORIENTATION, r"\1")
         return _upright(_decode(image_bytes), number)
 
+    def checked() -> tf.Tensor:
+        is_refused = tf.cond(
+            start == "BM",
+            lambda: _has_palette(image_bytes),
+            lambda: _is_animated(image_bytes),
+        )
+        return _decode(tf.where(is_refused, "", image_bytes))
+
     start = tf.strings.substr(image_bytes, 0, 2)
     # The other formats share one branch, because small images need few operations.
     image = tf.cond(
-        (start == b"\xff\xd8") | (start == "RI"),
-        lambda: tf.cond(start == "RI", webp, jpeg),
+        (start == b"\xff\xd8") | (start == "BM") | (start == "RI"),
+        lambda: tf.cond(start == b"\xff\xd8", jpeg, checked),
         lambda: _decode(image_bytes),
     )
     return tf.ensure_shape(image, (None, None, None))
@@ -89,6 +81,18 @@ def _is_animated(riff: tf.Tensor) -> tf.Tensor:
     head = tf.io.decode_raw(riff, tf.uint8, fixed_length=21)
     is_extended = tf.reduce_all(head[8:16] == list(b"WEBPVP8X"))
     return is_extended & (tf.bitwise.bitwise_and(head[20], 2) > 0)
+
+
+def _has_palette(bmp: tf.Tensor) -> tf.Tensor:
+    """Returns whether an 8-bit BMP has a palette other than the 256 grays in order.
+
+    TensorFlow 2.21 takes the indices into a palette for gray values, without an error.
+    """
+    head = tf.io.decode_raw(bmp, tf.uint8, fixed_length=2048)
+    start = 14 + tf.cast(head[14], tf.int32)
+    palette = tf.reshape(head[start : start + 4 * 256], (256, 4))
+    grays = tf.cast(tf.range(256), tf.uint8)[:, tf.newaxis]
+    return (head[28] == 8) & tf.reduce_any(palette[:, :3] != grays)
 
 
 def _upright(image: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
@@ -156,25 +160,8 @@ def _luma(image: tf.Tensor) -> tf.Tensor:
     return tf.saturate_cast(tf.round(luma), tf.uint8)
 
 
-def read_file(path: tf.Tensor) -> tf.Tensor:
-    """Reads an image file in a graph; empty if ``read_image`` would refuse it."""
-    data = tf.io.read_file(path)
-
-    def checked() -> tf.Tensor:
-        keep = tf.numpy_function(
-            lambda content: not _has_palette(content), [data], tf.bool, stateful=False
-        )
-        return tf.where(keep, data, "")
-
-    is_bmp = tf.strings.substr(data, 0, 2) == "BM"
-    return tf.ensure_shape(tf.cond(is_bmp, checked, lambda: data), ())
-
-
 def read_image(path: str | os.PathLike[str]) -> tf.Tensor:
-    """Decodes a file at its own size, as training does.
-
-    Returns:
-        uint8 (height, width, 1 to 4).
+    """Decodes a file to uint8 (height, width, 1 to 4), as training does.
 
     Raises:
         UserError: it does not decode. The message continues a sentence that begins with
@@ -184,8 +171,6 @@ def read_image(path: str | os.PathLike[str]) -> tf.Tensor:
         data = pathlib.Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}") from None
-    if _has_palette(data):
-        raise UserError("is a BMP with a palette: save it as PNG")
     try:
         return decode_upright(tf.constant(data))
     except tf.errors.OpError:
@@ -198,23 +183,21 @@ def _reason(data: bytes) -> str:
         return "is empty"
     if data[:4] == b"RIFF" and _is_animated(tf.constant(data)):
         return "is an animated WebP: save one of its frames"
+    if data[:2] == b"BM" and _has_palette(tf.constant(data)):
+        return "is a BMP with a palette: save it as PNG"
     for magic, kind in _MAGIC.items():
         if data.startswith(magic):
             return f"is a damaged or cut off {kind}"
     return f"is not a {KINDS} image"
 
 
-def _has_palette(data: bytes) -> bool:
-    """Returns whether this is an 8-bit BMP with a palette other than gray values.
+def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns a dataset that keeps its parallel calls and buffers as they are.
 
-    TensorFlow 2.21 takes the indices into a palette for gray values, without an error.
+    The thread that tunes them sleeps for 10 ms, then twice as long each time, up to a
+    minute. At the end of an iteration, TensorFlow waits for it but often fails to wake
+    it: an epoch takes up to twice as long.
     """
-    if data[:2] != b"BM" or len(data) <= 54 or data[28] != 8:
-        return False
-    start = 14 + int.from_bytes(data[14:18], "little")
-    count = int.from_bytes(data[46:50], "little") or 256
-    palette = data[start : start + 4 * count]
-    return any(
-        palette[4 * i : 4 * i + 3] != bytes([i % 256] * 3)
-        for i in range(len(palette) // 4)
-    )
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 import tensorflow as tf
 
 from zoo.data import augment
-from zoo.data.cache import reader
-from zoo.data.dataset import Split
+from zoo.data.dataset import MappedImages, Split
+from zoo.data.decode import untuned
 from zoo.data.draws import Draws
-from zoo.data.untuned import untuned
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 
@@ -93,12 +92,7 @@ def fit_to(recipe: Recipe, num_examples: int, asked: Collection[str] = ()) -> Re
 
 
 def make_plan(recipe: Recipe, num_examples: int, replicas: int = 1) -> Plan:
-    """Returns the numbers of steps and epochs for a number of examples.
-
-    Raises:
-        UserError: a batch is larger than the training split, or cannot be divided
-            evenly among the replicas.
-    """
+    """Returns the numbers of steps and epochs for a number of examples."""
     batch_size = recipe.batch_size or num_examples
     if batch_size > num_examples:
         raise UserError(
@@ -115,26 +109,14 @@ def make_plan(recipe: Recipe, num_examples: int, replicas: int = 1) -> Plan:
     plan = Plan(
         num_examples, batch_size, steps_per_pass, steps_per_epoch, recipe.epochs
     )
-    if batch_size % replicas or plan.last_batch % replicas:
-        raise _uneven(plan, replicas)
+    sizes = sorted({plan.last_batch, batch_size})
+    if any(size % replicas for size in sizes):
+        raise UserError(
+            f"The {replicas} replicas would get unequal parts of a batch. Received: "
+            f"batches of {' and '.join(map(str, sizes))} examples. Choose another "
+            "--batch_size, or another number of replicas."
+        )
     return plan
-
-
-def _uneven(plan: Plan, replicas: int) -> UserError:
-    """Returns the error for an indivisible batch; it suggests sizes that work."""
-    received = f"a batch of {plan.batch_size}"
-    fitting: Collection[int] = range(replicas, plan.num_examples + 1, replicas)
-    if plan.last_batch < plan.batch_size:
-        received += f", and of {plan.last_batch} at the end of each pass"
-        fitting = [n for n in fitting if plan.num_examples % n % replicas == 0]
-    near = sorted(fitting, key=lambda size: abs(size - plan.batch_size))[:4]
-    hint = f"Pass --batch_size={' or '.join(map(str, sorted(near)))}"
-    if not near:
-        hint = f"No --batch_size fits {plan.num_examples} examples"
-    return UserError(
-        f"The {replicas} replicas would get unequal parts of a batch. Received: "
-        f"{received}. {hint}, or choose another number of replicas."
-    )
 
 
 class TrainingBatches:
@@ -173,7 +155,7 @@ class TrainingBatches:
         self._plan, self._recipe, self._seed = plan, recipe, seed
         self._first_replica, self._served, self._replicas = replicas
         self._first_step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._read, self._y = reader(split.x), tf.constant(split.y)
+        self._read, self._y = _reader(split.x), tf.constant(split.y)
         self._class_weights = class_weights
         # More than one parallel call would take cores away from the training step. With
         # op determinism, TensorFlow ignores the option and warns about it.
@@ -238,7 +220,7 @@ def evaluation_batches(
     split: Split, batch_size: int = EVAL_BATCH_SIZE
 ) -> tf.data.Dataset:
     """Returns (x, y) batches with every example exactly once, in order."""
-    read, y = reader(split.x), tf.constant(split.y)
+    read, y = _reader(split.x), tf.constant(split.y)
     size = len(split.y)
 
     def batch(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -248,3 +230,17 @@ def evaluation_batches(
     firsts = tf.data.Dataset.range(0, size, batch_size)
     batches = firsts.map(batch, num_parallel_calls=1, deterministic=True)
     return untuned(batches.prefetch(2))
+
+
+def _reader(x: np.ndarray | MappedImages) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a function for tf.data that maps indices (batch,) to examples."""
+    if isinstance(x, np.ndarray):
+        values = tf.constant(x)
+        return lambda indices: tf.gather(values, indices)
+
+    def read(indices: tf.Tensor) -> tf.Tensor:
+        images = tf.numpy_function(x.__getitem__, [indices], tf.uint8, stateful=False)
+        images.set_shape((indices.shape[0], *x.shape[1:]))
+        return images
+
+    return read

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import io
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -21,11 +22,9 @@ from absl import logging
 from tensorflow_datasets.core import naming, registered
 
 from zoo import files, startup
-from zoo.data.builders import DIGITS, OWN
-from zoo.data.builders.digits import Digits
-from zoo.data.builders.linear_regression import LinearRegression, LineConfig
-from zoo.data.cache import Cache, Stream, batch_size, lock
-from zoo.data.dataset import Contents, Dataset, Split, dimensions
+from zoo.data.cache import Stream, batch_size, lock
+from zoo.data.dataset import Dataset, check_labels, dimensions
+from zoo.data.source import Options, Source, Unreachable
 from zoo.errors import RunError, UserError, unknown
 
 Builder: TypeAlias = tfds.core.DatasetBuilder
@@ -52,7 +51,7 @@ def _without_warnings() -> Iterator[None]:
 @functools.cache
 def names() -> frozenset[str]:
     """Lists TFDS's datasets. ``tfds.list_builders`` would ask the network too."""
-    return frozenset(registered.list_imported_builders()) - {*OWN}
+    return frozenset(registered.list_imported_builders())
 
 
 def parse(dataset: str) -> tuple[str, str | None]:
@@ -75,60 +74,111 @@ def exists(dataset: str, root: Path) -> bool:
     """
     name, config = parse(dataset)
     if name not in names():
-        is_own = name in OWN or not name
-        found = not is_own and files.exists(root / name)
-        return found and any((root / name).glob("**/dataset_info.json"))
+        found = name and files.exists(root / name)
+        return bool(found) and any((root / name).glob("**/dataset_info.json"))
     configs = tfds.builder_cls(name).builder_configs
     if config and config not in configs:
         raise unknown(f"configuration of {name}", config, configs)
     return True
 
 
-@_without_warnings()
-def open_own(name: str, root: Path, num_examples: int, seed: int) -> Builder:
-    """Returns the builder of a dataset of the zoo's own.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TfdsSource(Source):
+    """A dataset of labeled images that TFDS has, or that is prepared in ``root``."""
 
-    Raises:
-        UserError: ``num_examples`` is below 1, or the seed is negative.
-    """
-    if name == DIGITS:
-        return Digits(data_dir=root)
-    if num_examples < 1 or seed < 0:
-        raise UserError(
-            "linear_regression needs num_examples of at least 1 and a seed of at "
-            f"least 0. Received: num_examples={num_examples}, seed={seed}"
+    @property
+    def name(self) -> str:
+        """The full name without the version, as a valid file name."""
+        return "-".join(self._builder.info.full_name.split("/")[:-1])
+
+    def open(self) -> None:
+        """See ``Source.open``."""
+        _ = self._builder
+
+    @functools.cached_property
+    @_without_warnings()
+    def _builder(self) -> Builder:
+        """The builder, which is prepared or can be."""
+        try:
+            builder = tfds.builder(self.used, data_dir=self.root)
+        except Exception as error:  # TFDS raises whatever its many builders raise.
+            message = re.sub(r'^Failed to construct .*}": ', "", _first_line(error))
+            raise UserError(f"TFDS cannot open {self.used!r}: {message}") from error
+        _image_and_label(builder)
+        # Without a network, TFDS would try for minutes.
+        host = None if builder.is_prepared() else silent_host(builder)
+        if host is not None:
+            raise Unreachable(
+                f"{self.used} is not prepared in {self.root}, and {host} does not "
+                "answer",
+                "Prepare it on a machine with a network and copy it to "
+                f"{self.root / builder.name}.",
+            )
+        return builder
+
+    @_without_warnings()
+    def _read(self, options: Options) -> Dataset:
+        import tensorflow as tf
+
+        builder = self._builder
+        self._prepare(options)
+        splits, info = _splits(builder), builder.info
+        classes = info.features[_image_and_label(builder)[1]]
+        class_names = tuple(classes.int2str(i) for i in range(classes.num_classes))
+        try:
+            shape = _image_shape(builder, splits[0], options.image_size)
+            streams = [_stream(builder, split, shape) for split in splits]
+            name = f"{info.full_name.replace('/', '-')}-{dimensions(shape)}"
+            contents = self._cache(name, options).read(class_names, *streams)
+        except tf.errors.OpError as error:
+            raise RunError(
+                f"The prepared data of {self.used!r} in {builder.data_dir} are "
+                "damaged; delete that directory to prepare them again: "
+                f"{_first_line(error)}"
+            ) from error
+        for which, y in (("train", contents.train.y), ("test", contents.test.y)):
+            check_labels(y, len(class_names), f"{info.full_name}, split {which}")
+        return contents.describe(
+            name=self.name,
+            source=info.full_name,
+            fingerprint=info.full_name,
+            license=info.redistribution_info.license or None,
+            citation=info.citation or None,
         )
-    config = LineConfig(
-        name=f"n{num_examples}-seed{seed}", num_examples=num_examples, seed=seed
-    )
-    return LinearRegression(data_dir=root, config=config)
+
+    def _prepare(self, options: Options) -> None:
+        """Downloads and prepares the dataset, unless that has been done."""
+        builder = self._builder
+        if not builder.is_prepared():
+            if options.read_only:
+                raise UserError(
+                    f"{self.used} is not prepared in the data directory {self.root}, "
+                    "and only reading was asked for. Train with that --data_dir to "
+                    "prepare it."
+                )
+            with lock(self.root, builder.name):
+                if not builder.is_prepared():
+                    self._download_and_prepare(options.progress)
+        if not builder.info.splits:  # another process has prepared it in the meantime
+            builder.info.read_from_directory(builder.data_path)
+
+    def _download_and_prepare(self, progress: bool) -> None:
+        (tfds.enable_progress_bar if progress else tfds.disable_progress_bar)()
+        try:
+            # TFDS prints where it writes; show that only with the progress bars.
+            with contextlib.redirect_stdout(sys.stdout if progress else io.StringIO()):
+                self._builder.download_and_prepare()
+        except Exception as error:  # from the network, the disk or one of many builders
+            reason = f"{type(error).__name__}: {_first_line(error)}"
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                reason = "no space is left on the disk"
+            raise RunError(
+                f"Preparing the dataset {self.used!r} in {self.root} failed: {reason}"
+            ) from error
 
 
-@_without_warnings()
-def open_builder(dataset: str, root: Path) -> Builder:
-    """Returns the builder of a name such as ``emnist/letters`` or ``mnist:3.0.1``.
-
-    Raises:
-        UserError: the version is unknown, TFDS cannot make the builder, or the dataset
-            does not consist of labeled images.
-    """
-    try:
-        builder = tfds.builder(dataset, data_dir=root)
-    except Exception as error:  # TFDS raises whatever its many builders raise.
-        message = re.sub(r'^Failed to construct .*}": ', "", _first_line(error))
-        raise UserError(f"TFDS cannot open {dataset!r}: {message}") from error
-    _image_and_label(builder)
-    return builder
-
-
-@_without_warnings()
 def silent_host(builder: Builder) -> str | None:
-    """Returns the host of a needed download if it does not answer, else None.
-
-    Without a network, TFDS would try for minutes.
-    """
-    if builder.is_prepared():
-        return None
+    """Returns the host of the download if it does not answer, else None."""
     sites = map(urlsplit, (*(builder.url_infos or ()), _DEFAULT_SITE))
     site = next(site for site in sites if site.netloc)
     return None if is_reachable(f"{site.scheme}://{site.netloc}/") else site.netloc
@@ -185,141 +235,16 @@ def _image_and_label(builder: Builder) -> tuple[str, str]:
     )
 
 
-def _prepare(builder: Builder, what: str, *, progress: bool, read_only: bool) -> None:
-    """Downloads and prepares a dataset, unless that has been done."""
-    root = Path(builder.data_dir_root)
-    if not builder.is_prepared():
-        if read_only:
-            raise UserError(
-                f"{what} is not prepared in the data directory {root}, and only "
-                "reading was asked for. Train with that --data_dir to prepare it."
-            )
-        with lock(root, builder.name):
-            if not builder.is_prepared():
-                _download_and_prepare(builder, what, progress)
-    if not builder.info.splits:  # another process has prepared it in the meantime
-        builder.info.read_from_directory(builder.data_path)
-
-
-def _download_and_prepare(builder: Builder, what: str, progress: bool) -> None:
-    (tfds.enable_progress_bar if progress else tfds.disable_progress_bar)()
-    try:
-        # TFDS prints where it writes; show that only with the progress bars.
-        with contextlib.redirect_stdout(sys.stdout if progress else io.StringIO()):
-            builder.download_and_prepare()
-    except Exception as error:  # from the network, the disk or one of many builders
-        reason = f"{type(error).__name__}: {_first_line(error)}"
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            reason = "no space is left on the disk"
-        raise RunError(
-            f"Preparing the dataset {what!r} in {builder.data_dir_root} failed: "
-            f"{reason}"
-        ) from error
-
-
-def _damaged_file(builder: Builder) -> str:
-    """Returns the damaged file, which TensorFlow's message does not name."""
-    import tensorflow as tf
-
-    for path in sorted(Path(builder.data_dir).glob("*.tfrecord*")):
-        records = tf.data.TFRecordDataset(str(path))
-        try:
-            for _ in records.map(builder.info.features.deserialize_example):
-                pass
-        except tf.errors.OpError:
-            return f"{path}: "
-    return ""
-
-
 def _first_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:300]
 
 
-@_without_warnings()
-def read(
-    builder: Builder,
-    cache: Callable[[str], Cache],
-    image_size: tuple[int, int] | None,
-    *,
-    name: str,
-    what: str,
-    progress: bool = False,
-    read_only: bool = False,
-) -> Dataset:
-    """Reads both splits of a dataset, preparing it first.
-
-    Args:
-        builder: builder of labeled images or of ``linear_regression``.
-        cache: returns the cache of decoded images for a name.
-        image_size: same as for ``zoo.data.load.Source.read``.
-        name: the ``DataSpec.name``.
-        what: the dataset as the user named it, for messages.
-        progress: show TFDS's messages and progress bars.
-        read_only: refuse to prepare the dataset.
-
-    Raises:
-        UserError: there is no train split, labels are missing, or the data directory
-            cannot be written.
-        RunError: preparing failed, or the data are damaged or do not fit in memory.
-    """
-    import tensorflow as tf
-
-    _prepare(builder, what, progress=progress, read_only=read_only)
-    info = builder.info
-    fingerprint = info.full_name
-    try:
-        if isinstance(builder, LinearRegression):
-            fingerprint = builder.builder_config.name
-            contents = Contents(_xy(builder, "train"), _xy(builder, "test"))
-        else:
-            contents = _read_images(builder, cache, image_size)
-    except tf.errors.OpError as error:
-        raise RunError(
-            f"The prepared data of {what!r} in {builder.data_dir} are damaged; delete "
-            f"that directory to prepare them again: {_damaged_file(builder)}"
-            f"{_first_line(error)}"
-        ) from error
-    return contents.describe(
-        name=name,
-        source=info.full_name,
-        fingerprint=fingerprint,
-        license=info.redistribution_info.license or None,
-        citation=info.citation or None,
-    )
-
-
-def _read_images(
-    builder: Builder,
-    cache: Callable[[str], Cache],
-    image_size: tuple[int, int] | None,
-) -> Contents:
-    name, keys = builder.info.full_name, _image_and_label(builder)
-    splits = _split_names(builder)
-    shape = _image_shape(builder, splits[0], keys, image_size)
-    streams = [_stream(builder, split, keys, shape) for split in splits]
-    classes = builder.info.features[keys[1]]
-    class_names = tuple(classes.int2str(i) for i in range(classes.num_classes))
-    kept = cache(f"{name.replace('/', '-')}-{dimensions(shape)}")
-    contents = kept.read(class_names, *streams)
-    for which, split in (("train", contents.train), ("test", contents.test)):
-        wrong = np.flatnonzero((split.y < 0) | (split.y >= classes.num_classes))
-        if wrong.size:
-            raise UserError(
-                f"Dataset {name!r}: label {split.y[wrong[0]]} at index {wrong[0]} of "
-                f"the {which} split is out of range 0..{classes.num_classes - 1}."
-            )
-    return contents
-
-
-def _split_names(builder: Builder) -> tuple[str, str]:
+def _splits(builder: Builder) -> tuple[str, str]:
     """Returns the splits to train and to test on.
 
     They are train and test if both exist, or else train and validation, or else the
     first 80% and the last 20% of train.
-
-    Raises:
-        UserError: there is no train split.
     """
     splits = builder.info.splits
     if "train" not in splits:
@@ -333,10 +258,11 @@ def _split_names(builder: Builder) -> tuple[str, str]:
     return "train[:80%]", "train[80%:]"
 
 
-def _examples(builder: Builder, split: str, keys: tuple[str, str]):
-    """Returns the examples in file order, with only the features in ``keys``."""
-    from zoo.data.untuned import untuned
+def _examples(builder: Builder, split: str):
+    """Returns the images and labels in file order, without other features."""
+    from zoo.data import decode
 
+    keys = _image_and_label(builder)
     examples = builder.as_dataset(
         split=split,
         shuffle_files=False,
@@ -347,30 +273,24 @@ def _examples(builder: Builder, split: str, keys: tuple[str, str]):
             skip_prefetch=True,  # which may hold any number of decoded images
         ),
     )
-    return untuned(examples)
-
-
-def _xy(builder: Builder, split: str) -> Split:
-    examples = _examples(builder, split, ("x", "y")).batch(1000)
-    batches = list(examples.as_numpy_iterator())
-    return Split(*(np.concatenate([batch[key] for batch in batches]) for key in "xy"))
+    pairs = examples.map(lambda example: tuple(example[key] for key in keys))
+    return decode.untuned(pairs)
 
 
 def _image_shape(
-    builder: Builder, split: str, keys: tuple[str, str], size: tuple[int, int] | None
+    builder: Builder, split: str, size: tuple[int, int] | None
 ) -> tuple[int, int, int]:
     """Returns the shape of all images, or of the first one if they differ."""
-    height, width, channels = builder.info.features[keys[0]].shape
+    image = builder.info.features[_image_and_label(builder)[0]]
+    height, width, channels = image.shape
     if None in (height, width, channels):
-        first = next(iter(_examples(builder, split, keys)))[keys[0]].shape
+        first = next(iter(_examples(builder, split)))[0].shape
         height, width = height or first[0], width or first[1]
         channels = channels or (3 if first[2] >= 3 else 1)
     return (*(size or (height, width)), channels)
 
 
-def _stream(
-    builder: Builder, split: str, keys: tuple[str, str], shape: tuple[int, int, int]
-) -> Stream:
+def _stream(builder: Builder, split: str, shape: tuple[int, int, int]) -> Stream:
     """Returns the images of a split, resized to a shape, and the labels."""
     import tensorflow as tf
 
@@ -379,15 +299,14 @@ def _stream(
     count = builder.info.splits[split].num_examples
     if not count:
         raise UserError(f"Dataset {builder.info.full_name!r}: {split} is empty.")
-    stored = builder.info.features[keys[0]]
+    stored = builder.info.features[_image_and_label(builder)[0]]
 
-    def fit(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        image, label = (example[key] for key in keys)
+    def fit(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if stored.np_dtype == np.uint16:
             image = tf.cast(image // 256, tf.uint8)
         if stored.shape != shape:
             image = decode.resize(decode.to_channels(image, shape[2]), *shape[:2])
         return image, label
 
-    examples = _examples(builder, split, keys).map(fit, startup.cpus())
+    examples = _examples(builder, split).map(fit, startup.cpus())
     return Stream((count, *shape), tfds.as_numpy(examples.batch(batch_size(shape))))

@@ -64,14 +64,13 @@ def affine_transforms(
     rotate: float = 0.0,
     scale: float = 0.0,
     shear: float = 0.0,
-    crop: float = 0.0,
 ) -> tf.Tensor:
     """Draws float32 (batch, 6): a, b, left, c, d, up.
 
     The pixel (x, y) of the output is the pixel (a x + b y + left, c x + d y + up) of
     the input.
     """
-    drawn = tf.random.stateless_uniform((10, draws.batch), draws.seed, -1.0, 1.0)
+    drawn = tf.random.stateless_uniform((6, draws.batch), draws.seed, -1.0, 1.0)
     # Multiply constants first. The graphs of tf.data do so anyway, and would otherwise
     # round differently from eager code.
     down, right = drawn[0] * (shift * height), drawn[1] * (shift * width)
@@ -80,19 +79,14 @@ def affine_transforms(
     size_x = tf.exp(drawn[3] * math.log1p(scale))
     size_y = tf.exp(drawn[4] * math.log1p(scale))
     slant = drawn[5] * shear
-    # The cropped part is scaled up to the full image.
-    left_x = 1 - (drawn[6] + 1) * (crop / 2)
-    left_y = 1 - (drawn[7] + 1) * (crop / 2)
     center_x, center_y = (width - 1) / 2, (height - 1) / 2
-    right -= drawn[8] * ((1 - left_x) * center_x)
-    down -= drawn[9] * ((1 - left_y) * center_y)
     # From output to input coordinates, (x, y) about the center.
     cos, sin = tf.cos(angle), tf.sin(angle)
     a, b = cos / size_x, (slant * cos - sin) / size_y
     c, d = sin / size_x, (slant * sin + cos) / size_y
-    from_x, from_y = left_x * center_x + right, left_y * center_y + down
-    x = [a * left_x, b * left_y, center_x - a * from_x - b * from_y]
-    y = [c * left_x, d * left_y, center_y - c * from_x - d * from_y]
+    from_x, from_y = center_x + right, center_y + down
+    x = [a, b, center_x - a * from_x - b * from_y]
+    y = [c, d, center_y - c * from_x - d * from_y]
     return tf.stack([*x, *y], axis=1)
 
 

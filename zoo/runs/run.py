@@ -204,8 +204,6 @@ class Run(Predictor):
         """Reads the dataset of the training, with the same validation split."""
         config, identity = self.config, self.config["identity"]
         data_dir, name = config.get("data_dir"), config["dataset_used"]
-        if data_dir is not None and not pathlib.Path(data_dir).is_dir():
-            raise UserError(f"The data directory {data_dir} of {self.name} is gone.")
         dataset = load.find(name, data_dir).read(
             image_size=tuple(config.get("image_size") or ()) or None,
             num_examples=identity["settings"]["num_examples"],

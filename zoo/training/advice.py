@@ -50,7 +50,7 @@ def give(job: Job, model: TapeModel) -> None:
             f"{_size(job, model)}. --model={PHOTOGRAPHS} needs far fewer, and suits "
             "photographs better."
         )
-    if job.source.tree and (ignored := job.source.tree.ignored):
+    if ignored := job.source.ignored:
         console.warn(
             f"Ignored in {job.source.directory}: {folder.kinds(ignored)}, such as "
             f"{ignored[0]}. Images are {', '.join(folder.EXTENSIONS)} files in the "

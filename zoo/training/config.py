@@ -233,21 +233,6 @@ def parse_profile_steps(text: str | None) -> tuple[int, int] | None:
     return _parse("profile_steps", text, r"(\d{1,15}),(\d{1,15})", read, expected)
 
 
-def parse_memory_limit(text: str) -> int | None:
-    """Reads a number of bytes, such as ``8G`` or ``500M``; None for ``auto``."""
-    units = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-
-    def read(number: str, unit: str) -> int | None:
-        size = float(number) * units[unit.upper()]
-        return int(size) if size < 1e18 else None
-
-    if text == "auto":
-        return None
-    expected = "a number of bytes, such as 8G, 500M or 8000000000, or auto"
-    pattern = r"(\d{1,20}\.?\d{0,20})([KMGT]?)B?"
-    return _parse("memory_limit", text, pattern, read, expected)
-
-
 def parse_image_size(text: str | None) -> tuple[int, int] | None:
     """Reads ``32`` or ``28x40`` (height x width) as pixels."""
 

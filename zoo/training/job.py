@@ -186,7 +186,7 @@ def resolve(found: Found, placement: Placement) -> Job:
     if config.validation is not None:
         dataset = dataset.hold_out(config.validation, config.seed)
     num_train, recipe = dataset.spec.num_train, asked
-    if source.tree:
+    if source.is_tree:
         recipe = pipeline.fit_to(asked, num_train, config.overrides)
     plan = pipeline.make_plan(recipe, num_train, placement.replicas)
     if config.profile_steps and config.profile_steps[0] > plan.steps:

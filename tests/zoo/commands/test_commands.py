@@ -14,9 +14,9 @@ from zoo import startup
 
 def test_the_zoo_as_a_table(call):
     done = call()
-    row = r"convnet +6,434,122 +99\.\d\d% +6,\d{3},\d{3} +images +default, best, tut"
+    row = r"convnet +6,434,122 +99\.\d\d% +6,\d{3},\d{3} +images 28x28x1 +def"
     assert re.search(row, done.stdout)
-    assert re.search(r"linear +7,850 .* images, numbers +default", done.stdout)
+    assert re.search(r"linear +7,850 .* images 28x28x1, numbers +default", done.stdout)
     assert "parameters  MNIST accuracy  int8 bytes" in done.stdout
     assert re.search("weights +float accuracy  int8 accuracy", done.stdout)
     assert "- stands for what was not measured" in done.stdout

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -12,30 +10,33 @@ import pytest
 
 import export
 import zoo
-from tests.zoo.data.written import (
-    TEST_X,
-    TEST_Y,
-    TRAIN_X,
-    TRAIN_Y,
-    idx_arrays,
-    save,
-    write_idx,
-)
+from tests.zoo.data.written import class_tree, idx_arrays, write_idx
 from zoo.data import cache, load, pipeline
 from zoo.data.dataset import MappedImages
 from zoo.errors import RunError
 from zoo.recipe import Recipe
-from zoo.runs import predict as evaluation
 from zoo.training import trainer
 from zoo.training.config import Config
 
-# Three copies of the 360 test images of digits fit; the training images do not.
-LIMIT = 1_000_000
+
+@pytest.fixture
+def mapped_from(monkeypatch):
+    """Sets the number of bytes from which a split is mapped."""
+    return lambda count: monkeypatch.setattr(cache, "MAPPED_FROM", count)
 
 
-@pytest.fixture(scope="module")
-def large(data_dir):
-    return zoo.load_dataset("digits", data_dir=str(data_dir), memory_limit=LIMIT)
+@pytest.fixture
+def large(digits, mapped_from, tmp_path):
+    """The digits; the training images are mapped, the test images in memory."""
+    mapped_from(digits.test.x.nbytes + 1000)
+    place = cache.Cache(tmp_path / cache.FOLDER / "digits", "digits")
+    train, test = (
+        cache.Stream(
+            split.x.shape, [(split.x[:99], split.y[:99]), (split.x[99:], split.y[99:])]
+        )
+        for split in (digits.train, digits.test)
+    )
+    return place.read(digits.spec.class_names, train, test)
 
 
 def batches(split, start):
@@ -46,14 +47,13 @@ def batches(split, start):
     return list(result.take(5).as_numpy_iterator())
 
 
-def test_what_does_not_fit_is_mapped_and_is_the_same(large, digits):
+def test_what_is_large_is_mapped_and_is_the_same(large, digits):
     assert isinstance(large.train.x, MappedImages)
     assert isinstance(large.test.x, np.ndarray)
-    assert large.spec == digits.spec
     assert large.train.x.shape == digits.train.x.shape
     assert large.train.x.dtype == digits.train.x.dtype
     np.testing.assert_array_equal(large.test.x, digits.test.x)
-    np.testing.assert_array_equal(large.train.y, digits.train.y)
+    np.testing.assert_array_equal(large.train.y, digits.train.y, strict=True)
 
 
 def test_parts_are_those_of_an_array(large, digits):
@@ -88,105 +88,39 @@ def test_the_batch_of_a_step_does_not_depend_on_where_data_are(start, large, dig
         np.testing.assert_array_equal(y, b)
 
 
-@pytest.fixture
-def train(tmp_path, data_dir):
-    """Trains ``linear`` on digits in a run directory with a given name."""
-
-    def train(name, epochs, **fields):
-        return trainer.train(
-            Config(
-                model="linear",
-                dataset="digits",
-                overrides={"epochs": epochs},
-                data_dir=str(data_dir),
-                run_dir=str(tmp_path / name),
-                **fields,
-            )
-        )
-
-    return train
-
-
-def test_a_training_from_disk_is_one_from_memory(train):
-    one, other = train("memory", 2), train("disk", 2, memory_limit=LIMIT)
-    assert isinstance(other.dataset.train.x, MappedImages)
-    assert one.result["test"] == pytest.approx(other.result["test"], rel=1e-5)
-    weights = zip(one.model.get_weights(), other.model.get_weights(), strict=True)
-    for a, b in weights:
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
-
-
-def test_a_run_on_disk_is_exported_and_evaluated(train):
-    run = train("run", 30, memory_limit=1000)
+def test_a_run_on_disk_is_exported_and_evaluated(tmp_path, mapped_from):
+    config = Config(
+        model="linear",
+        dataset=str(class_tree(tmp_path / "tree", count=20)),
+        overrides={"epochs": 3},
+        data_dir=str(tmp_path / "data"),
+        run_dir=str(tmp_path / "run"),
+        tensorboard=False,
+    )
+    mapped_from(10)
+    run = trainer.train(config)
     assert isinstance(run.dataset.test.x, MappedImages)
-    export.export_run(run, ("tflite", "tflite_trainable"))
-    found = evaluation.evaluate(str(run.run.path), None)
+    export.export_run(run, ("tflite", "tflite_trainable"), plots=False)
+    found = zoo.open(str(run.run.path)).evaluate()
     assert found["accuracy"] == pytest.approx(run.result["test"]["accuracy"])
 
 
-@pytest.mark.parametrize("layout", ["idx", "gzip", "gray tree", "color tree"])
-def test_a_directory_larger_than_the_limit_is_mapped(layout, tmp_path):
-    content = idx_arrays((9, 7, 3 if layout == "color tree" else 1), train=20, test=10)
-    source, root = tmp_path / "images", tmp_path / "tfds"
-    content |= {name: np.sort(content[name]) for name in (TRAIN_Y, TEST_Y)}
-    if "tree" in layout:
-        for split, x, y in (("train", TRAIN_X, TRAIN_Y), ("test", TEST_X, TEST_Y)):
-            for i, label in enumerate(content[y]):
-                path = source / split / str(label) / f"{i}.png"
-                save(path, content[x][i].squeeze())
-    else:
-        write_idx(source, content, zipped=layout == "gzip")
+def test_large_idx_files_are_resized_through_the_cache(tmp_path, mapped_from):
+    directory = str(write_idx(tmp_path / "idx", idx_arrays()))
+    data_dir = str(tmp_path / "data")
+    expected = load.load(directory, data_dir=data_dir, image_size=(8, 9))
+    mapped_from(10)
     for _ in range(2):  # first writes the cache, then finds it
-        data = load.load(str(source), data_dir=str(root), memory_limit=2000)
-        assert isinstance(data.train.x, MappedImages)
-        read = (data.train.x[:], data.train.y, data.test.x[:], data.test.y)
-        for ours, theirs in zip(read, content.values(), strict=True):
-            np.testing.assert_array_equal(ours, theirs)
-        (kept,) = (root / cache.FOLDER).iterdir()
-        names = {"train.npy", "test.npy", "labels.npz"}
-        assert {path.name for path in kept.iterdir()} == names
-    whole = load.load(str(source), data_dir=str(tmp_path / "other"))
-    assert whole.spec == data.spec
-    np.testing.assert_array_equal(whole.train.x, content[TRAIN_X])
-
-
-PREPARES = """
-import resource, sys
-from zoo import startup
-startup.start()
-from zoo.data import load
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-load.load(sys.argv[2], data_dir=sys.argv[3])
-before = peak()
-data = load.load(sys.argv[1], data_dir=sys.argv[3], memory_limit=50_000_000)
-assert data.train.x[len(data.train.y) - 1].shape == (1000, 1000, 1)
-print(peak() - before)
-"""
-
-
-@pytest.mark.slow
-def test_a_directory_is_prepared_within_the_limit(tmp_path, command):
-    for name, count in (("large", 400), ("small", 2)):
-        write_idx(tmp_path / name, {TRAIN_Y: np.arange(count) % 2, TEST_Y: [0, 1]})
-        for file, n in ((TRAIN_X, count), (TEST_X, 2)):
-            path = tmp_path / name / file
-            path.write_bytes(struct.pack(">4B3I", 0, 0, 8, 3, n, 1000, 1000))
-            os.truncate(path, 16 + n * 10**6)
-    done = command("-c", PREPARES, "large", "small", "tfds")
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 150e6  # 400 MB of pixels, in batches of 33 MB
-
-
-@pytest.fixture
-def kept(large, tmp_path) -> Path:
-    """A cache that tests may damage."""
-    return Path(shutil.copytree(large.train.x.path.parent, tmp_path / "kept"))
+        found = load.load(directory, data_dir=data_dir, image_size=(8, 9))
+        assert isinstance(found.train.x, MappedImages) and found.spec == expected.spec
+        np.testing.assert_array_equal(found.train.x[:], expected.train.x)
+        np.testing.assert_array_equal(found.test.y, expected.test.y, strict=True)
 
 
 @pytest.mark.parametrize("name", ["train.npy", "test.npy", "labels.npz"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "text", "cut", "other"])
-def test_a_damaged_cache_is_named(kept, name, damage):
+def test_a_damaged_cache_is_named(large, tmp_path, mapped_from, name, damage):
+    kept = tmp_path / cache.FOLDER / "digits"
     path = kept / name
     content = path.read_bytes()
     path.unlink()
@@ -196,11 +130,12 @@ def test_a_damaged_cache_is_named(kept, name, damage):
         (kept / "x").with_suffix(path.suffix).rename(path)
     elif damage != "missing":
         path.write_bytes({"empty": b"", "text": b"text", "cut": content[:-99]}[damage])
-    for limit in (LIMIT, None):
+    for count in (0, 10**9):
+        mapped_from(count)
         with pytest.raises(
-            RunError, match=r"kept are damaged: .* Delete that"
+            RunError, match=r"digits are damaged: .* Delete that"
         ) as caught:
-            cache.Cache(kept, limit, "digits").load()
+            cache.Cache(kept, "digits").load()
         assert "\n" not in str(caught.value)
 
 
@@ -209,7 +144,7 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
         yield np.zeros((1, 1, 1, 1), np.uint8), [0]
         raise OSError(28, "No space left on device")
 
-    place = cache.Cache(tmp_path / cache.FOLDER / "x", 10, "x")
+    place = cache.Cache(tmp_path / cache.FOLDER / "x", "x")
     place.directory.mkdir(parents=True)
     (place.directory / ".train.0123abcd.npy").touch()  # from a killed process
     stream = cache.Stream((2, 1, 1, 1), batches())
@@ -221,8 +156,8 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
 def test_a_full_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=10**9)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    place = cache.Cache(tmp_path / cache.FOLDER / "x", 10, "x")
+    place = cache.Cache(Path(tmp_path, cache.FOLDER, "x"), "x")
     large = cache.Stream((1000, 1000, 1000, 1), map(pytest.fail, "x"))
     with pytest.raises(RunError, match=r"Needed there: 2.0 GB. Free: 1.0 GB"):
         place.make(lambda place: place.write(("a",), large, large))
-    assert not place.exists()
+    assert not list(place.directory.iterdir())

@@ -1,8 +1,6 @@
 """Tests reading IDX files, and the error for every mistake in them."""
 
-import gzip
 import struct
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +26,16 @@ def fails(directory: Path, match: str) -> None:
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 1), (4, 3, 3)])
-def test_reads_what_was_written(tmp_path, zipped, shape):
-    content = idx_arrays(shape)
+def test_reads_what_was_written(tmp_path, zipped):
+    content = idx_arrays((4, 3))
     contents = idx.find(write_idx(tmp_path, content, zipped=zipped)).read()
 
-    channels = shape[2] if len(shape) == 3 else 1
     for split, images, labels in (
         (contents.train, TRAIN_X, TRAIN_Y),
         (contents.test, TEST_X, TEST_Y),
     ):
         assert (split.x.dtype, split.y.dtype) == (np.uint8, np.int32)
-        np.testing.assert_array_equal(
-            split.x, content[images].reshape(-1, 4, 3, channels)
-        )
+        np.testing.assert_array_equal(split.x, content[images][..., np.newaxis])
         np.testing.assert_array_equal(split.y, content[labels])
     assert contents.class_names == ("0", "1", "2")
 
@@ -108,22 +102,16 @@ def bad_cases() -> dict[str, tuple[str, bytes, str]]:
         "trailing": (TRAIN_X, images + b"x", "bytes after"),
         "labels truncated": (TRAIN_Y, labels[:-1], "truncated"),
         "labels trailing": (TEST_Y, good[TEST_Y] + b"\x00", "bytes after"),
-        "over-declared": (TRAIN_X, lie + images[16:], "(truncated|more than)"),
+        "over-declared": (TRAIN_X, lie + images[16:], "is truncated"),
         "count": (TRAIN_Y, idx_bytes(np.arange(11) % 3), "declares 11 labels"),
         "no images": (TEST_X, idx_bytes(np.zeros((0, 4, 3))), "is empty"),
         "no rows": (TEST_X, idx_bytes(np.zeros((5, 0, 3))), "is empty"),
-        "two channels": (TRAIN_X, idx_bytes(np.zeros((12, 4, 3, 2))), "2 channels"),
+        "colors": (TRAIN_X, idx_bytes(np.zeros((12, 4, 3, 3))), "wrong magic number"),
         "other size": (TEST_X, idx_bytes(np.zeros((5, 3, 4))), "3x4x1 do not match"),
-        "train label": (
-            TRAIN_Y,
-            idx_bytes([0, 1, 2, 0, 1, 2, 0, 200, 2, 0, 1, 2]),
-            "label 200 at index 7 is out of range",
-        ),
-        "labels from 2": (TRAIN_Y, idx_bytes(np.arange(12) % 3 + 2), "label 2 at"),
         "test label": (
             TEST_Y,
             idx_bytes([0, 1, 2, 3, 0]),
-            "label 3 at index 3 is out of range.*0..2",
+            "label 3 at index 3 is out of range 0..2",
         ),
     }
 
@@ -139,7 +127,7 @@ def test_bad_file(tmp_path, case, zipped):
 def test_label_beyond_labels_txt(tmp_path):
     write_idx(tmp_path, idx_arrays())
     (tmp_path / "labels.txt").write_text("a\nb\n")
-    fails(tmp_path, "label 2 at index 2 is out of range: labels.txt names 2 classes")
+    fails(tmp_path, "label 2 at index 2 is out of range 0..1")
 
 
 @pytest.mark.parametrize("damage", ["cut", "checksum"])
@@ -150,52 +138,3 @@ def test_damaged_gzip(tmp_path, damage):
     data[-8] ^= 255
     path.write_bytes(data[:-20] if damage == "cut" else data)
     fails(tmp_path, f"{TRAIN_X}.gz is a damaged or truncated gzip file")
-
-
-def test_gzip_of_several_parts(tmp_path):
-    content = idx_arrays()
-    data = idx_bytes(content[TRAIN_X])
-    parts = gzip.compress(data[:50]) + gzip.compress(data[50:])
-    read = idx.find(write_idx(tmp_path, {**content, TRAIN_X: parts})).read()
-    np.testing.assert_array_equal(read.train.x[..., 0], content[TRAIN_X])
-
-
-def test_images_are_resized_in_batches(tmp_path):
-    content = {**idx_arrays(), TRAIN_X: np.full((12, 4, 3), 9)}
-    read = idx.find(write_idx(tmp_path, content)).read(image_size=(6, 5))
-    assert read.train.x.shape == (12, 6, 5, 1) and (read.train.x == 9).all()
-
-
-def peak_of(action) -> int:
-    tracemalloc.start()
-    try:
-        action()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-def test_lies_and_gzip_bombs_take_no_memory(tmp_path):
-    megabytes = 1 << 20
-    declared = [(12, 4, 3), (40_000, 28, 28), (2**32 - 1, 2**16, 2**16)]
-    small, large, impossible = (
-        struct.pack(">4B3I", 0, 0, 8, 3, *shape) for shape in declared
-    )
-    for i, bomb in enumerate(
-        (
-            gzip.compress(small + bytes(200 * megabytes)),
-            gzip.compress(large + bytes(29 * megabytes)),
-            gzip.compress(impossible + bytes(50)),
-            large + bytes(1000),
-        )
-    ):
-        directory = write_idx(tmp_path / str(i), {**idx_arrays(), TRAIN_X: bomb})
-        assert peak_of(lambda place=directory: fails(place, TRAIN_X)) < 8 * megabytes
-
-
-def test_reading_takes_the_memory_of_the_data_only(tmp_path):
-    content = idx_arrays((28, 28))
-    content[TRAIN_X] = np.zeros((20_000, 28, 28), np.uint8)
-    content[TRAIN_Y] = np.arange(20_000) % 3
-    files = idx.find(write_idx(tmp_path, content, zipped=True))
-    assert peak_of(files.read) < 2 * content[TRAIN_X].nbytes

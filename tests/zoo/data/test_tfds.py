@@ -5,6 +5,7 @@ import http.server
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from zoo.data import load
+from zoo.data import cache, load
 from zoo.data.dataset import MappedImages
 from zoo.data.tfds import is_reachable, silent_host
 from zoo.errors import RunError, UserError
@@ -108,13 +109,6 @@ def test_http_through_a_proxy(monkeypatch, status, expected):
         assert len(asked) == 1
 
 
-def test_https_through_a_proxy_that_refuses(monkeypatch):
-    with server(403) as (proxy, asked):
-        monkeypatch.setenv("https_proxy", proxy)
-        assert not is_reachable("https://data.invalid/")
-        assert asked == ["data.invalid:443"]
-
-
 def test_the_host_is_the_one_that_is_downloaded_from(data_dir, monkeypatch):
     monkeypatch.setattr("zoo.data.tfds.is_reachable", lambda url: False)
     builder = tfds.builder("cifar10", data_dir=data_dir)
@@ -201,11 +195,11 @@ def test_images_of_many_sizes(fake, data_dir, monkeypatch):
     assert resized.train.x.shape == (8, 3, 9, 3)
 
 
-def test_both_parts_of_one_split_are_mapped(fake, data_dir):
+def test_both_parts_of_one_split_are_mapped(fake, data_dir, monkeypatch):
     name = fake(train=10)
-    kept, mapped = (
-        load.load(name, data_dir=data_dir, memory_limit=limit) for limit in (None, 10)
-    )
+    kept = load.load(name, data_dir=data_dir)
+    monkeypatch.setattr(cache, "MAPPED_FROM", 10)
+    mapped = load.load(name, data_dir=data_dir)
     for part in ("train", "test"):
         split = getattr(mapped, part)
         assert isinstance(split.x, MappedImages)
@@ -213,12 +207,29 @@ def test_both_parts_of_one_split_are_mapped(fake, data_dir):
         np.testing.assert_array_equal(split.y, getattr(kept, part).y)
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "half", "image", "missing"])
-def test_damaged_records(data_dir, damage):
-    load.load("digits", data_dir=data_dir)
-    path = next(Path(data_dir).glob("digits/*/digits-train*"))
+def refuse(*args, **kwargs):
+    raise AssertionError("prepared twice")
+
+
+def test_a_prepared_dataset_is_read_without_writing(fake, data_dir, monkeypatch):
+    name = fake(train=10)
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", refuse)
+    monkeypatch.setattr("zoo.data.tfds.lock", refuse)
+    assert load.load(name, data_dir=data_dir, read_only=True).spec.num_train == 8
+
+
+def test_read_only_prepares_nothing(data_dir, monkeypatch):
+    monkeypatch.setattr("zoo.data.tfds.is_reachable", lambda url: True)
+    with pytest.raises(UserError, match="only reading was asked for"):
+        load.load("mnist", data_dir=data_dir, read_only=True)
+    assert not Path(data_dir).exists()
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "image", "missing"])
+def test_damaged_records(fake, data_dir, damage):
+    name = fake(train=10)
+    path = next(Path(data_dir).glob("someones_own/*/*/*-train*"))
     data = bytearray(path.read_bytes())
-    half = len(data) // 2
     if damage == "image":  # in a record that is whole
         records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
         with tf.io.TFRecordWriter(str(path)) as writer:
@@ -227,9 +238,32 @@ def test_damaged_records(data_dir, damage):
     elif damage == "missing":
         path.unlink()
     else:
-        data[half] ^= 255 if damage == "flip" else 0
-        path.write_bytes(data[: {"cut": -7, "half": half}.get(damage)])
-    with pytest.raises(RunError, match=r"'digits' in .* are damaged") as caught:
-        load.load("digits", data_dir=data_dir)
+        data[len(data) // 2] ^= 255 if damage == "flip" else 0
+        path.write_bytes(data[: -7 if damage == "cut" else None])
+    with pytest.raises(RunError, match=rf"'{name}' in .* are damaged") as caught:
+        load.load(name, data_dir=data_dir)
     assert "\n" not in str(caught.value)
-    assert f"{path}: " in str(caught.value) or damage == "missing"
+
+
+def test_of_several_at_once_only_the_first_prepares(data_dir, monkeypatch):
+    monkeypatch.setattr(Fake, "splits", {"train": 10})
+    monkeypatch.setattr("zoo.data.tfds.is_reachable", lambda url: True)
+    monkeypatch.setattr("zoo.data.tfds.exists", lambda *_: True)
+    monkeypatch.setattr(
+        tfds, "builder", lambda name, data_dir: Fake(data_dir=data_dir, config="only")
+    )
+    prepared, prepare = [], Fake._download_and_prepare
+
+    def slowly(self, *args, **kwargs):
+        prepared.append(self)
+        time.sleep(1)
+        prepare(self, *args, **kwargs)
+
+    monkeypatch.setattr(Fake, "_download_and_prepare", slowly)
+    sources = [load.find("someones_own", data_dir) for _ in range(2)]
+    for source in sources:
+        source.open()
+    with ThreadPoolExecutor() as pool:
+        one, other = pool.map(load.Source.read, sources)
+    assert len(prepared) == 1
+    np.testing.assert_array_equal(one.train.x, other.train.x)

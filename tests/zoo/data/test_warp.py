@@ -1,4 +1,4 @@
-"""Compares affine, crop and elastic changes with SciPy, NumPy and tf.image."""
+"""Compares affine and elastic changes with SciPy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AFFINE = {"shift": 0.1, "rotate": 15.0, "scale": 0.2, "shear": 0.2}
 
 
 def drawn():
-    return tf.random.stateless_uniform((10, len(SMOOTH)), SEED, -1.0, 1.0).numpy()
+    return tf.random.stateless_uniform((6, len(SMOOTH)), SEED, -1.0, 1.0).numpy()
 
 
 @pytest.mark.parametrize("elastic", [0.0, 1e-9])  # without a field and with one
@@ -27,7 +27,7 @@ def test_affine_is_that_of_scipy(elastic):
     height, width = SMOOTH.shape[1:3]
     center = np.array([(height - 1) / 2, (width - 1) / 2])
     for i, image in enumerate(SMOOTH):
-        down, right, turn, size_x, size_y, slant, *_ = drawn()[:, i]
+        down, right, turn, size_x, size_y, slant = drawn()[:, i]
         angle = np.deg2rad(turn * 15.0)
         rotation = np.array(  # in (row, column)
             [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
@@ -45,23 +45,6 @@ def test_affine_is_that_of_scipy(elastic):
                 mode="grid-constant",
             )
             np.testing.assert_allclose(ours[i, ..., channel], theirs, atol=0.1)
-
-
-def test_crop_is_that_of_tf_image():
-    ours = warp(SMOOTH, DRAWS, crop=0.5).numpy()
-    high, wide = SMOOTH.shape[1:3]
-    left_x, left_y, place_x, place_y = drawn()[6:10]
-    boxes = []
-    for share, place in ((left_y, place_y), (left_x, place_x)):
-        length = 1 - 0.5 * (share + 1) / 2
-        first = (1 - length) * (place + 1) / 2
-        boxes += [[first, first + length]]
-    (y1, y2), (x1, x2) = boxes
-    theirs = tf.image.crop_and_resize(
-        SMOOTH, np.stack([y1, x1, y2, x2], axis=1), np.arange(6), (high, wide)
-    )
-    np.testing.assert_allclose(ours, theirs, atol=0.1)
-    assert ours.min() > 0.9 * SMOOTH.min()  # nothing from beyond the border
 
 
 def test_draws_are_within_their_strengths():
@@ -107,12 +90,6 @@ def test_the_elastic_field_is_noise_that_scipy_smooths():
     ]
     theirs /= np.sqrt(np.outer(*variances))
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
-
-
-def test_the_elastic_field_has_mean_0_and_variance_1_at_every_pixel():
-    field = elastic_field(Draws(SEED, 2000), 9, 7).numpy()
-    assert np.abs(field.mean(axis=0)).max() < 0.15
-    np.testing.assert_allclose(field.var(axis=0), 1, atol=0.2)
 
 
 def test_between_pixels_it_is_linear_and_outside_it_is_black():

@@ -1,0 +1,161 @@
+"""Tests decoding trees of images, and what is said about damaged ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.zoo.data.written import class_tree, pixels, save, split_tree
+from zoo.data import folder, images
+from zoo.data.cache import Cache
+from zoo.errors import UserError
+
+
+def read(root, image_size=None, **options):
+    """Decodes a tree, without keeping what is decoded."""
+    tree = folder.scan(root)
+    size = image_size or images.native_size(tree, **options)
+    nowhere = Cache(root / ".none", str(root), read_only=True)
+    return images.read(tree, nowhere, size, **options)
+
+
+def test_train_and_test_folders(tmp_path):
+    contents = read(split_tree(tmp_path, 6, 5, 3))
+
+    assert contents.class_names == ("cat", "dog")
+    expected = np.stack([pixels(i, 6, 5, 3) for i in range(3)])
+    np.testing.assert_array_equal(contents.train.x, expected)
+    np.testing.assert_array_equal(contents.test.x, pixels(9, 6, 5, 3)[np.newaxis])
+    np.testing.assert_array_equal(contents.train.y, [0, 0, 1])
+    np.testing.assert_array_equal(contents.test.y, [1])
+    assert (contents.train.x.dtype, contents.train.y.dtype) == (np.uint8, np.int32)
+
+
+def test_gray_trees_have_one_channel_and_one_color_makes_three(tmp_path):
+    split_tree(tmp_path, 6, 5)
+    contents = read(tmp_path)
+    assert contents.train.x.shape == (3, 6, 5, 1)
+    np.testing.assert_array_equal(contents.train.x[0, ..., 0], pixels(0, 6, 5))
+
+    for colored in ("test/dog/c.png", "train/dog/d.png"):
+        path = save(tmp_path / colored, pixels(5, 6, 5, 3))
+        contents = read(tmp_path)
+        assert contents.train.x.shape[1:] == contents.test.x.shape[1:] == (6, 5, 3)
+        np.testing.assert_array_equal(contents.train.x[0, ..., 2], pixels(0, 6, 5))
+        path.unlink()
+
+
+def test_sizes_follow_the_first_image_or_the_given_size(tmp_path):
+    split_tree(tmp_path, 6, 5)
+    save(tmp_path / "train/dog/a.bmp", np.full((20, 40), 77, np.uint8))
+    train = read(tmp_path).train
+    assert train.x.shape == (3, 6, 5, 1) and (train.x[2] == 77).all()
+    assert read(tmp_path, (8, 9)).test.x.shape == (1, 8, 9, 1)
+
+
+@pytest.mark.parametrize("name", ["train/cat/1.png", "train/dog/a.bmp"])
+@pytest.mark.parametrize(
+    ("write", "match"),
+    [
+        (lambda path: path.write_bytes(b""), "does not decode"),
+        (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n junk"), "does not decode"),
+        (lambda path: path.write_bytes(path.read_bytes()[:70]), "does not decode"),
+    ],
+)
+def test_bad_image_is_named_once(tmp_path, name, write, match, capfd):
+    path = split_tree(tmp_path, 6, 5) / name
+    write(path)
+    with pytest.raises(UserError, match=match) as caught:
+        read(tmp_path, (6, 5))
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""  # TensorFlow's second telling
+
+
+def break_some(root: Path) -> list[Path]:
+    """Writes a tree of 20 images, three of which do not decode, one of them first."""
+    class_tree(root)
+    broken = [root / name for name in ("cat/0.png", "cat/1.png", "dog/7.png")]
+    broken[0].write_bytes(b"")
+    Image.fromarray(pixels(0, 64, 64, 3)).save(broken[1], "JPEG")
+    broken[1].write_bytes(broken[1].read_bytes()[:900])
+    broken[2].write_text("<html>not found</html>")
+    return broken
+
+
+def test_all_damaged_files_are_named_at_once(tmp_path, capfd):
+    broken = break_some(tmp_path)
+    match = f"3 images do not decode: {broken[0]} is empty; {broken[1]} is a damaged"
+    for size in (None, (5, 4)):
+        with pytest.raises(UserError, match=match) as caught:
+            read(tmp_path, size)
+        assert f"; {broken[2]} is not a PNG" in str(caught.value)
+        assert "--skip_damaged" in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_damaged_files_can_be_skipped(tmp_path):
+    broken = break_some(tmp_path / "tree")
+    tree = folder.scan(tmp_path / "tree")
+    cache = Cache(tmp_path / "data" / "decoded" / "tree", "tree")
+    for _ in range(2):  # decoded, and read again
+        contents = images.read(tree, cache, (5, 4), skip_damaged=True)
+        assert len(contents.train.x) + len(contents.test.x) == 17
+        assert [line.split()[0] for line in contents.damaged] == [*map(str, broken)]
+    # The others are in the splits in which they would be without the damage.
+    kept = [(p, label) for p, label in tree.train if Path(p) not in broken]
+    np.testing.assert_array_equal(contents.train.y, [label for _, label in kept])
+    for image, (path, _) in zip(contents.train.x, kept, strict=True):
+        np.testing.assert_array_equal(image[..., 0], np.asarray(Image.open(path)))
+    with pytest.raises(UserError, match="3 images do not decode"):
+        images.read(tree, cache, (5, 4))
+    # A copy in another place has the same cache; its own files are named.
+    (tmp_path / "tree").rename(tmp_path / "moved")
+    moved = folder.scan(tmp_path / "moved")
+    with pytest.raises(UserError, match=f"do not decode: {tmp_path}/moved/"):
+        images.read(moved, cache, (5, 4))
+
+
+def test_without_a_single_image_that_decodes_no_flag_is_advised(tmp_path):
+    for name in ("cat/0.png", "cat/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(UserError, match="No image decodes: .*0.png is empty") as caught:
+        read(tmp_path, skip_damaged=True)
+    assert "--skip_damaged" not in str(caught.value)
+
+
+def test_a_class_needs_an_image_that_is_not_damaged(tmp_path):
+    class_tree(tmp_path, ["cat", "dog", "emu"], count=3)
+    for path in tmp_path.glob("emu/*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match="All training images of the class 'emu'"):
+        read(tmp_path, skip_damaged=True)
+
+
+def test_large_images_need_a_size(tmp_path):
+    tree = folder.scan(class_tree(tmp_path))
+    path, *others = (Path(path) for path in tree.paths())
+    save(path, pixels(0, 400, 600, 3))
+    for other in others:  # are not read
+        other.write_bytes(b"")
+    match = f"400x600 pixels .{path}.*Add --image_size=64"
+    with pytest.raises(UserError, match=match):
+        read(tmp_path)
+
+
+def test_webp_and_rotated_jpeg_are_read_upright(tmp_path):
+    class_tree(tmp_path)
+    upright = Image.fromarray(np.kron(pixels(0, 3, 2), np.ones((8, 8), np.uint8)))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = upright.transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / "cat/20.jpg", exif=exif, quality=95)
+    upright.save(tmp_path / "cat/21.webp", lossless=True)
+    tree = folder.scan(tmp_path)
+    contents = read(tmp_path, (24, 16))
+    images = np.concatenate([contents.train.x, contents.test.x])
+    found = dict(zip(tree.paths(), images[..., 0].astype(int), strict=True))
+    expected = np.asarray(upright).astype(int)
+    np.testing.assert_array_equal(found[f"{tmp_path}/cat/21.webp"], expected)
+    assert np.abs(found[f"{tmp_path}/cat/20.jpg"] - expected).mean() < 10

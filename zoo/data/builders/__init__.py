@@ -1,4 +1,0 @@
-"""TFDS builders for our own datasets."""
-
-DIGITS = "digits"
-OWN = (DIGITS, "linear_regression")

@@ -1,0 +1,143 @@
+"""Decodes the image files of a tree."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import tensorflow as tf
+
+from zoo import startup
+from zoo.data import decode
+from zoo.data.cache import Cache, Stream, batch_size
+from zoo.data.dataset import Contents
+from zoo.data.folder import Example, ImageTree, listed
+from zoo.errors import RunError, UserError
+
+_MAX_NATIVE = 512  # largest side, in pixels, of images that are not resized
+
+
+def native_size(tree: ImageTree, *, skip_damaged: bool = False) -> tuple[int, int]:
+    """Returns the height and width of the first image (that decodes)."""
+    with startup.quiet():
+        for path in tree.paths():
+            try:
+                height, width = decode.read_image(path).shape[:2]
+            except UserError:
+                if skip_damaged:
+                    continue
+                raise _damaged_error(_find_damaged(tree)) from None
+            if max(height, width) > _MAX_NATIVE:
+                raise UserError(
+                    f"The first image has {height}x{width} pixels ({path}): too large "
+                    "to train on at its own size, which is taken up to "
+                    f"{_MAX_NATIVE} pixels a side. Add --image_size=64 (coarse shapes, "
+                    "fast) to --image_size=224 (fine details, slow)."
+                )
+            return height, width
+        raise UserError(f"No image decodes: {listed([*_find_damaged(tree).values()])}.")
+
+
+def read(
+    tree: ImageTree,
+    cache: Cache,
+    image_size: tuple[int, int],
+    *,
+    skip_damaged: bool = False,
+) -> Contents:
+    """Decodes all images once to one size; to gray if all of them are gray.
+
+    The error for files that do not decode names them; ``skip_damaged`` leaves them out.
+    """
+
+    def write(place: Cache) -> None:
+        try:
+            _write(tree, place, image_size)
+        except tf.errors.OpError as error:  # does not say which image it is
+            damaged = _find_damaged(tree)
+            if not damaged:
+                raise RunError(f"Images cannot be decoded: {error.message}") from error
+            if not skip_damaged:
+                raise _damaged_error(damaged) from error
+            _write(tree.without(damaged), place, image_size, (*damaged.values(),))
+
+    # Hides TensorFlow's messages about errors that are reported here in one line.
+    with startup.quiet():
+        contents = cache.make(write)
+        if contents.damaged and not skip_damaged:
+            # The cache may be that of a copy in another place, with other paths.
+            raise _damaged_error(_find_damaged(tree))
+    return contents
+
+
+class _ColorFoundError(Exception):
+    """An image has colors in a tree whose images seemed to be gray."""
+
+
+def _write(
+    tree: ImageTree,
+    cache: Cache,
+    image_size: tuple[int, int],
+    damaged: tuple[str, ...] = (),
+) -> None:
+    for shape in ((*image_size, 1), (*image_size, 3)):
+        train, test = (
+            Stream((len(split), *shape), _batches(split, shape))
+            for split in (tree.train, tree.test)
+        )
+        with contextlib.suppress(_ColorFoundError):
+            return cache.write(tree.class_names, train, test, damaged)
+
+
+def _batches(
+    examples: Sequence[Example], shape: tuple[int, int, int]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Decodes files in parallel; yields images and labels in order."""
+    height, width, channels = shape
+
+    @tf.autograph.experimental.do_not_convert
+    def decoded(path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image = decode.decode(tf.io.read_file(path), height, width, 3)
+        return image, tf.reduce_all(image == image[..., :1])
+
+    labels = np.array([label for _, label in examples], np.int32)
+    data = (
+        tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path, _ in examples])
+        .map(decoded, startup.cpus())
+        .batch(batch_size((height, width, 3)))
+        .prefetch(1)
+    )
+    done = 0
+    for images, gray in decode.untuned(data).as_numpy_iterator():
+        if channels == 1 and not gray.all():
+            raise _ColorFoundError
+        yield images[..., :channels], labels[done : done + len(images)]
+        done += len(images)
+
+
+def _find_damaged(tree: ImageTree) -> dict[str, str]:
+    """Returns the files that do not decode, each with a line that says why."""
+
+    def reason(path: str) -> str | None:
+        try:
+            decode.read_image(path)
+        except UserError as error:
+            return f"{path} {error}"
+        return None
+
+    with ThreadPoolExecutor(startup.cpus()) as pool:
+        paths = tree.paths()
+        lines = zip(paths, pool.map(reason, paths), strict=True)
+        return {path: line for path, line in lines if line}
+
+
+def _damaged_error(damaged: Mapping[str, str]) -> UserError:
+    lines = [*damaged.values()]
+    count = "One image does" if len(lines) == 1 else f"{len(lines):,} images do"
+    return UserError(
+        f"{count} not decode: {listed(lines)}. Repair or remove what is damaged. "
+        "To leave it out, pass --skip_damaged to train.py."
+    )

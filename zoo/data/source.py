@@ -1,0 +1,119 @@
+"""A dataset that has been found, whatever kind it is of."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from zoo.data.cache import FOLDER, Cache
+from zoo.data.dataset import Dataset
+from zoo.errors import RunError, UserError
+
+
+class Unreachable(RunError):
+    """A dataset is not prepared, and the host of its files does not answer.
+
+    Args:
+        reason: text that says so.
+        advice: a sentence that says what to do.
+    """
+
+    def __init__(self, reason: str, advice: str):
+        super().__init__(f"{reason}. {advice}")
+        self.reason = reason
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to read a dataset.
+
+    Attributes:
+        image_size: (height, width) to which all images are stretched by bilinear
+            interpolation with antialiasing. None for the size of the dataset or, if
+            sizes differ, of the first image.
+        num_examples: number of training examples of ``linear_regression``.
+        seed: seed of ``linear_regression``, 0 or more.
+        progress: show TFDS's messages and progress bars.
+        read_only: write nothing into the data directory.
+        skip_damaged: leave out files of a tree of images that do not decode.
+    """
+
+    image_size: tuple[int, int] | None = None
+    num_examples: int = 1000
+    seed: int = 0
+    progress: bool = False
+    read_only: bool = False
+    skip_damaged: bool = False
+
+    def __post_init__(self):
+        size = self.image_size
+        if size is not None and not (
+            isinstance(size, tuple | list)
+            and len(size) == 2
+            and all(isinstance(side, int) and side >= 1 for side in size)
+        ):
+            raise UserError(
+                "image_size must be a height and a width of at least 1. "
+                f"Received: {size}"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """A dataset that has been found and can be read.
+
+    Attributes:
+        requested: the requested name, or the default.
+        used: the name or the directory of the dataset that is read.
+        root: the data directory.
+        reason: why ``used`` differs from ``requested``; None if it does not.
+        directory: the absolute path of a local directory; None for other datasets.
+        is_tree: whether the dataset is a tree of image files.
+        ignored: files and folders of a tree that belong to no class.
+    """
+
+    requested: str
+    used: str
+    root: Path
+    reason: str | None = None
+    directory: Path | None = None
+    is_tree: bool = False
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The short name, ``DataSpec.name``, which is a valid file name."""
+        raise NotImplementedError
+
+    def open(self) -> None:
+        """Checks that the dataset can be read, before anything is written.
+
+        Raises:
+            UserError: the dataset does not consist of labeled images.
+            Unreachable: it has to be downloaded, and no host answers.
+        """
+
+    def read(self, **options: Any) -> Dataset:
+        """Reads the dataset; the first of several processes prepares it.
+
+        Args:
+            **options: the fields of ``Options``.
+
+        Returns:
+            uint8 images with int32 labels, in file order; or float32 x and y.
+
+        Raises:
+            UserError: there is a mistake in a local directory, a number is out of
+                range, or the data directory cannot be written.
+            RunError: downloading, preparing or reading failed.
+        """
+        checked = Options(**options)
+        self.open()
+        return self._read(checked)
+
+    def _read(self, options: Options) -> Dataset:
+        raise NotImplementedError
+
+    def _cache(self, name: str, options: Options) -> Cache:
+        return Cache(self.root / FOLDER / name, self.used, options.read_only)
