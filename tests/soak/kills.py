@@ -25,34 +25,35 @@ import traceback
 import zipfile
 from typing import Any
 
-SMALL = {"batch_size": 64, "epochs": 3}
-CASES: dict[str, dict[str, Any]] = {
-    "linear": {"overrides": {**SMALL, "min_steps": 300}},
-    "mlp": {"overrides": {**SMALL, "min_steps": 300}},
-    "convnet": {"overrides": {**SMALL, "batch_size": 128, "min_steps": 0}},
+from zoo import registry
+
+SMALL = {"batch_size": 64, "epochs": 3, "min_steps": 0}
+#: What differs from that, for models that would train too briefly or too long.
+OF_MODEL: dict[str, dict[str, Any]] = {
+    "linear": {"min_steps": 300},
+    "mlp": {"min_steps": 300},
+    "convnet": {"batch_size": 128},
     # Moving statistics, also from partial batches.
-    "allconv": {"overrides": {**SMALL, "min_steps": 0, "remainder": "keep"}},
-    "resnet": {
-        "overrides": {
-            **SMALL,
-            "min_steps": 0,
-            "model": {"widths": (8, 16), "blocks": (1, 1)},
-        }
-    },
-    # Dropout, augmentation, partial batches, calls that do not divide an epoch.
-    "dropout": {
-        "model": "mlp",
-        "gradient_norm": True,
-        "overrides": {
-            "epochs": 4,
-            "batch_size": 100,
-            "min_steps": 200,
-            "remainder": "keep",
-            "steps_per_execution": 4,
-            "optimizer": "nadam",
-            "model": {"dropout": 0.3, "hidden": (64, 32)},
-            "augment": {"shift": 0.1, "rotate": 15.0, "scale": 0.1, "shear": 0.1},
-        },
+    "allconv": {"remainder": "keep"},
+    "resnet": {"model": {"widths": (8, 16), "blocks": (1, 1)}},
+}
+CASES: dict[str, dict[str, Any]] = {
+    name: {"overrides": SMALL | OF_MODEL.get(name, {})}
+    for name in registry.list_models()
+}
+# Dropout, augmentation, partial batches, calls that do not divide an epoch.
+CASES["dropout"] = {
+    "model": "mlp",
+    "gradient_norm": True,
+    "overrides": {
+        "epochs": 4,
+        "batch_size": 100,
+        "min_steps": 200,
+        "remainder": "keep",
+        "steps_per_execution": 4,
+        "optimizer": "nadam",
+        "model": {"dropout": 0.3, "hidden": (64, 32)},
+        "augment": {"shift": 0.1, "rotate": 15.0, "scale": 0.1, "shear": 0.1},
     },
 }
 TIMES = ("seconds", "train_seconds", "examples_per_second")
@@ -227,10 +228,7 @@ def main() -> None:
     parser.add_argument("--directory", type=pathlib.Path, required=True)
     parser.add_argument("--data_dir", required=True)
     options = parser.parse_args()
-    # Imported before the forks, started after them.
-    from zoo import registry
-
-    registry.import_all()
+    registry.import_all()  # before the forks; TensorFlow starts after them
     if options.case == "optimizers":
         print(json.dumps(every_optimizer(options.directory, options.data_dir)))
         return

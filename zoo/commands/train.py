@@ -74,7 +74,6 @@ def main(argv: list[str]) -> None:
     if formats:
         export.check_request(formats, {})
     startup.start(alone=found.cluster is None)
-    from zoo.plots.draw import draw_run
     from zoo.training import summary, trainer
 
     if asked.dataset is None and asked.shown != "none":
@@ -87,6 +86,9 @@ def main(argv: list[str]) -> None:
         return
     print(summary.summary(trained))
     if FLAGS.plots:
+        # Imported after the training, which need not wait for matplotlib.
+        from zoo.plots.draw import draw_run
+
         draw_run(trained)
     if missing := missing_formats(trained, formats):
         from export.card import summary as export_summary

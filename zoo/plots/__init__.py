@@ -1,1 +1,1 @@
-"""Pictures of finished runs and of augmentations."""
+"""Pictures of finished runs."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 from zoo.data.dataset import Dataset, Split
 from zoo.plots.batch import batch
 from zoo.recipe import Recipe
+from zoo.records.rundir import RunDir
 from zoo.runs.run import Run
 
 N, SEED = 50, 7
@@ -22,8 +23,8 @@ IMAGES[:, :, 3:] = 0
 def finished(num_train=N, **settings):
     """Returns a run of these images whose classes are the names of the examples."""
     labels = np.arange(N, dtype=np.int32)
-    train = Split(IMAGES, labels)
-    trained = Run(None, dataset=Dataset(spec=None, train=train, test=train))
+    split = Split(IMAGES, labels)
+    trained = Run(RunDir("nowhere"), dataset=Dataset(None, split, split))
     settings = Recipe(batch_size=20, **settings).to_json()
     del settings["steps_per_execution"]  # config.json leaves it out
     trained.config = {

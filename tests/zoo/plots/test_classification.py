@@ -8,6 +8,7 @@ from matplotlib.text import Text
 
 from zoo.data.dataset import Dataset, Split
 from zoo.plots import canvas, classification
+from zoo.records.rundir import RunDir
 from zoo.runs.run import Run
 
 
@@ -25,7 +26,7 @@ def finished(outputs, labels, names):
     """Returns a run of black images with these outputs."""
     images = np.zeros((len(labels), 8, 8, 1), np.uint8)
     data = Dataset(spec=None, train=None, test=Split(images, np.array(labels)))
-    trained = Run(None, dataset=data, outputs=outputs)
+    trained = Run(RunDir("nowhere"), dataset=data, outputs=outputs)
     trained.config = {"data": {"class_names": names}}
     return trained
 
