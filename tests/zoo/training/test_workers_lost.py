@@ -102,7 +102,7 @@ def test_a_loss_that_is_not_finite_ends_all_of_them(started, tmp_path):
     with started("run", flags) as processes:
         for code, out, err in ended(processes, 120):
             assert (code, out.startswith("Not")) == (1, False)
-            assert err.startswith("Error: Not finite after step 10 of 110: loss"), err
+            assert err.startswith("Error: Not finite after step 22 of 110: loss"), err
             assert len(err.splitlines()) == 1
 
 
