@@ -4,7 +4,6 @@ import contextlib
 import operator
 import os
 import shutil
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -294,20 +293,3 @@ def test_webp_and_rotated_jpeg_are_read_upright(tmp_path):
 def test_a_palette_of_grays_in_order_is_none(tmp_path):
     Image.new("P", (5, 6)).save(split_tree(tmp_path, 6, 5) / "train/dog/a.bmp", "BMP")
     assert read(tmp_path).train.x.shape == (3, 6, 5, 1)
-
-
-ABORTS = """
-import os, sys
-from zoo.data import decode, load
-def die(path):
-    os.write(2, b"last words\\n")
-    os.abort()
-decode.read_file = die
-load.load(sys.argv[1], data_dir="tfds")
-"""
-
-
-def test_what_is_said_before_an_abort_while_decoding_is_not_lost(tmp_path, command):
-    done = command("-c", ABORTS, str(split_tree(tmp_path / "tree", 6, 5)))
-    assert done.returncode == -signal.SIGABRT
-    assert "last words" in done.stderr
