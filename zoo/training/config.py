@@ -203,44 +203,49 @@ def find(config: Config) -> Found:
 
 
 def _parse(
-    flag: str, text: str, pattern: str, read: Callable[..., Any], expected: str
-) -> Any:
-    """Returns ``read`` of the pattern's groups; raises UserError if that fails."""
+    flag: str, text: str, pattern: str, fits: Callable[..., bool], expected: str
+) -> list[int]:
+    """Returns the numbers of a flag; raises UserError for another text."""
     match = re.fullmatch(pattern, text, re.ASCII | re.IGNORECASE)
-    if match and (value := read(*match.groups())):
-        return value
-    raise UserError(f"--{flag} must be {expected}. Received: {text[:80]}.")
+    numbers = [int(number) for number in match.groups() if number] if match else []
+    if not numbers or not fits(*numbers):
+        raise UserError(f"--{flag} must be {expected}. Received: {text[:80]}.")
+    return numbers
 
 
 def parse_steps_per_execution(text: str) -> int | None:
     """Reads a number of steps; ``auto`` gives None, the recipe's number."""
     if text == "auto":
         return None
-    expected = "a whole number, 1 or more, or auto"
-    return _parse("steps_per_execution", text, r"(\d{1,15})", int, expected)
+    (steps,) = _parse(
+        "steps_per_execution",
+        text,
+        r"(\d{1,15})",
+        lambda steps: steps >= 1,
+        "a whole number, 1 or more, or auto",
+    )
+    return steps
 
 
-def parse_profile_steps(text: str | None) -> tuple[int, int] | None:
+def parse_profile_steps(text: str) -> tuple[int, int]:
     """Reads ``10,20``: the first and the last step to profile."""
+    first, last = _parse(
+        "profile_steps",
+        text,
+        r"(\d{1,15}),(\d{1,15})",
+        lambda first, last: 1 <= first <= last,
+        "the first and the last step to profile, from 1, such as 10,20",
+    )
+    return first, last
 
-    def read(*steps: str) -> tuple[int, int] | None:
-        first, last = map(int, steps)
-        return (first, last) if 1 <= first <= last else None
 
-    if text is None:
-        return None
-    expected = "the first and the last step to profile, from 1, such as 10,20"
-    return _parse("profile_steps", text, r"(\d{1,15}),(\d{1,15})", read, expected)
-
-
-def parse_image_size(text: str | None) -> tuple[int, int] | None:
+def parse_image_size(text: str) -> tuple[int, int]:
     """Reads ``32`` or ``28x40`` (height x width) as pixels."""
-
-    def read(height: str, width: str | None) -> tuple[int, int] | None:
-        size = int(height), int(width or height)
-        return size if all(1 <= side <= 4096 for side in size) else None
-
-    if text is None:
-        return None
-    expected = "SIZE or HEIGHTxWIDTH in pixels, 1 to 4096"
-    return _parse("image_size", text, r"(\d{1,4})(?:x(\d{1,4}))?", read, expected)
+    sides = _parse(
+        "image_size",
+        text,
+        r"(\d{1,4})(?:x(\d{1,4}))?",
+        lambda *sides: all(1 <= side <= 4096 for side in sides),
+        "SIZE or HEIGHTxWIDTH in pixels, 1 to 4096",
+    )
+    return sides[0], sides[-1]
