@@ -129,24 +129,12 @@ class Job:
             "steps": self.plan.steps,
         }
 
-    def hyperparameters(self) -> dict[str, Any]:
-        """Returns the settings by which TensorBoard compares runs."""
-        settings = self.recipe.to_json()
-        settings["model_arguments"] = settings.pop("model")
-        asked = self._asked("model", "recipe", "seed", "precision")
-        return settings | asked | {"dataset": self.source.name}
-
     def _asked(self, *names: str) -> dict[str, Any]:
         return {name: getattr(self.config, name) for name in names}
 
 
 def resolve(found: Found, placement: Placement) -> Job:
-    """Decides everything that is left, and reads the dataset.
-
-    Raises:
-        UserError: things do not go together, or the run directory cannot be used.
-        RunError: the dataset cannot be read.
-    """
+    """Decides everything that is left, and reads the dataset. Writes no run."""
     config = found.config
     architecture = registry.get_architecture(config.model)
     original = registry.get_recipe(config.model, config.recipe)

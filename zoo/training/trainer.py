@@ -80,7 +80,7 @@ def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> Run:
     files.write_json(run.result, job.header(copy) | result)  # the run is now finished
     run.remove_backup()
     if job.config.tensorboard:
-        write_hyperparameters(run, job.hyperparameters())
+        write_hyperparameters(job)
     return Run(run, dataset=job.dataset, model=copy, outputs=outputs)
 
 
