@@ -24,15 +24,11 @@ if TYPE_CHECKING:
 
 _MODELS = pathlib.Path(__file__).with_name("models")
 # The modules of zoo/models that are not architectures.
-_SHARED = {
-    "__init__",
-    "base",
-    "build",
-    "layers",
-    "losses",
-    "optimizers",
-    "transfer",
-}
+_SHARED = {"__init__", "base", "build", "layers", "losses", "optimizers", "transfer"}
+
+
+def _empty() -> Any:
+    return dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +61,8 @@ class Architecture:
     min_side: int = 1
     default_dataset: str | None = "mnist"
     learns_on_device: bool = True
-    accuracy_drop: Mapping[str, Mapping[str, float]] = dataclasses.field(
-        default_factory=dict
-    )
-    weights: Mapping[str, Callable[..., TapeModel]] = dataclasses.field(
-        default_factory=dict
-    )
+    accuracy_drop: Mapping[str, Mapping[str, float]] = _empty()
+    weights: Mapping[str, Callable[..., TapeModel]] = _empty()
 
 
 _ARCHITECTURES: dict[str, Architecture] = {}
@@ -139,12 +131,7 @@ def check_model(model: str) -> None:
 
 
 def get_architecture(model: str) -> Architecture:
-    """Imports an architecture's file and returns what it registered.
-
-    Raises:
-        UserError: there is no such model.
-        ValueError: the file does not register its name.
-    """
+    """Imports an architecture's file and returns what it registered."""
     check_model(model)
     if model not in _ARCHITECTURES:
         startup.import_keras()
@@ -170,11 +157,7 @@ def get_recipe(model: str, recipe: str = "default") -> Recipe:
 
 
 def default_dataset(model: str) -> str:
-    """Returns the dataset on which a model is trained if the user names none.
-
-    Raises:
-        UserError: there is no such model, or it has no default dataset.
-    """
+    """Returns the dataset on which a model is trained if the user names none."""
     dataset = get_architecture(model).default_dataset
     if dataset is None:
         raise UserError(

@@ -11,16 +11,21 @@ from zoo.console import align
 from zoo.records import results, weights
 
 FLAGS = flags.Flags()
+NOTES = """
+Parameters are for 10 classes and images of the size in the table; others are possible.
+The accuracy is that of the float model of the default recipe on MNIST's test split, and
+int8 bytes is the size of its model_int8.tflite. - stands for what was not measured.
+"""
 
 
 def main(argv: list[str]) -> None:
     """Parses the flags and prints the tables."""
     flags.parse_only(argv, __doc__, FLAGS)
     startup.start()
-    print(table())
+    print(tables())
 
 
-def table() -> str:
+def tables() -> str:
     """Returns the tables of the architectures and of the pretrained weights."""
     measured = {
         row.model: row
@@ -43,19 +48,7 @@ def table() -> str:
             if int8 := result.artifacts.get("int8"):
                 size = f"{int8.bytes:,}"
         rows.append((name, f"{model.count_params():,}", accuracy, size, takes, recipes))
-    notes = [
-        "",
-        "Parameters are for 10 classes and images of the size in the table; others are",
-        "possible. The accuracy is that of the float model of the default recipe on",
-        "MNIST's test split; int8 bytes is the size of its model_int8.tflite. - stands",
-        "for what was not measured.",
-    ]
-    return "\n".join([*align(rows), *notes, *_weights()])
-
-
-def _weights() -> list[str]:
-    """Returns the table of the pretrained weights, if there are any."""
-    rows = [
+    pretrained = [
         (
             "pretrained weights",
             "float accuracy",
@@ -68,6 +61,7 @@ def _weights() -> list[str]:
     for name in weights.list_weights():
         info = weights.weights_info(*name.split("/", 1))
         percents = (f"{info.accuracy:.2%}", f"{info.int8_accuracy:.2%}")
+        counts = (f"{info.parameters:,}", f"{info.bytes:,}")
         shape = "x".join(map(str, info.input_shape))
-        rows.append((name, *percents, f"{info.parameters:,}", f"{info.bytes:,}", shape))
-    return ["", *align(rows)] if len(rows) > 1 else []
+        pretrained.append((name, *percents, *counts, shape))
+    return "\n".join([*align(rows), NOTES, *align(pretrained)])
