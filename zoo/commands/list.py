@@ -8,6 +8,7 @@ from __future__ import annotations
 from zoo import registry, startup
 from zoo.commands import flags
 from zoo.console import align
+from zoo.data.dataset import dimensions
 from zoo.records import results, weights
 
 FLAGS = flags.Flags()
@@ -35,19 +36,18 @@ def tables() -> str:
     rows = [("model", "parameters", "MNIST accuracy", "int8 bytes", "input", "recipes")]
     for name in registry.list_models():
         architecture = registry.get_architecture(name)
-        shape = architecture.example_shape
         model = architecture.model_class(10)
-        model.build((None, *shape))
-        takes = f"images {'x'.join(map(str, shape))}"
+        model.build((None, *architecture.example_shape))
+        takes = f"images {dimensions(architecture.example_shape)}"
         if 1 in architecture.model_class.example_ranks:
             takes += ", numbers"
-        recipes = ", ".join(architecture.recipes)
         accuracy = size = "-"
         if result := measured.get(name):
             accuracy = f"{result.accuracy:.2%}"
             if int8 := result.artifacts.get("int8"):
                 size = f"{int8.bytes:,}"
-        rows.append((name, f"{model.count_params():,}", accuracy, size, takes, recipes))
+        count, recipes = f"{model.count_params():,}", ", ".join(architecture.recipes)
+        rows.append((name, count, accuracy, size, takes, recipes))
     pretrained = [
         (
             "pretrained weights",
@@ -62,6 +62,5 @@ def tables() -> str:
         info = weights.weights_info(*name.split("/", 1))
         percents = (f"{info.accuracy:.2%}", f"{info.int8_accuracy:.2%}")
         counts = (f"{info.parameters:,}", f"{info.bytes:,}")
-        shape = "x".join(map(str, info.input_shape))
-        pretrained.append((name, *percents, *counts, shape))
+        pretrained.append((name, *percents, *counts, dimensions(info.input_shape)))
     return "\n".join([*align(rows), NOTES, *align(pretrained)])

@@ -45,7 +45,8 @@ def path(trained: Run) -> Figure:
         *np.linspace(points.min(0) - margin, points.max(0) + margin, 60).T
     )
     train = trained.dataset.train
-    errors = weights[..., None] * train.x[:, 0] + biases[..., None] - train.y[:, 0]
+    x, y = train.x[:][:, 0], train.y[:, 0]
+    errors = weights[..., None] * x + biases[..., None] - y
     loss = np.square(errors).mean(axis=-1)
     levels = np.geomspace(loss.min(), loss.max(), 15)
     figure = canvas.new_figure(6)
