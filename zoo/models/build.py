@@ -188,7 +188,7 @@ def _compile(
     """
     # Call the model, because build() alone would not reveal layers that do not fit.
     prediction = model(tf.zeros((1, *input_shape)))
-    optimizer = make_optimizer(recipe, steps)
+    optimizer = optimizers.make_optimizer(recipe, steps)
     if pretrained and recipe.pretrained_rate < 1:
         optimizers.slow_down(optimizer, pretrained, recipe.pretrained_rate)
     if model.dtype_policy.name == "mixed_float16":
@@ -210,29 +210,3 @@ def _compile(
     target = tf.zeros((1, 1) if regression else (1,))
     model.compute_metrics(None, target, prediction)
     model.reset_metrics()
-
-
-def make_optimizer(recipe: Recipe, steps: int | None) -> keras.optimizers.Optimizer:
-    """Returns the recipe's optimizer; its schedule ends after ``steps``."""
-    options: dict[str, Any] = {"learning_rate": recipe.learning_rate}
-    if recipe.schedule == "cosine" and steps is not None:
-        warmup_steps = round(recipe.warmup * steps)
-        options["learning_rate"] = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if warmup_steps else recipe.learning_rate,
-            decay_steps=max(1, steps - warmup_steps),
-            warmup_target=recipe.learning_rate if warmup_steps else None,
-            warmup_steps=warmup_steps,
-        )
-    if recipe.optimizer in ("sgd", "rmsprop"):
-        options["momentum"] = recipe.momentum
-    if recipe.optimizer == "sgd":
-        options["nesterov"] = recipe.nesterov
-    if recipe.weight_decay:
-        options["weight_decay"] = recipe.weight_decay
-    optimizer = optimizers.get(recipe.optimizer, options)
-    if recipe.decay_kernels_only:
-        # The pattern matches Keras's name "gamma" and TensorFlow's "layer/gamma:0",
-        # which Keras 3.15 passes. It must be set before build().
-        names = [r"(^|/)(beta|bias|gamma)(:0)?$"]
-        optimizer.exclude_from_weight_decay(var_names=names)
-    return optimizer
