@@ -116,13 +116,6 @@ def test_files_that_are_alike_have_a_row_each():
     assert [text.get_text() for text in latency.texts] == ["0.0041"] * 3
 
 
-def test_the_path_of_a_regression_is_recorded(regression_run):
-    rows = overview.read_metrics(regression_run.run.metrics)
-    assert len({row["weight"] for row in rows}) == 3
-    learned = regression_run.result["learned"]
-    assert {name: rows[-1][name] for name in learned} == pytest.approx(learned)
-
-
 def test_a_picture_that_fails_costs_a_warning_and_no_run(copied, capfd, monkeypatch):
     pretend_drawn(copied.run, "reliability")
 
