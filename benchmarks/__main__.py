@@ -36,11 +36,7 @@ FLAGS.integer(
 
 
 def find(name: str) -> ModuleType:
-    """Returns the module of a comparison.
-
-    Raises:
-        UserError: there is no such comparison, or its peers or data are missing.
-    """
+    """Returns the module of a comparison whose peers and data are there."""
     if name not in COMPARISONS:
         raise unknown("comparison", name, COMPARISONS)
     module = importlib.import_module(f"benchmarks.{name}")
@@ -75,7 +71,7 @@ def main(argv: list[str]) -> None:
         result = run(name, FLAGS.rounds or module.ROUNDS)
         files.write_json(document.RESULTS, document.results() | {name: result})
         text = section(name, result)
-        document.rewrite(document.where(name), name, text)
+        document.rewrite(name, text)
         print(f"{name}\n\n{text}", flush=True)
 
 

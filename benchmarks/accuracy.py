@@ -24,6 +24,7 @@ from typing import Any
 import zoo
 from benchmarks import document
 from benchmarks.comparison import run_python
+from export import records
 from export.formats import TFLITE_FILES
 from zoo import console, files, startup
 from zoo.commands import flags
@@ -46,6 +47,8 @@ PUBLISHED = (
     ("MLPerf Tiny, ResNet-8", "78,000", "87.2%", "87.0%", "", ""),
     ("MLPerf Tiny, larger network", "480,000", "91.3%", "91.3%", "", ""),
 )
+#: The heads of the columns that say what a row is about.
+KEY = ("model", "recipe", "dataset")
 
 FLAGS = flags.Flags()
 FLAGS.string("only", None, "Model to train; default: all.")
@@ -91,19 +94,14 @@ def export(model: str, recipe: str, dataset: str) -> None:
         run_python("-m", "export", f"--run_dir={first.path}")
 
 
-def exported(run: RunDir) -> list[dict[str, Any]]:
-    """Returns the records of the exported files."""
-    path = run.export / "export.json"
-    return json.loads(path.read_text())["artifacts"] if path.exists() else []
+def exported(run: RunDir) -> dict[str, records.Artifact]:
+    """Returns the records of the exported files by name."""
+    content = records.read(run.export)
+    return {each.name: each for each in content.artifacts} if content else {}
 
 
 def fingerprint(settings: Mapping[str, Any], model: Mapping[str, Any]) -> str:
-    """Returns a short hash that identifies a recipe with its architecture.
-
-    Args:
-        settings: settings of the recipe.
-        model: the model's ``get_config()``.
-    """
+    """Returns a short hash of a recipe's settings and its model's ``get_config()``."""
     text = json.dumps([settings, model], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -122,11 +120,8 @@ def followed(run: RunDir) -> str:
     with zipfile.ZipFile(run.model) as archive:
         made = json.loads(archive.read("config.json"))["config"]
     config = run.read_config()
-    settings = {
-        "steps_per_execution": config.get("steps_per_execution"),
-        **config["identity"]["settings"],
-    }
-    return fingerprint(settings, made)
+    kept_apart = {"steps_per_execution": config.get("steps_per_execution")}
+    return fingerprint(kept_apart | config["identity"]["settings"], made)
 
 
 def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
@@ -156,13 +151,13 @@ def collect(model: str, recipe: str, dataset: str) -> results.Result | None:
         seconds=round(found[0]["train_seconds"], 1),
         cpus=found[0]["cpus"],
         artifacts={
-            record["name"]: results.FileResult(
-                record["bytes"],
-                round(record["accuracy"], 6),
-                round(record["latency_ms"]["median"], 4),
+            name: results.FileResult(
+                file.bytes,
+                round(file.accuracy, 6),
+                round(file.latency_ms["median"], 4),
             )
-            for record in exported(runs[0])
-            if record["name"] in ARTIFACTS
+            for name, file in exported(runs[0]).items()
+            if name in ARTIFACTS
         },
         tensorflow=found[0]["versions"]["tensorflow"],
         keras=found[0]["versions"]["keras"],
@@ -185,13 +180,11 @@ def save(rows: Sequence[results.Result]) -> None:
 
 def table(rows: Sequence[results.Result]) -> str:
     """Returns the table of all trainings, in Markdown."""
-    heads = ["model", "recipe", "dataset", "seeds:", "test accuracy:"]
+    heads = [*KEY, "seeds:", "test accuracy:"]
     heads += ["lowest to highest:", "parameters:", "training:"]
     cells = [
         [
-            f"`{row.model}`",
-            f"`{row.recipe}`",
-            row.dataset,
+            *_key(row),
             str(row.seeds),
             f"{row.accuracy:.2%}",
             f"{row.lowest:.2%} to {row.highest:.2%}",
@@ -205,16 +198,9 @@ def table(rows: Sequence[results.Result]) -> str:
 
 def short_table(rows: Sequence[results.Result]) -> str:
     """Returns the README's table, in Markdown: each recipe on its main dataset."""
-    heads = ["model", "recipe", "dataset", "test accuracy:", "parameters:", "training:"]
+    heads = [*KEY, "test accuracy:", "parameters:", "training:"]
     cells = [
-        [
-            f"`{row.model}`",
-            f"`{row.recipe}`",
-            row.dataset,
-            f"{row.accuracy:.2%}",
-            f"{row.parameters:,}",
-            _time(row),
-        ]
+        [*_key(row), f"{row.accuracy:.2%}", f"{row.parameters:,}", _time(row)]
         for row in rows
         if row.dataset == datasets(row.model, row.recipe)[0]
     ]
@@ -226,12 +212,10 @@ def files_table(rows: Sequence[results.Result]) -> str:
 
     It has the default recipes on MNIST and all recipes on CIFAR-10.
     """
-    heads = ["model", "recipe", "dataset", "file", "bytes:", "test accuracy:"]
+    heads = [*KEY, "file", "bytes:", "test accuracy:"]
     cells = [
         [
-            f"`{row.model}`",
-            f"`{row.recipe}`",
-            row.dataset,
+            *_key(row),
             f"`{name}`",
             f"{file.bytes:,}",
             f"{file.accuracy:.2%}",
@@ -272,6 +256,10 @@ def tables(rows: Sequence[results.Result]) -> dict[str, str]:
     }
 
 
+def _key(row: results.Result) -> tuple[str, str, str]:
+    return f"`{row.model}`", f"`{row.recipe}`", row.dataset
+
+
 def _time(row: results.Result) -> str:
     return f"{row.seconds:.0f} s, {row.cpus} CPU{'' if row.cpus == 1 else 's'}"
 
@@ -298,7 +286,7 @@ def main(argv: list[str]) -> None:
         rows += sorted(found, key=lambda row: -row.seeds)[:1]  # prefers the new one
     save(rows)
     for name, text in tables(rows).items():
-        document.rewrite(document.where(name), name, text)
+        document.rewrite(name, text)
 
 
 if __name__ == "__main__":

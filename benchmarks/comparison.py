@@ -23,11 +23,7 @@ Work = Callable[[], float]
 
 
 def require(packages: Iterable[str]) -> None:
-    """Checks that the peers are installed.
-
-    Raises:
-        UserError: some are missing.
-    """
+    """Checks that the peers are installed."""
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
@@ -42,9 +38,6 @@ def run_python(*command: str, **options: Any) -> subprocess.CompletedProcess:
     Args:
         *command: arguments of the interpreter.
         **options: options of ``subprocess.run``.
-
-    Raises:
-        RunError: the process failed.
     """
     done = subprocess.run([sys.executable, *command], cwd=ROOT, **options)
     if done.returncode:

@@ -16,11 +16,7 @@ ON_MNIST = ("mlp", "convnet")
 
 
 def directory() -> pathlib.Path:
-    """Returns $MNIST_DIR.
-
-    Raises:
-        UserError: it is not set or does not hold the four IDX files.
-    """
+    """Returns $MNIST_DIR."""
     given = os.environ.get("MNIST_DIR", "")
     path = pathlib.Path(given)
     if not given or not path.is_dir() or idx.find(path) is None:
@@ -33,11 +29,7 @@ def directory() -> pathlib.Path:
 
 
 def cifar10_directory() -> pathlib.Path:
-    """Returns $CIFAR10_DIR.
-
-    Raises:
-        UserError: it is not set or has no directories train and test.
-    """
+    """Returns $CIFAR10_DIR."""
     given = os.environ.get("CIFAR10_DIR", "")
     splits = (pathlib.Path(given, name) for name in ("train", "test"))
     if not given or not all(split.is_dir() for split in splits):

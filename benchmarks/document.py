@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -41,26 +40,18 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def where(name: str) -> pathlib.Path:
-    """Returns the document that has the markers of a table.
-
-    Raises:
-        UserError: no document has the markers.
-    """
+    """Returns the document that has the markers of a table."""
     for path in DOCUMENTS:
         if f"<!-- {name} -->" in path.read_text(encoding="utf-8"):
             return path
     raise UserError(f"No document has markers <!-- {name} --> and <!-- /{name} -->.")
 
 
-def rewrite(path: pathlib.Path, name: str, text: str) -> None:
-    """Replaces the text between ``<!-- name -->`` and ``<!-- /name -->``.
-
-    Raises:
-        UserError: the document has no such markers.
-    """
-    document = path.read_text(encoding="utf-8")
-    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-    if not pattern.search(document):
-        raise UserError(f"{path} has no markers <!-- {name} --> and <!-- /{name} -->.")
-    replaced = pattern.sub(lambda match: match[1] + text + match[2], document)
-    files.write_bytes(path, replaced.encode())
+def rewrite(name: str, text: str) -> None:
+    """Replaces the text between ``<!-- name -->`` and ``<!-- /name -->``."""
+    path = where(name)
+    before, begin, rest = path.read_text(encoding="utf-8").partition(
+        f"<!-- {name} -->\n"
+    )
+    _, end, after = rest.partition(f"<!-- /{name} -->")
+    files.write_bytes(path, f"{before}{begin}{text}{end}{after}".encode())

@@ -81,9 +81,6 @@ def compare(
             test accuracy of a training. The first is the zoo's.
         rounds: number of rounds.
         goal: accuracy that a training must reach in each round to count.
-
-    Raises:
-        RunError: the zoo or all other trainings missed the goal.
     """
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in runners}
     for seed in range(rounds):

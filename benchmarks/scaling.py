@@ -21,18 +21,9 @@ WORKERS = (8, 64, 512)
 BATCHES = (64, 1024)
 BATCH = 128  # per worker, in the table
 STEPS = 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Link:
-    """The network between workers: bytes per second, and seconds per hop."""
-
-    bandwidth: float
-    latency: float
-
-
-#: 10 Gbit/s and 50 microseconds.
-LINK = Link(bandwidth=1.25e9, latency=50e-6)
+#: The network between the workers of the table: 10 Gbit/s and 50 microseconds a hop.
+BANDWIDTH = 1.25e9  # bytes per second
+LATENCY = 50e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,18 +38,18 @@ class Cost:
         """Returns the seconds of a step on one worker."""
         return self.fixed + self.example * batch
 
-    def reduce(self, workers: int, link: Link) -> float:
+    def reduce(self, workers: int) -> float:
         """Returns the seconds of an all-reduce among workers."""
         moved = 2 * (workers - 1) / workers * self.bytes
-        return moved / link.bandwidth + 2 * (workers - 1) * link.latency
+        return moved / BANDWIDTH + 2 * (workers - 1) * LATENCY
 
-    def batch_for(self, speedup: float, workers: int, link: Link) -> int:
+    def batch_for(self, speedup: float, workers: int) -> int:
         """Returns the smallest global batch with which workers reach a speed-up.
 
         It solves fixed + example * batch = speedup * (fixed + example * batch / workers
         + reduce) for the batch.
         """
-        lacking = speedup * (self.fixed + self.reduce(workers, link)) - self.fixed
+        lacking = speedup * (self.fixed + self.reduce(workers)) - self.fixed
         gained = self.example * (1 - speedup / workers)
         return max(workers, math.ceil(lacking / gained))
 
@@ -116,15 +107,15 @@ def table(result: dict[str, Any]) -> str:
             ]
         )
         for workers in WORKERS:
-            reduce = cost.reduce(workers, LINK)
+            reduce = cost.reduce(workers)
             rows.append(
                 [
                     *("", "", "", ""),
                     str(workers),
                     f"{1000 * reduce:.1f} ms",
                     f"{workers * alone / (alone + reduce):.1f}",
-                    f"{cost.batch_for(1, workers, LINK):,}",
-                    f"{cost.batch_for(workers / 2, workers, LINK):,}",
+                    f"{cost.batch_for(1, workers):,}",
+                    f"{cost.batch_for(workers / 2, workers):,}",
                 ]
             )
     heads = ["model", "gradients:", "a step:", "an example:", "workers:", "all-reduce:"]

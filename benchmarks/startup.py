@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import os
-import pathlib
 import shlex
 import statistics
 import subprocess
@@ -24,34 +23,20 @@ from zoo.errors import RunError
 
 ROUNDS = 5
 MODELS = ("mlp", "convnet")
-# A program that runs train.py and exits after the first steps with a special code. It
-# leaves a file with the seconds since the end of `import tensorflow`.
+# A program that runs train.py and exits after the first steps with a special code.
 _STEPS_DONE = 77
-_SINCE_IMPORT = "since_import"
 _FIRST_STEPS = f"""
-import os, pathlib, runpy, sys, time, wrapt
-@wrapt.when_imported("tensorflow")
-def note_time(module):
-    global imported
-    imported = time.perf_counter()
+import os, runpy, sys, wrapt
 @wrapt.when_imported("zoo.training.callbacks")
 def end_after_a_batch(module):
-    def end(*_, **__):
-        seconds = time.perf_counter() - imported
-        pathlib.Path("{_SINCE_IMPORT}").write_text(str(seconds))
-        os._exit({_STEPS_DONE})
-    module.StepCounter.on_train_batch_end = end
+    module.StepCounter.on_train_batch_end = lambda *_, **__: os._exit({_STEPS_DONE})
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
 def run(*arguments: str, cwd: str, code: int = 0) -> tuple[float, float]:
-    """Runs Python; returns its seconds and its peak memory in MB.
-
-    Raises:
-        RunError: the exit code is not ``code``.
-    """
+    """Runs Python; returns its seconds and its peak memory in MB."""
     began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *arguments],
@@ -68,10 +53,7 @@ def run(*arguments: str, cwd: str, code: int = 0) -> tuple[float, float]:
 
 
 def starting(rounds: int, place: str) -> dict[str, float]:
-    """Returns the median seconds of each command, which are run in turns.
-
-    For the trainings, also those since the end of `import tensorflow`.
-    """
+    """Returns the median seconds of each command, which are run in turns."""
     train, dataset = str(ROOT / "train.py"), f"--dataset={data.directory()}"
     commands = {
         "`import zoo`": (("-c", "import zoo"), 0),
@@ -85,12 +67,7 @@ def starting(rounds: int, place: str) -> dict[str, float]:
     for _ in range(rounds):
         for name, (arguments, code) in commands.items():
             fresh = tempfile.mkdtemp(dir=place)
-            taken, _ = run(*arguments, cwd=fresh, code=code)
-            seconds[name].append(taken)
-            since_import = pathlib.Path(fresh) / _SINCE_IMPORT
-            if since_import.exists():
-                later = float(since_import.read_text())
-                seconds[f"{name}, from the end of `import tensorflow`"].append(later)
+            seconds[name].append(run(*arguments, cwd=fresh, code=code)[0])
     return {name: round(statistics.median(v), 3) for name, v in seconds.items()}
 
 

@@ -87,13 +87,7 @@ def main(argv: list[str]) -> None:
 
 
 def write(run_dir: pathlib.Path, dataset: str, directory: pathlib.Path) -> None:
-    """Writes the run of some weights.
-
-    Args:
-        run_dir: the finished and exported run.
-        dataset: the short name of its dataset.
-        directory: where to write it.
-    """
+    """Writes the weights of a finished and exported run as a run of their own."""
     from zoo.runs.run import open_run
 
     trained, run = open_run(run_dir), RunDir(directory)
@@ -114,13 +108,12 @@ def write(run_dir: pathlib.Path, dataset: str, directory: pathlib.Path) -> None:
         "git_commit": None,
         "test_sha256": test.sha256(),
     }
-    exported = accuracy.exported(trained.run)
     result |= {
         "command": _command(dataset, identity),
         "dataset": dataset,
         "dataset_requested": dataset,
         "test": result["test"] | {"accuracy": float((said == test.y).mean())},
-        "int8_accuracy": exported["int8"]["accuracy"],
+        "int8_accuracy": accuracy.exported(trained.run)["int8"].accuracy,
         "sample_classes": said[rows].tolist(),
     }
     files.write_json(run.config, config)

@@ -183,11 +183,12 @@ def test_a_table_is_that_of_its_results(name):
     assert f"<!-- {name} -->\n{TABLES[name]}<!-- /{name} -->" in text
 
 
-def test_a_table_is_written_between_its_markers(tmp_path):
+def test_a_table_is_written_between_its_markers(tmp_path, monkeypatch):
     path = tmp_path / "a.md"
     path.write_text("before\n<!-- t -->\nold\n<!-- /t -->\nafter\n")
-    document.rewrite(path, "t", document.table(["name", "n:"], [["a", "1"]]))
+    monkeypatch.setattr(document, "DOCUMENTS", [path])
+    document.rewrite("t", document.table(["name", "n:"], [["a", "1"]]))
     table = "| name | n |\n| --- | ---: |\n| a | 1 |\n"
     assert path.read_text() == f"before\n<!-- t -->\n{table}<!-- /t -->\nafter\n"
-    with pytest.raises(UserError, match="has no markers <!-- u -->"):
-        document.rewrite(path, "u", "new\n")
+    with pytest.raises(UserError, match="No document has markers <!-- u -->"):
+        document.rewrite("u", "new\n")

@@ -25,15 +25,11 @@ if TYPE_CHECKING:
 
 _MODELS = pathlib.Path(__file__).with_name("models")
 # The modules of zoo/models that are not architectures.
-_SHARED = {
-    "__init__",
-    "base",
-    "build",
-    "layers",
-    "losses",
-    "optimizers",
-    "transfer",
-}
+_SHARED = {"__init__", "base", "build", "layers", "losses", "optimizers", "transfer"}
+
+
+def _empty() -> Any:
+    return dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,12 +62,8 @@ class Architecture:
     min_side: int = 1
     default_dataset: str | None = "mnist"
     learns_on_device: bool = True
-    accuracy_drop: Mapping[str, Mapping[str, float]] = dataclasses.field(
-        default_factory=dict
-    )
-    weights: Mapping[str, Callable[..., TapeModel]] = dataclasses.field(
-        default_factory=dict
-    )
+    accuracy_drop: Mapping[str, Mapping[str, float]] = _empty()
+    weights: Mapping[str, Callable[..., TapeModel]] = _empty()
 
 
 _ARCHITECTURES: dict[str, Architecture] = {}
@@ -176,11 +168,7 @@ def get_recipe(model: str, recipe: str = "default") -> Recipe:
 
 
 def default_dataset(model: str) -> str:
-    """Returns the dataset on which a model is trained if the user names none.
-
-    Raises:
-        UserError: there is no such model, or it has no default dataset.
-    """
+    """Returns the dataset on which a model is trained if the user names none."""
     dataset = get_architecture(model).default_dataset
     if dataset is None:
         raise UserError(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pathlib
-
 import pytest
 
 from zoo import files
@@ -19,28 +16,6 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         1 / 0  # noqa: B018
     assert path.read_text() == '{\n  "a": 1\n}\n'
     assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
-
-
-def test_content_and_name_are_on_the_disk_before_anybody_relies_on_them(
-    tmp_path, monkeypatch
-):
-    done = []
-    fsync, replace = os.fsync, os.replace
-
-    def recorded(descriptor):
-        done.append(str(pathlib.Path(f"/proc/self/fd/{descriptor}").readlink()))
-        fsync(descriptor)
-
-    def renamed(self, target):
-        done.append("renamed")
-        replace(self, target)
-
-    monkeypatch.setattr(os, "fsync", recorded)
-    monkeypatch.setattr(pathlib.Path, "replace", renamed)
-    files.write_json(tmp_path / "a.json", {})
-    beside, rename, directory = done
-    assert beside.startswith(str(tmp_path / ".a."))
-    assert (rename, directory) == ("renamed", str(tmp_path))
 
 
 def check(content):
@@ -60,7 +35,6 @@ def check(content):
         ('{"name": 1}', "has been edited: name must be text. Received: 1."),
         ('{"name": "a", "sizes": [1.5]}', "0 must be a whole number. Received: 1.5."),
         ('{"name": "a", "sizes": [true]}', "must be a whole number. Received: True."),
-        ('{"name": "a", "sizes": 3}', "has been edited: "),
         ('{"name": "a", "sizes": [], "seconds": 1e300}', "seconds is out of range."),
         ('{"name": "a", "sizes": [], "seconds": NaN}', "seconds is out of range."),
     ],

@@ -6,12 +6,13 @@ import re
 import shutil
 
 import keras
+import numpy as np
 import pytest
 
 import zoo
 from tests.conftest import ROOT
 from zoo import registry
-from zoo.commands import list as list_command
+from zoo.commands import list as catalog
 from zoo.errors import UserError
 
 NOT_NEEDED = shutil.ignore_patterns("node_modules", "__pycache__", "weights")
@@ -32,7 +33,7 @@ def test_the_architecture_of_the_guide_says_what_others_need_to_know():
     exec(GUIDE, {"__name__": "zoo.models.mobilenet"})
     peer = keras.applications.MobileNetV2((32, 32, 3), weights=None, classes=10)
     row = rf"mobilenet +{peer.count_params():,} +- +- +images 32x32x3 +default"
-    assert re.search(row, list_command.table())
+    assert re.search(row, catalog.tables())
     assert registry.default_dataset("mobilenet") == "cifar10"
     with pytest.raises(UserError, match="32x32 pixels or more.*28x40.*--image_size=32"):
         zoo.create_model("mobilenet", input_shape=(28, 40, 1), num_classes=10)
@@ -106,10 +107,15 @@ def test_an_architecture_brings_weights_from_outside():
     mlp = registry.get_architecture("mlp")
 
     def fake(**arguments):
-        model = mlp.model_class(**arguments)
+        model = mlp.model_class(3, hidden=(8, 8), **arguments)
         model.build((None, 4, 4, 1))
+        model.set_weights([np.full(w.shape, 0.5) for w in model.get_weights()])
         return model
 
     registry.register("guest", mlp.model_class, mlp.recipes, weights={"fake": fake})
-    model = registry.get_architecture("guest").weights["fake"](num_classes=3)
-    assert model.built and model.num_classes == 3
+    same = zoo.create_model("guest", weights="fake")
+    assert all((weight.numpy() == 0.5).all() for weight in same.weights)
+    other = zoo.create_model("guest", weights="fake", num_classes=2)
+    assert other.hidden1.kernel.shape == (16, 8)  # as the weights were made
+    assert (other.hidden1.kernel.numpy() == 0.5).all()
+    assert other.logits.kernel.shape == (8, 2)

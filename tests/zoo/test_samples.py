@@ -18,13 +18,6 @@ def test_the_digit_is_a_test_image_of_digits(digits):
     assert digits.test.y[same].tolist() == [3]
 
 
-def test_the_photograph_is_small_and_in_color():
-    path = SAMPLES / "pagoda.jpg"
-    with Image.open(path) as image:
-        assert (image.mode, image.size) == ("RGB", (128, 128))
-    assert path.stat().st_size < 10_000
-
-
 def test_the_horse_is_one_of_the_images_that_come_with_the_weights():
     images, labels = zoo.weights_info("resnet", "cifar10").sample()
     with Image.open(SAMPLES / "horse.png") as image:

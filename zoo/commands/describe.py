@@ -39,10 +39,10 @@ def main(argv: list[str]) -> None:
 def _changes(recipe: Recipe) -> str:
     """Returns the main fields of a recipe and those that differ from the defaults."""
     main = ("optimizer", "learning_rate", "batch_size", "epochs")
-    defaults = Recipe().to_json()
-    fields = recipe.to_json() | {"batch_size": recipe.batch_size or "all"}
+    defaults = vars(Recipe())
+    fields = vars(recipe) | {"batch_size": recipe.batch_size or "all"}
     return ", ".join(
         f"{name}={value}"
         for name, value in fields.items()
-        if name in main or value != defaults.get(name)
+        if name in main or value != defaults[name]
     )

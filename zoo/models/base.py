@@ -67,6 +67,11 @@ class TapeModel(keras.Model):
         return arguments
 
     @property
+    def example_shape(self) -> tuple[int, ...]:
+        """Shape of one example of a model that is built."""
+        return tuple(self.get_build_config()["input_shape"][1:])
+
+    @property
     def head_name(self) -> str:
         """Name of the layer that turns features into the output."""
         return self.stages[-1]

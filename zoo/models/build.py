@@ -40,8 +40,8 @@ def create_model(
         recipe: a name of ``list_recipes(name)``, or a Recipe.
         weights: pretrained weights: DATASET or DATASET/RECIPE of ``list_weights()``, a
             run directory, a .keras file, or a name of the architecture's ``weights``
-            from outside the zoo. The arguments of the architecture then come
-            from the weights and not from the recipe.
+            from outside the zoo. The arguments of the architecture then come from the
+            weights and not from the recipe.
         **options: of ``make_model``, such as ``new_head=True``, ``features=True``,
             ``freeze="head"`` or ``steps=1000``, and of Keras's ``compile``.
 
@@ -60,8 +60,14 @@ def create_model(
         given = architecture.weights[str(weights)](**recipe.model)
     elif weights is not None:
         given = transfer.load(architecture, records.find(name, weights))
-    sizes: dict[str, Any] = {"input_shape": input_shape, "num_classes": num_classes}
-    return make_model(architecture, recipe, given, **sizes, **options)
+    return make_model(
+        architecture,
+        recipe,
+        given,
+        input_shape=input_shape,
+        num_classes=num_classes,
+        **options,
+    )
 
 
 def make_model(
@@ -94,31 +100,23 @@ def make_model(
             keeps the learning rate constant.
         report_gradient_norm: whether to report the global gradient norm as a metric.
         **compile_options: passed on to ``compile``, such as ``jit_compile=True``.
-
-    Raises:
-        UserError: see ``create_model``.
     """
     if given is not None:
-        input_shape = input_shape or given.get_build_config()["input_shape"][1:]
+        input_shape = input_shape or given.example_shape
         num_classes = given.num_classes if num_classes is None else num_classes
     if input_shape is None:
         raise UserError("create_model needs input_shape, or weights. Received: none.")
     input_shape = tuple(input_shape)
-    check_examples(
-        architecture,
-        recipe,
-        input_shape,
-        num_classes or 1 if features else num_classes,
-    )
-    model_class, classes = architecture.model_class, 0 if features else num_classes
-    config: dict[str, Any] = (
-        given.get_config()
-        if given
-        else model_class.arguments_for(input_shape, **recipe.model)
-    )
+    counted = num_classes or 1 if features else num_classes
+    check_examples(architecture, recipe, input_shape, counted)
+    model_class = architecture.model_class
+    if given is not None:
+        config = given.get_config()
+    else:
+        config = model_class.arguments_for(input_shape, **recipe.model)
     config |= {
         "name": architecture.name,
-        "num_classes": classes,
+        "num_classes": 0 if features else num_classes,
         "freeze": freeze,
         "report_gradient_norm": report_gradient_norm,
     }
@@ -126,7 +124,7 @@ def make_model(
     copied: list[keras.Variable] = []
     if given is not None:
         model.build((None, *input_shape))
-        head = not new_head and classes == given.num_classes
+        head = not new_head and model.num_classes == given.num_classes
         copied = transfer.copy(given, model, head=head)
         if not copied and not features:
             raise UserError(
@@ -136,7 +134,7 @@ def make_model(
     if features:
         model.build((None, *input_shape))
     else:
-        compile_model(model, recipe, input_shape, steps, compile_options, copied)
+        _compile(model, recipe, input_shape, steps, compile_options, copied)
     return model
 
 
@@ -147,24 +145,22 @@ def check_examples(
     num_classes: int | None,
 ) -> None:
     """Raises UserError unless the model and the recipe accept these examples."""
-    ranks = architecture.model_class.example_ranks
+    ranks, least = architecture.model_class.example_ranks, architecture.min_side
     model, regression = architecture.name, num_classes is None
     counts = [*input_shape, 1 if regression else num_classes]
     if not all(isinstance(n, int) and n >= 1 for n in counts):
         raise UserError(
             "Sizes of examples and the number of classes must be whole numbers, 1 "
-            f"or more. Received: input_shape={tuple(input_shape)}, "
-            f"num_classes={num_classes}."
+            f"or more. Received: input_shape={input_shape}, num_classes={num_classes}."
         )
     if len(input_shape) not in ranks or (regression and 1 not in ranks):
         raise UserError(
             f"Model {model!r} takes images (height, width, channels) with classes. "
-            f"Received: examples of shape {tuple(input_shape)}, "
-            f"{num_classes or 'no'} classes. Choose another --model or --dataset."
+            f"Received: examples of shape {input_shape}, {num_classes or 'no'} "
+            "classes. Choose another --model or --dataset."
         )
-    least = architecture.min_side
-    if len(input_shape) == 3 and min(input_shape[:2]) < least:
-        height, width = input_shape[:2]
+    height, width = input_shape[:2] if len(input_shape) == 3 else (least, least)
+    if min(height, width) < least:
         raise UserError(
             f"Model {model!r} takes images of {least}x{least} pixels or more. "
             f"Received: {height}x{width}. Set --image_size={least}, or choose another "
@@ -178,13 +174,13 @@ def check_examples(
         )
 
 
-def compile_model(
+def _compile(
     model: TapeModel,
     recipe: Recipe,
     input_shape: tuple[int, ...],
     steps: int | None,
     compile_options: dict[str, Any],
-    pretrained: Sequence[keras.Variable] = (),
+    pretrained: Sequence[keras.Variable],
 ) -> None:
     """Creates all variables of a model and its optimizer, and compiles the model.
 
@@ -192,7 +188,7 @@ def compile_model(
     """
     # Call the model, because build() alone would not reveal layers that do not fit.
     prediction = model(tf.zeros((1, *input_shape)))
-    optimizer = make_optimizer(recipe, steps)
+    optimizer = optimizers.make_optimizer(recipe, steps)
     if pretrained and recipe.pretrained_rate < 1:
         optimizers.slow_down(optimizer, pretrained, recipe.pretrained_rate)
     if model.dtype_policy.name == "mixed_float16":
@@ -214,29 +210,3 @@ def compile_model(
     target = tf.zeros((1, 1) if regression else (1,))
     model.compute_metrics(None, target, prediction)
     model.reset_metrics()
-
-
-def make_optimizer(recipe: Recipe, steps: int | None) -> keras.optimizers.Optimizer:
-    """Returns the recipe's optimizer; its schedule ends after ``steps``."""
-    options: dict[str, Any] = {"learning_rate": recipe.learning_rate}
-    if recipe.schedule == "cosine" and steps is not None:
-        warmup_steps = round(recipe.warmup * steps)
-        options["learning_rate"] = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if warmup_steps else recipe.learning_rate,
-            decay_steps=max(1, steps - warmup_steps),
-            warmup_target=recipe.learning_rate if warmup_steps else None,
-            warmup_steps=warmup_steps,
-        )
-    if recipe.optimizer in ("sgd", "rmsprop"):
-        options["momentum"] = recipe.momentum
-    if recipe.optimizer == "sgd":
-        options["nesterov"] = recipe.nesterov
-    if recipe.weight_decay:
-        options["weight_decay"] = recipe.weight_decay
-    optimizer = optimizers.get(recipe.optimizer, options)
-    if recipe.decay_kernels_only:
-        # The pattern matches Keras's name "gamma" and TensorFlow's "layer/gamma:0",
-        # which Keras 3.15 passes. It must be set before build().
-        names = [r"(^|/)(beta|bias|gamma)(:0)?$"]
-        optimizer.exclude_from_weight_decay(var_names=names)
-    return optimizer

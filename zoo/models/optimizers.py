@@ -1,7 +1,8 @@
-"""Keras's Adam and AdamW with TensorFlow's fused kernel.
+"""The optimizers of recipes: Keras's, with a fused kernel for Adam and AdamW.
 
 Keras writes the update as a dozen operations, each of which passes over the variable;
-``ResourceApplyAdam`` is a single one. `python -m benchmarks fit` measures the gain.
+TensorFlow's ``ResourceApplyAdam`` is a single one. `python -m benchmarks fit` measures
+the gain.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+
+from zoo.recipe import Recipe
 
 
 class _OneKernel(keras.optimizers.Adam):
@@ -80,9 +83,32 @@ def slow_down(
     optimizer.update_step = update
 
 
-def get(name: str, options: dict[str, Any]) -> keras.optimizers.Optimizer:
-    """Returns the optimizer of this name: a fused one if there is one, or Keras's."""
-    faster = {"adam": Adam, "adamw": AdamW}
-    if name in faster:
-        return faster[name](**options)
-    return keras.optimizers.get({"class_name": name, "config": options})
+def make_optimizer(recipe: Recipe, steps: int | None) -> keras.optimizers.Optimizer:
+    """Returns the recipe's optimizer; its schedule ends after ``steps``."""
+    options: dict[str, Any] = {"learning_rate": recipe.learning_rate}
+    if recipe.schedule == "cosine" and steps is not None:
+        warmup_steps = round(recipe.warmup * steps)
+        options["learning_rate"] = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warmup_steps else recipe.learning_rate,
+            decay_steps=max(1, steps - warmup_steps),
+            warmup_target=recipe.learning_rate if warmup_steps else None,
+            warmup_steps=warmup_steps,
+        )
+    if recipe.optimizer in ("sgd", "rmsprop"):
+        options["momentum"] = recipe.momentum
+    if recipe.optimizer == "sgd":
+        options["nesterov"] = recipe.nesterov
+    if recipe.weight_decay:
+        options["weight_decay"] = recipe.weight_decay
+    fused = {"adam": Adam, "adamw": AdamW}
+    if recipe.optimizer in fused:
+        optimizer = fused[recipe.optimizer](**options)
+    else:
+        given = {"class_name": recipe.optimizer, "config": options}
+        optimizer = keras.optimizers.get(given)
+    if recipe.decay_kernels_only:
+        # The pattern matches Keras's name "gamma" and TensorFlow's "layer/gamma:0",
+        # which Keras 3.15 passes. It must be set before build().
+        names = [r"(^|/)(beta|bias|gamma)(:0)?$"]
+        optimizer.exclude_from_weight_decay(var_names=names)
+    return optimizer

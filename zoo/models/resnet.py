@@ -8,7 +8,6 @@ network of MLPerf Tiny's image classification benchmark.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,10 +49,6 @@ class ResNet(TapeModel):
             to -1..1.
         offset: number added after scaling.
         **kwargs: passed on to TapeModel.
-
-    Raises:
-        ValueError: ``widths`` and ``blocks`` differ in length or hold numbers below 1,
-            or ``stem_stride`` is not a power of 2.
     """
 
     def __init__(
@@ -67,24 +62,12 @@ class ResNet(TapeModel):
         offset: float = -1.0,
         **kwargs: Any,
     ):
-        if len(widths) != len(blocks) or not all(n >= 1 for n in (*widths, *blocks)):
-            raise ValueError(
-                "widths and blocks must have a number, 1 or more, for each stage. "
-                f"Received: widths={tuple(widths)}, blocks={tuple(blocks)}."
-            )
-        if stem_stride.bit_count() != 1:
-            raise ValueError(
-                "stem_stride must be 1, 2, 4 or another power of 2. Received: "
-                f"{stem_stride}."
-            )
         super().__init__(num_classes, scale=scale, offset=offset, **kwargs)
         self.widths, self.block_counts = tuple(widths), tuple(blocks)
         self.stem = Stem(widths[0], stem_stride)
         self.residual_stages = [
-            _stage(number, width, count)
-            for number, (width, count) in enumerate(
-                zip(widths, blocks, strict=True), start=1
-            )
+            _stage(i + 1, width, count)
+            for i, (width, count) in enumerate(zip(widths, blocks, strict=True))
         ]
         # Like the head, it computes in float32 even with mixed precision.
         self.mean = keras.layers.GlobalAveragePooling2D(
@@ -103,13 +86,9 @@ class ResNet(TapeModel):
     ) -> dict[str, Any]:
         """Chooses ``stem_stride`` by the size of the images unless it is given."""
         if stem_stride is None:
-            halved = 2 ** (len(widths) - 1)
-            strides = (2**power for power in itertools.count())
-            stem_stride = next(
-                stride
-                for stride in strides
-                if max(input_shape[:2]) <= _LAST_SIDE * halved * stride
-            )
+            halved, stem_stride = 2 ** (len(widths) - 1), 1
+            while max(input_shape[:2]) > _LAST_SIDE * halved * stem_stride:
+                stem_stride *= 2
         return {"widths": widths, "stem_stride": stem_stride, **arguments}
 
     @property
@@ -179,14 +158,6 @@ class Stem(keras.layers.Layer):
         for each in self.convolutions:
             x = each(x, training=training)
         return x
-
-    def compute_output_shape(
-        self, input_shape: tuple[int | None, ...]
-    ) -> tuple[int | None, ...]:
-        """Returns the shape of the features for the shape of the images."""
-        for each in self.convolutions:
-            input_shape = each.compute_output_shape(input_shape)
-        return input_shape
 
 
 class BasicBlock(keras.layers.Layer):

@@ -14,11 +14,7 @@ from zoo.records.weights import Weights
 
 
 def load(architecture: registry.Architecture, weights: Weights) -> TapeModel:
-    """Returns the model of weights as it was trained.
-
-    Raises:
-        UserError: the file is damaged, or holds another architecture.
-    """
+    """Returns the model of weights as it was trained."""
     model = load_file(weights.path)
     if type(model) is not architecture.model_class:
         raise UserError(
@@ -29,11 +25,7 @@ def load(architecture: registry.Architecture, weights: Weights) -> TapeModel:
 
 
 def load_file(path: str | os.PathLike[str]) -> TapeModel:
-    """Returns the model of a .keras file, compiled as it was saved.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
+    """Returns the model of a .keras file, compiled as it was saved."""
     registry.import_all()
     path = pathlib.Path(path)
     if not files.exists(path):
@@ -58,11 +50,8 @@ def copy(given: TapeModel, model: TapeModel, *, head: bool) -> list[keras.Variab
         given: the model with the weights.
         model: a model of the same architecture, built.
         head: whether to copy the weights of the head too.
-
-    Raises:
-        UserError: the weights have another shape in the other model.
     """
-    shapes = [tuple(m.get_build_config()["input_shape"][1:]) for m in (given, model)]
+    shapes = [given.example_shape, model.example_shape]
     old, new = (shape[-1] for shape in shapes)
     copied = []
     values = {_path(given, weight): weight.numpy() for weight in given.weights}

@@ -12,16 +12,12 @@ import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
-from matplotlib.rcsetup import cycler
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from zoo import files
 
 # Okabe and Ito's colors, which color-blind readers can tell apart.
 BLUE, ORANGE, SKY, VERMILION = "#0072B2", "#E69F00", "#56B4E9", "#D55E00"
-GREEN, PURPLE, BLACK, GRAY = "#009E73", "#CC79A7", "#000000", "#767676"
-PALE, SILVER = "#D5E9F5", "#C4C4C4"
-_CYCLE = [BLUE, VERMILION, GREEN, BLACK, PURPLE, ORANGE, SKY]
+GRAY, SILVER, PALE = "#767676", "#C4C4C4", "#D5E9F5"
 SEQUENTIAL, DIVERGING = "cividis", "PuOr"
 INCHES, _DPI = 8, 100
 # Matplotlib looks for each letter in this order. The first font comes with it.
@@ -44,7 +40,6 @@ def style() -> Iterator[None]:
             "font.family": [name for name in _FONTS if name in installed],
             "font.size": 10,
             "text.parse_math": False,  # a class may be named "$5 bill"
-            "axes.prop_cycle": cycler(color=_CYCLE),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titlesize": 11,
@@ -88,33 +83,24 @@ def show_image(axes: Any, image: np.ndarray) -> None:
     axes.imshow(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
-def plain_log(axis: Any, major: Any) -> None:
-    """Labels a logarithmic axis without powers, because they need math text."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(major)
-    axis.set_minor_formatter(NullFormatter())
-
-
 def shorten(names: Sequence[str], length: int) -> list[str]:
     """Returns names that fit into a picture and differ from each other.
 
-    Long names lose their middle; an empty name becomes its number, such as ``#17``.
+    Long names lose their middle. An empty name becomes its number, such as ``#17``, and
+    names that would look alike get theirs at the end.
 
     Args:
         names: names of the classes, in order.
-        length: largest number of letters, 4 or more.
+        length: largest number of letters, 8 or more.
     """
-    result = []
-    for number, name in enumerate(names):
-        text = " ".join(name.split()) or f"#{number}"
-        if len(text) > length:
-            head = (length - 1) // 2
-            text = f"{text[:head]}…{text[head + 1 - length :]}"
-        result.append(text)
-    # A name with an added number may equal another name, so repeat until all differ.
-    while doubles := {text for text in result if result.count(text) > 1}:
-        for number, text in enumerate(result):
-            if text in doubles:
-                end = f"…#{number}"
-                result[number] = text[: max(length - len(end), 0)] + end
-    return result
+    texts = [" ".join(name.split()) or f"#{i}" for i, name in enumerate(names)]
+    half = (length - 1) // 2
+    texts = [
+        text if len(text) <= length else f"{text[:half]}…{text[half + 1 - length :]}"
+        for text in texts
+    ]
+    alike = {text for text in texts if texts.count(text) > 1}
+    for i, text in enumerate(texts):
+        if text in alike:
+            texts[i] = f"{text[: length - len(f'…#{i}')]}…#{i}"
+    return texts

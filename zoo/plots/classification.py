@@ -34,8 +34,8 @@ def count_answers(trained: Run) -> np.ndarray:
 def confusion(trained: Run) -> Figure:
     """Draws a confusion matrix and, for many classes, the most frequent mistakes."""
     counts, classes = count_answers(trained), trained.config["data"]["class_names"]
-    n = len(counts)
-    if n <= MOST_COUNTS:
+    n, few = len(counts), len(counts) <= MOST_COUNTS
+    if few:
         figure = above = canvas.new_figure(7.5)
     else:
         figure = canvas.new_figure(11.5)
@@ -47,12 +47,12 @@ def confusion(trained: Run) -> Figure:
     image = axes.imshow(shares, canvas.SEQUENTIAL, norm=PowerNorm(0.5, 0, 1))
     label = "share of the examples of the true class (%)"
     above.colorbar(image, ax=axes, label=label, shrink=0.7, format=PercentFormatter(1))
-    labels = canvas.shorten(classes, 14 if n > 10 else 18)
-    ticks = range(0, n, 1 if n <= MOST_COUNTS else -(-n // 25))
+    ticks = range(0, n, 1 if few else -(-n // 25))
+    labels = canvas.shorten(classes, 14)
     shown = [labels[tick] for tick in ticks]
     axes.set_xticks(ticks, shown, rotation=0 if max(map(len, shown)) <= 3 else 90)
     axes.set_yticks(ticks, shown)
-    axes.tick_params(labelsize=10 if n <= 10 else 8)
+    axes.tick_params(labelsize=8)
     right, total = int(np.trace(counts)), int(counts.sum())
     axes.set(
         xlabel="predicted class",
@@ -60,7 +60,7 @@ def confusion(trained: Run) -> Figure:
         title=f"Confusion matrix: {right:,} of {total:,} test examples are right, "
         f"{100 * right / max(total, 1):.2f}%",
     )
-    for row, column in np.argwhere(counts) if n <= MOST_COUNTS else ():
+    for row, column in np.argwhere(counts) if few else ():
         axes.text(
             column,
             row,
@@ -76,25 +76,31 @@ def confusion(trained: Run) -> Figure:
 def _frequent_mistakes(axes: Any, counts: np.ndarray, labels: Sequence[str]) -> None:
     """Draws bars of the most frequent mistakes."""
     wrong = counts * ~np.eye(len(counts), dtype=bool)
-    axes.set_title(f"The most frequent of {wrong.sum():,} mistakes on the test split")
-    axes.set_xlabel("number of test examples")
     order = np.argsort(-wrong, axis=None, kind="stable")[:15]
     order = order[wrong.flat[order] > 0]
+    # A line that begins with a Hebrew name would be drawn from right to left.
+    names = [
+        f"true {labels[true]}, predicted {labels[predicted]}"
+        for true, predicted in zip(*np.unravel_index(order, counts.shape), strict=True)
+    ]
     bars = axes.barh(range(len(order)), wrong.flat[order], color=canvas.BLUE)
     axes.bar_label(bars, padding=3)
-    # A line that begins with a Hebrew name would be drawn from right to left.
-    pairs = zip(*np.unravel_index(order, counts.shape), strict=True)
-    names = [f"true {labels[t]}, predicted {labels[p]}" for t, p in pairs]
     axes.set_yticks(range(len(order)), names, fontsize=8)
     axes.invert_yaxis()
     axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(
+        xlabel="number of test examples",
+        title=f"The most frequent of {wrong.sum():,} mistakes on the test split",
+    )
 
 
-def mistakes(trained: Run) -> Figure:
-    """Draws the most confident mistakes; there must be at least one."""
+def mistakes(trained: Run) -> Figure | None:
+    """Draws the most confident mistakes; None if there are none."""
     outputs, test = trained.outputs, trained.dataset.test
     names = canvas.shorten(trained.config["data"]["class_names"], 12)
     wrong = np.flatnonzero(~scoring.correct(outputs, test.y))
+    if not len(wrong):
+        return None
     wrong = wrong[np.argsort(-outputs[wrong].max(axis=1), kind="stable")]
     chosen = wrong[:MISTAKES]
     rows = -(-len(chosen) // 5)
@@ -164,9 +170,9 @@ def calibration(
     """Compares the confidence of the answers with their accuracy.
 
     Returns:
-        The number of examples in each of 15 bins of equal width, (0, 1/15] to
-        (14/15, 1]; the mean confidence and the accuracy of each bin with examples; and
-        the expected calibration error of Guo et al., 2017, 0 to 1.
+        The number of examples in each of 15 bins of equal width; the mean confidence
+        and the accuracy of each bin with examples; and the expected calibration error
+        of Guo et al., 2017, 0 to 1.
     """
     confidence = outputs.max(axis=1).astype(np.float64)
     right = scoring.correct(outputs, labels)
@@ -186,13 +192,14 @@ def reliability(trained: Run) -> Figure:
     middles = (np.arange(BINS) + 0.5) / BINS
     bars = {"width": 1 / BINS, "edgecolor": "white"}
     filled = counts > 0
-    for shown, color, label in (
-        (counts >= FEW, canvas.SKY, f"bins of {FEW} examples or more"),
-        (filled & (counts < FEW), canvas.PALE, f"bins of fewer than {FEW} examples"),
-    ):
-        heights = accuracy[shown[filled]]
-        above.bar(middles[shown], heights, color=color, label=label, **bars)
-    above.plot([0, 1], [0, 1], "--", color=canvas.BLACK, label="perfect calibration")
+    above.bar(
+        middles[filled],
+        accuracy,
+        color=np.where(counts[filled] < FEW, canvas.PALE, canvas.SKY),
+        label=f"accuracy (pale: fewer than {FEW} examples)",
+        **bars,
+    )
+    above.plot([0, 1], [0, 1], "k--", label="perfect calibration")
     dots = {"color": canvas.VERMILION, "clip_on": False, "label": "mean confidence"}
     above.plot(sure, accuracy, "o", **dots)
     above.set(
@@ -213,5 +220,5 @@ def reliability(trained: Run) -> Figure:
     )
     below.xaxis.set_major_formatter(PercentFormatter(1))
     below.yaxis.set_major_formatter("{x:,.0f}")
-    figure.legend(loc="outside lower center", frameon=False, ncols=2)
+    figure.legend(loc="outside lower center", frameon=False, ncols=3)
     return figure

@@ -82,25 +82,20 @@ def draw_run(
     """
     run = trained.run
     try:
+        run.plots.mkdir(exist_ok=True)
         classes = trained.config["data"]["class_names"]
-        figures = dict(CLASSIFIER if classes else REGRESSION)
-        if trained.result["test"].get("accuracy") == 1:
-            del figures["mistakes"]  # there is none to show
-        missing = {
-            name: draw
-            for name, draw in figures.items()
-            if not (run.plots / f"{name}.png").exists()
-        }
+        figures = CLASSIFIER if classes else REGRESSION
         if artifacts:
-            missing["sizes"] = lambda _: overview.sizes(artifacts)
-        for name, draw in missing.items():
-            run.plots.mkdir(exist_ok=True)
+            figures = figures | {"sizes": lambda _: overview.sizes(artifacts)}
+        for name, draw in figures.items():
             path = run.plots / f"{name}.png"
-            if name == "confusion":
-                _write_counts(trained, path.with_suffix(".csv"))
+            if path.exists() and name != "sizes":
+                continue
             with canvas.style():
                 if figure := draw(trained):
                     canvas.save(figure, path)
+            if name == "confusion":
+                _write_counts(trained, path.with_suffix(".csv"))
     except Exception as error:
         # Matplotlib and Keras raise many kinds of errors: fonts, weights, a full disk.
         said = " ".join(f"{type(error).__name__}: {error}".split())
@@ -112,9 +107,10 @@ def _write_counts(trained: Run, path: pathlib.Path) -> None:
     """Writes the confusion matrix as a table."""
     classes = trained.config["data"]["class_names"]
     counts = classification.count_answers(trained)
-    rows = [("true class", *classes), *zip(classes, *counts.T, strict=True)]
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["true class", *classes])
+    writer.writerows([name, *row] for name, row in zip(classes, counts, strict=True))
     files.write_bytes(path, text.getvalue().encode())
 
 

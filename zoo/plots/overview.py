@@ -8,7 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import (
+    EngFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+)
 
 from zoo.console import format_milliseconds
 from zoo.plots import canvas
@@ -57,7 +63,10 @@ def curves(trained: Run) -> Figure:
             axes.yaxis.set_major_formatter(PercentFormatter(1))
         elif lowest > 0 and highest > 10 * lowest:
             axes.set_yscale("log")
-            canvas.plain_log(axes.yaxis, "{x:g}")
+            # Without powers, because they need math text.
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
         title = f"{name.capitalize()} after each epoch"
         axes.set(xlabel="epoch", ylabel=labels[name], title=title)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -84,7 +93,8 @@ def sizes(artifacts: Sequence[Mapping[str, Any]]) -> Figure:
     if "accuracy" in artifacts[0]:
         values, text = [100 * r["accuracy"] for r in artifacts], "{:.2f}%"
         quality.set(title="Accuracy", xlabel="test accuracy (%)")
-        quality.set_xlim(accuracy_limits(values))
+        # A narrower axis would exaggerate differences of hundredths of a point.
+        quality.set_xlim(max(min(values) - 1, 0), min(max(values) + 1, 100))
         quality.xaxis.set_major_locator(MaxNLocator(3))
     else:
         values, text = [r["max_abs_error"] for r in artifacts], "{:.2g}"
@@ -114,15 +124,3 @@ def _bars(axes: Any, values: Sequence[float], text: Callable[[float], str]) -> N
     axes.bar_label(bars, [text(value) for value in values], padding=3, fontsize=9)
     axes.set_xlim(0, 1.45 * max(values))
     axes.xaxis.set_major_locator(MaxNLocator(3))
-
-
-def accuracy_limits(values: Sequence[float]) -> tuple[float, float]:
-    """Returns the ends of an axis for accuracies in percent, within 0 to 100.
-
-    The axis is at least 2 points wide, because a narrower one would exaggerate
-    differences of hundredths of a point.
-    """
-    low, high = min(values), max(values)
-    width = max(1.5 * (high - low), 2.0)
-    end = min((low + high + width) / 2, 100.0)
-    return max(end - width, 0.0), end

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from zoo.data.dataset import Split
 from zoo.plots import canvas
 from zoo.plots.overview import read_metrics
 from zoo.runs.run import Run
@@ -43,9 +42,12 @@ def path(trained: Run) -> Figure:
     points = np.vstack([way, best])
     margin = 0.15 * np.ptp(points, axis=0) + 0.3
     weights, biases = np.meshgrid(
-        *np.linspace(points.min(0) - margin, points.max(0) + margin, 120).T
+        *np.linspace(points.min(0) - margin, points.max(0) + margin, 60).T
     )
-    loss = mean_squared_error(trained.dataset.train, weights, biases)
+    train = trained.dataset.train
+    x, y = train.x[:][:, 0], train.y[:, 0]
+    errors = weights[..., None] * x + biases[..., None] - y
+    loss = np.square(errors).mean(axis=-1)
     levels = np.geomspace(loss.min(), loss.max(), 15)
     figure = canvas.new_figure(6)
     axes = figure.subplots()
@@ -66,19 +68,3 @@ def path(trained: Run) -> Figure:
     axes.set(xlabel="weight (no unit)", ylabel="bias (no unit)", title=title)
     figure.legend(loc="outside lower center", facecolor=canvas.SILVER, ncols=3)
     return figure
-
-
-def mean_squared_error(
-    train: Split, weights: np.ndarray, biases: np.ndarray
-) -> np.ndarray:
-    """Returns the training loss of each line, in the shape of ``weights``."""
-    x, y = train.x[:][:, 0].astype(np.float64), train.y[:, 0].astype(np.float64)
-    # The mean of (w x + b - y)^2, so that the examples are read only once.
-    return (
-        weights**2 * np.mean(x**2)
-        + 2 * weights * biases * np.mean(x)
-        + biases**2
-        - 2 * weights * np.mean(x * y)
-        - 2 * biases * np.mean(y)
-        + np.mean(y**2)
-    )

@@ -64,7 +64,6 @@ def test_weights_answer(call):
     ("arguments", "says", "not_its_own"),
     [
         ("--help", ("  evaluate  Evaluates a run", "  train     Tr"), "run_dir"),
-        ("help", ("  evaluate  Evaluates a run",), "run_dir"),
         ("predict --help", ("predict SOURCE", "--[no]invert:"), "--dataset"),
         ("evaluate -h", ("evaluate SOURCE", "--dataset:"), "--[no]invert"),
         ("list --help", ("as a table",), "Flags"),
@@ -83,12 +82,10 @@ def test_help_is_that_of_the_command(call, arguments, says, not_its_own):
     ("arguments", "message"),
     [
         ("lst", "Unknown command 'lst'. Known: describe, .*Did .*'list'"),
-        ("list --modle", "Unknown command line flag 'modle'"),
         ("list all", "Only flags are taken. Received: all"),
         ("describe", "describe takes one model"),
         ("describe convnt", "Unknown model 'convnt'"),
         ("predict a.png", "predict takes a SOURCE and image files.*Received: a.png"),
-        ("predict --weights=mlp/mnist", "Received: mlp/mnist"),
         ("evaluate", "evaluate takes one SOURCE.* Received: nothing"),
         ("evaluate --artifact=a --weights=b", "Received: --artifact=a --weights=b"),
         ("evaluate none", "'none'"),
@@ -108,14 +105,7 @@ def test_a_mistake_is_explained_before_tensorflow_is_started(
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        ("zoo", "describe", "convnt"),
-        ("zoo", "evaluate", "none"),
-        ("zoo", "predict", "none", "a.png"),
-        ("export", "--run_dir=none"),
-    ],
-    ids=" ".join,
+    "arguments", [("zoo", "predict", "none", "a.png"), ("export", "--run_dir=none")]
 )
 def test_a_mistake_gets_one_line_without_importing_tensorflow(
     command, arguments, tmp_path

@@ -27,15 +27,3 @@ def test_the_moving_statistics_are_those_of_the_batches():
         model.train_on_batch(x[batch], y[batch])
     np.testing.assert_allclose(norm.moving_mean, mean, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(norm.moving_variance, variance, rtol=1e-3)
-
-
-def test_an_image_is_classified_alike_in_any_company():
-    model = create("allconv")
-    x, y = examples((12, 12, 1), 10)
-    model.fit(x, y, verbose=0)
-    before = model.get_weights()
-    alone = np.concatenate([model(x[i : i + 1]) for i in range(4)])
-    np.testing.assert_allclose(model.predict(x, verbose=0)[:4], alone, atol=1e-4)
-    model.evaluate(x, y, verbose=0)
-    for a, b in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 import zoo
 from zoo import registry
-from zoo.errors import UserError
 from zoo.training import trainer
 
 RECIPES = [(m, r) for m in zoo.list_models() for r in zoo.list_recipes(m)]
@@ -64,15 +63,6 @@ def test_logits_have_the_shape_of_the_classes(name):
         model = zoo.create_model(name, input_shape=input_shape, num_classes=num_classes)
         x, _ = examples(input_shape, num_classes, size=3)
         assert model(x).shape == (3, num_classes)
-
-
-@each_model
-def test_images_that_are_too_small_are_refused(name):
-    least = registry.get_architecture(name).min_side
-    if least > 1:
-        small = (least - 1, least, 3)
-        with pytest.raises(UserError, match=f"of {least}x{least} pixels or more"):
-            zoo.create_model(name, input_shape=small, num_classes=10)
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])

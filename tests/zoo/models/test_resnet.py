@@ -6,7 +6,6 @@ import keras
 import pytest
 
 import zoo
-from zoo.models.resnet import ResNet
 
 
 @pytest.mark.parametrize(
@@ -28,23 +27,3 @@ def test_the_last_stage_sees_at_most_8_pixels_a_side(input_shape, arguments, str
     )
     seen = model.stem(keras.KerasTensor((1, *input_shape)))
     assert seen.shape[1:3] == tuple(-(-side // stride) for side in input_shape[:2])
-
-
-def test_building_does_not_change_the_config():
-    model = ResNet(3, stem_stride=4)
-    before = model.get_config()
-    model.build((None, 100, 100, 3))
-    assert model.get_config() == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"widths": (8, 16)}, "a number, 1 or more, for each stage"),
-        ({"blocks": (1, 0, 1)}, "a number, 1 or more, for each stage"),
-        ({"stem_stride": 3}, "another power of 2. Received: 3"),
-    ],
-)
-def test_arguments_that_make_no_network_are_explained(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        ResNet(10, **arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from zoo.data.dataset import Dataset, Split
@@ -106,6 +107,7 @@ def test_class_names_of_all_kinds_are_drawn(n, tmp_path):
 )
 def test_a_classifier_without_mistakes_is_drawn(picture, said, tmp_path):
     trained = finished(np.eye(30, dtype=np.float32), range(30), list("ab" * 15))
+    assert classification.mistakes(trained) is None
     with canvas.style():
         figure = getattr(classification, picture)(trained)
         canvas.save(figure, tmp_path / "picture.png")
@@ -117,12 +119,12 @@ def test_bars_that_rest_on_few_examples_are_pale_and_counted():
     outputs = np.array([[sure, 1 - sure] for sure in confidence])
     labels = [0] * 27 + [1] * 3 + [0, 0, 1]
     above, below = classification.reliability(finished(outputs, labels, "ab")).axes
-    many, few = (
-        {round(bar.get_x() * 15): bar.get_height() for bar in bars}
-        for bars in above.containers
-    )
-    assert many == {14: pytest.approx(0.9)}
-    assert few == {9: pytest.approx(2 / 3)}
+    (bars,) = above.containers
+    drawn = {
+        round(bar.get_x() * 15): (bar.get_height(), to_hex(bar.get_facecolor()))
+        for bar in bars
+    }
+    pale, usual = canvas.PALE.lower(), canvas.SKY.lower()
+    assert drawn == {9: (pytest.approx(2 / 3), pale), 14: (0.9, usual)}
     counts = [text.get_text() for text in below.texts]
     assert (counts[9], counts[14]) == ("3", "30")
-    assert above.get_legend() is None  # the figure has the legend, below the axes

@@ -11,8 +11,7 @@ from PIL import Image
 
 from tests.conftest import train_run
 from zoo import files
-from zoo.data.dataset import Split
-from zoo.plots import draw, overview, regression
+from zoo.plots import draw, overview
 from zoo.records.rundir import RunDir
 from zoo.runs.run import Run, open_run
 
@@ -105,19 +104,6 @@ def test_curves_name_the_split_that_was_evaluated(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("values", "limits"),
-    [
-        ([100.0, 100.0], (98, 100)),
-        ([98.2, 98.4], (97.3, 99.3)),
-        ([0.0], (0, 1)),
-        ([10.0, 100.0], (0, 100)),
-    ],
-)
-def test_an_axis_of_accuracies_ends_at_100(values, limits):
-    assert overview.accuracy_limits(values) == pytest.approx(limits)
-
-
 def test_files_that_are_alike_have_a_row_each():
     alike = [ARTIFACTS[1] | {"name": name} for name in ("float32", "dynamic", "int8")]
     size, quality, latency = overview.sizes(alike).axes
@@ -128,28 +114,6 @@ def test_files_that_are_alike_have_a_row_each():
     assert list(dots.get_ydata()) == [0, 1, 2]
     assert [text.get_text() for text in quality.texts] == ["90.00%"] * 3
     assert [text.get_text() for text in latency.texts] == ["0.0041"] * 3
-
-
-def test_a_run_without_mistakes_has_no_picture_of_them(copied):
-    pretend_drawn(copied.run, "mistakes")
-    copied.result["test"]["accuracy"] = 1.0
-    drawn = [path.stem for path in draw.draw_run(copied)]
-    assert drawn == [name for name in CLASSIFIER if name != "mistakes"]
-
-
-def test_the_path_of_a_regression_is_recorded(regression_run):
-    rows = overview.read_metrics(regression_run.run.metrics)
-    assert len({row["weight"] for row in rows}) == 3
-    learned = regression_run.result["learned"]
-    assert {name: rows[-1][name] for name in learned} == pytest.approx(learned)
-
-
-def test_the_loss_surface_is_the_loss():
-    x, y = np.random.default_rng(0).normal(size=(2, 50, 1)).astype(np.float32)
-    weights, biases = np.array([[3.0, -1.0]]), np.array([[2.0, 0.5]])
-    expected = [[np.mean((3 * x + 2 - y) ** 2), np.mean((-x + 0.5 - y) ** 2)]]
-    got = regression.mean_squared_error(Split(x, y), weights, biases)
-    np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 def test_a_picture_that_fails_costs_a_warning_and_no_run(copied, capfd, monkeypatch):
