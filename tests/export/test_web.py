@@ -19,7 +19,7 @@ from PIL import Image, ImageCms
 
 import export
 import zoo
-from export import formats, web
+from export import web
 from tests.conftest import ROOT
 from tests.export.conftest import ask, copied, records
 from zoo.data import decode
@@ -189,13 +189,10 @@ def test_a_quarter_of_the_examples_are_mistakes_where_there_are_so_many():
     assert len(web.examples(labels[:30], outputs[:30], 784)) <= 30
 
 
-def test_without_node_it_is_refused_in_one_line(tmp_path, command):
-    done = command(
-        *("-m", "export", f"--run_dir={tmp_path}", "--formats=web"), PATH=str(tmp_path)
-    )
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
-    assert re.match(r"Error: The format web needs Node.* Not found: node, npm\.", line)
+def test_without_node_it_is_refused(small, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"web needs Node.* Not found: node, npm\."):
+        export.export_run(small, ["web"])
 
 
 @pytest.mark.parametrize("word", ["error", "ERR!"])  # npm 10 and later, and earlier
@@ -222,12 +219,6 @@ def test_the_lock_file_pins_and_names_no_registry():
     assert "resolved" not in json.dumps(lock)
     packages = [entry for path, entry in lock["packages"].items() if path]
     assert all(entry["integrity"].startswith("sha512-") for entry in packages)
-
-
-def test_a_regression_has_no_page(regression, monkeypatch):
-    monkeypatch.setattr(formats.shutil, "which", lambda name: name)
-    with pytest.raises(UserError, match="web is for classifiers .* a regression"):
-        export.export_run(regression, ["web"])
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
