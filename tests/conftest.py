@@ -27,6 +27,7 @@ def pytest_configure(config):
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # The tests of tf.distribute need two logical devices, which must be set up first.
+    startup.import_keras()
     with startup.quiet():
         import tensorflow as tf
 

@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from tests.conftest import ROOT, check_user_error
@@ -34,7 +33,6 @@ def run(call, data_dir):
         (["--model=mlp", "--seed=-1"], "--seed must be"),
         (["--model=mlp", "--validation=1"], "--validation must be a share"),
         (["--model=mlp", "--image_size=0"], "--image_size must be"),
-        (["--model=mlp", "--image_size=3xx3"], "--image_size must be"),
         (["--model=mlp", "--jit_compile=maybe"], "jit_compile.*maybe"),
         (["--model=mlp", "--steps_per_execution=0"], "or auto. Received: 0"),
         (["--model=mlp", "--eval_every=0"], "--eval_every must be .* Received: 0"),
@@ -46,6 +44,7 @@ def run(call, data_dir):
         # Explained on lower floors; here in one line, before TensorFlow is started.
         (["--model=convnt"], "Unknown model 'convnt'. Known: .*mean 'convnet'"),
         (["--model=mlp", "--dataset=mnst"], "Unknown dataset 'mnst'.*mean 'mnist'"),
+        (["--model=mlp", "--profile_steps=20,10"], "--profile_steps must be"),
         (["--model=mlp", "--epochs=0"], "--epochs must be .* Received: 0"),
         (["--model=mlp", "--strategy=multi_worker"], "needs two workers or more"),
     ],
@@ -59,22 +58,17 @@ def test_a_mistake_is_explained_before_tensorflow_is_started(
     check_user_error(call("train", *flags), message, tmp_path)
 
 
-def test_a_mistake_gets_one_line_without_importing_tensorflow(command, tmp_path):
-    flags = ["--model=mlp", "--dataset=mnst", "--profile_steps=1,2", "--seed=1"]
-    done = command("-X", "importtime", TRAIN, *flags)
-    check_user_error(done, "Unknown dataset 'mnst'.*mean 'mnist'", tmp_path)
-
-
 def test_a_closed_stdout_is_no_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     assert Config("mlp").shown == "none"
 
 
 def test_a_mistyped_recipe_is_explained(run, tmp_path):
-    done = run("--model=mlp", "--recipe=tutorial_kers")
-    assert done.returncode == 2
-    assert re.match("Error: Unknown recipe .*mean 'tutorial_keras'", done.stderr)
-    assert list(tmp_path.iterdir()) == []
+    check_user_error(
+        run("--model=mlp", "--recipe=tutorial_kers"),
+        "Unknown recipe .*mean 'tutorial_keras'",
+        tmp_path,
+    )
 
 
 def test_another_backend_is_refused(command, tmp_path):
@@ -98,14 +92,13 @@ def test_the_default_dataset_gives_way_loudly_and_only_it(run, tmp_path, monkeyp
     flags = ["--model=mlp", "--epochs=1", "--export=none", "--noplots"]
     done = run(*flags, "--dataset=mnist")
     assert done.returncode == 1
-    assert re.match("Error: .*mnist.*\n$", done.stderr)
+    assert re.match("Error: mnist is .*--dataset=digits or .*\n$", done.stderr)
     assert list(tmp_path.iterdir()) == []
     done = run(*flags)
     assert "The dataset is mnist, the default of mlp; --dataset choos" in done.stdout
-    first, second = done.stderr.splitlines()
-    assert first.startswith("WARNING: ")
-    assert "training on digits instead" in first
-    assert "--epochs=1 gives 11 steps" in second
+    substituted, few_steps = done.stderr.splitlines()
+    assert re.match("WARNING: .*does not answer.*training on digits", substituted)
+    assert "--epochs=1 gives 11 steps" in few_steps
     for name in ("config.json", "result.json"):
         content = json.loads((tmp_path / "runs/mlp-digits" / name).read_text())
         assert content["dataset_requested"] == "mnist"
@@ -140,10 +133,8 @@ def test_what_is_missing_of_a_finished_run_is_drawn_and_exported(run, tmp_path):
     flags = ["--model=linear", "--dataset=digits", "--epochs=1"]
     place = tmp_path / "runs" / "linear-digits"
     run(*flags, "--noplots", "--export=none")
-    assert (place / "tensorboard").exists()
+    assert not (place / "plots").exists() and not (place / "export").exists()
     run(*flags, "--noplots", "--export=tflite")
-    assert (place / "export" / "README.md").exists()
-    assert not (place / "plots").exists()
     # Some pictures exist, and another format is exported.
     (place / "plots").mkdir()
     (place / "plots" / "curves.png").write_bytes(b"mine")
@@ -153,9 +144,6 @@ def test_what_is_missing_of_a_finished_run_is_drawn_and_exported(run, tmp_path):
     content = json.loads((place / "export" / "export.json").read_text())
     formats = {record["format"] for record in content["artifacts"]}
     assert formats == {"saved_model", "tflite"}
-    before = (place / "export" / "export.json").stat().st_mtime_ns
-    run(*flags, "--export=saved_model")
-    assert (place / "export" / "export.json").stat().st_mtime_ns == before
 
 
 def test_progress_bars_are_for_terminals(tmp_path, data_dir):
@@ -185,4 +173,3 @@ def test_the_results_that_were_promised_on_mnist(run, mnist_dir, tmp_path):
     result = json.loads((tmp_path / "runs/linear-mnist/result.json").read_text())
     assert result["num_test_examples"] == 10_000
     assert result["test"]["accuracy"] >= 0.92
-    assert np.isfinite(result["train"]["loss"])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import export
 from export import records
-from zoo import registry, startup
+from zoo import startup
 from zoo.commands import flags
 from zoo.data import load
 from zoo.errors import UserError
@@ -51,7 +51,9 @@ def config_from_flags() -> config.Config:
     if FLAGS.model is None:
         raise UserError(f"--model is missing. {_suggestion(FLAGS.dataset)}")
     values = FLAGS.flag_values_dict()
-    values |= {name: parse(values[name]) for name, parse in PARSED.items()}
+    for name, parse in PARSED.items():
+        if values[name] is not None:
+            values[name] = parse(values[name])
     fields = {name: values[name] for name in OF_CONFIG}
     overrides = {k: values[k] for k in OF_RECIPE if values[k] is not None}
     return config.Config(overrides=overrides, **fields)
@@ -68,19 +70,13 @@ def _suggestion(dataset: str | None) -> str:
 def main(argv: list[str]) -> None:
     """Parses the flags and calls the zoo."""
     flags.parse_only(argv, __doc__, FLAGS)
-    asked = config_from_flags()
-    found = config.find(asked)
+    found = config.find(config_from_flags())
     formats = export.parse_formats(FLAGS.export)
     if formats:
         export.check_request(formats, {})
     startup.start(alone=found.cluster is None)
     from zoo.training import summary, trainer
 
-    if asked.dataset is None and asked.shown != "none":
-        default = registry.default_dataset(asked.model)
-        others = ", such as mnist" if default == "linear_regression" else ""
-        said = f"The dataset is {default}, the default of {asked.model}"
-        print(f"{said}; --dataset chooses another{others}.", flush=True)
     trained = trainer.train(found)
     if trained is None:  # another worker, the chief, prints and exports
         return

@@ -64,15 +64,15 @@ def give(job: Job, model: TapeModel) -> None:
     if job.dataset.damaged:
         console.warn(f"Left out as damaged: {folder.listed(job.dataset.damaged)}.")
     config, plan = job.config, job.plan
-    recipes = job.architecture.recipes
-    wanted = config.overrides.get("min_steps", recipes[config.recipe].min_steps)
+    wanted = config.overrides.get("min_steps", job.original.min_steps)
     if plan.steps < wanted:
         console.warn(
             f"--epochs={plan.epochs} gives {plan.steps:,} steps of training. The "
             f"recipe {config.recipe} of {config.model} takes at least {wanted:,} and "
             "may learn little in fewer. Leave out --epochs to get longer epochs."
         )
-    if job.weights and config.recipe == "default" and "finetune" in recipes:
+    has_finetune = "finetune" in job.architecture.recipes
+    if job.weights and config.recipe == "default" and has_finetune:
         print(
             "--recipe=finetune suits pretrained weights better than the default "
             "recipe: it trains for fewer epochs, with lower learning rates.",

@@ -1,8 +1,8 @@
 """Callbacks of a training: evaluation, metrics.csv, backups and stopping.
 
 ``fit`` calls them in this order, and each relies on those before it: StepCounter,
-Evaluation, MetricsLog, TensorBoard, EpochLine, Checkpoints. ``model`` is the one in
-training, and ``progress`` holds the steps and seconds so far.
+Evaluation, MetricsLog, TensorBoard, Checkpoints. ``model`` is the one in training, and
+``progress`` holds the steps and seconds so far.
 """
 
 from __future__ import annotations
@@ -87,9 +87,8 @@ class Evaluation(keras.callbacks.Callback):
     def test(self) -> tuple[dict[str, float], np.ndarray]:
         """Returns the final scores and outputs for the test split, computed once.
 
-        Raises:
-            RunError: a score or a weight is not finite. A weight can be NaN while all
-                scores are finite, because relu hides it.
+        All scores and weights must be finite. A weight can be NaN while all scores are
+        finite, because relu hides it.
         """
         if self._final is None:
             self._update()
@@ -117,7 +116,10 @@ def check_finite(values: Iterable[tuple[str, Any]], job: Job, step: int) -> None
 
 
 class MetricsLog(keras.callbacks.Callback):
-    """Writes metrics.csv; stops the training if the loss is not finite."""
+    """Writes metrics.csv, and may print each row; stops at a loss that is not finite.
+
+    All workers collect the rows; only the chief writes and prints them.
+    """
 
     def __init__(self, job: Job, progress: Progress):
         super().__init__()
@@ -132,29 +134,20 @@ class MetricsLog(keras.callbacks.Callback):
             "epoch": epoch + 1,
             "step": self._progress.step,
             "learning_rate": float(rate),
-            **{name: float(value) for name, value in logs.items()},
-            **self.model.epoch_values(),
         }
+        values = {name: float(value) for name, value in logs.items()}
+        values |= self.model.epoch_values()
+        row |= values
         check_finite(row.items(), self._job, self._progress.step)
         row["seconds"] = round(self._progress.seconds, 3)
         self._progress.rows.append(row)
-        if self._job.placement.is_chief:
-            files.write_csv(self._job.run.metrics, self._progress.rows)
-
-
-class EpochLine(keras.callbacks.Callback):
-    """Prints the row of metrics.csv after each epoch, for logs."""
-
-    def __init__(self, progress: Progress, epochs: int):
-        super().__init__()
-        self._progress, self._epochs = progress, epochs
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        row = self._progress.rows[-1]
-        hidden = ("epoch", "step", "learning_rate", "seconds")
-        shown = (f"{name} {row[name]:.4f}" for name in row if name not in hidden)
-        begin = f"epoch {epoch + 1}/{self._epochs}"
-        print(begin, *shown, f"{row['seconds']:.1f} s", sep="  ", flush=True)
+        if not self._job.placement.is_chief:
+            return
+        files.write_csv(self._job.run.metrics, self._progress.rows)
+        if self._job.config.shown == "epoch":
+            begin = f"epoch {epoch + 1}/{self._job.plan.epochs}"
+            shown = (f"{name} {value:.4f}" for name, value in values.items())
+            print(begin, *shown, f"{row['seconds']:.1f} s", sep="  ", flush=True)
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -184,7 +177,7 @@ class Checkpoints(keras.callbacks.Callback):
         # The chief reads first, because it sets damaged backups aside.
         if not job.placement.is_chief:
             job.placement.wait()
-        arrays, saved = checkpoint.load_newest(job.run.backup, like) or ([], Progress())
+        arrays, saved = checkpoint.load_newest(job.run.backup, like)
         if job.placement.is_chief:
             job.placement.wait()
         job.placement.check_same("the backup that they see", f"step {saved.step}")
@@ -221,11 +214,9 @@ class Checkpoints(keras.callbacks.Callback):
         self.decide(epoch_ends=True)
 
     def decide(self, *, epoch_ends: bool = False) -> None:
-        """Writes a backup if one is due; raises Interrupted after a signal.
+        """Writes a backup if one is due; after a signal, raises Interrupted then.
 
-        Raises:
-            RunError: weights are not finite; there is no backup with them.
-            Interrupted: a worker has got a signal; a backup has been written.
+        Weights that are not finite raise RunError instead.
         """
         began, job, step = time.perf_counter(), self._job, self._progress.step
         due = self._interval.is_due(step, epoch_ends=epoch_ends)

@@ -80,10 +80,10 @@ def save(
 
 def load_newest(
     directory: pathlib.Path, like: Sequence[np.ndarray]
-) -> tuple[list[np.ndarray], Progress] | None:
+) -> tuple[list[np.ndarray], Progress]:
     """Reads the newest intact backup; sets damaged ones aside with a warning.
 
-    ``like`` has the shapes and types of the saved variables. Returns None if there
+    ``like`` has the shapes and types of the saved variables. Returns no arrays if there
     never was a backup; raises UserError if all of them are damaged.
     """
     for path in sorted(directory.glob("step-*.npz"), reverse=True):
@@ -102,7 +102,7 @@ def load_newest(
             f"All backups in {directory} are damaged: the run cannot resume. Pass "
             "--overwrite to start over."
         )
-    return None
+    return [], Progress()
 
 
 def _load(

@@ -32,12 +32,7 @@ class Cluster:
 
 
 def find(strategy: str) -> Cluster | None:
-    """Returns the cluster to train on, or None for a ``--strategy`` of one process.
-
-    Raises:
-        UserError: TF_CONFIG or Slurm's variables are invalid, or several workers were
-            asked for and the environment does not describe any.
-    """
+    """Returns the cluster to train on, or None for a ``--strategy`` of one process."""
     if strategy not in ("auto", "multi_worker"):
         return None
     text = os.environ.get("TF_CONFIG")

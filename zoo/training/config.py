@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from zoo import console, registry
@@ -182,11 +182,7 @@ class Found:
 
 
 def find(config: Config) -> Found:
-    """Finds what a request names. Needs no TensorFlow and writes nothing.
-
-    Raises:
-        UserError: a name is unknown, or things do not go together.
-    """
+    """Finds what a request names. Needs no TensorFlow and writes nothing."""
     registry.check_model(config.model)
     found = None
     if config.weights is not None:
@@ -202,45 +198,38 @@ def find(config: Config) -> Found:
     return Found(config, source, found, cluster.find(config.strategy))
 
 
-def _parse(
-    flag: str, text: str, pattern: str, read: Callable[..., Any], expected: str
-) -> Any:
-    """Returns ``read`` of the pattern's groups; raises UserError if that fails."""
-    match = re.fullmatch(pattern, text, re.ASCII | re.IGNORECASE)
-    if match and (value := read(*match.groups())):
-        return value
-    raise UserError(f"--{flag} must be {expected}. Received: {text[:80]}.")
-
-
 def parse_steps_per_execution(text: str) -> int | None:
     """Reads a number of steps; ``auto`` gives None, the recipe's number."""
     if text == "auto":
         return None
-    expected = "a whole number, 1 or more, or auto"
-    return _parse("steps_per_execution", text, r"(\d{1,15})", int, expected)
+    if not re.fullmatch(r"\d{1,15}", text, re.ASCII) or int(text) < 1:
+        raise UserError(
+            "--steps_per_execution must be a whole number, 1 or more, or auto. "
+            f"Received: {text[:80]}."
+        )
+    return int(text)
 
 
-def parse_profile_steps(text: str | None) -> tuple[int, int] | None:
+def parse_profile_steps(text: str) -> tuple[int, int]:
     """Reads ``10,20``: the first and the last step to profile."""
+    match = re.fullmatch(r"(\d{1,15}),(\d{1,15})", text, re.ASCII)
+    first, last = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= first <= last:
+        raise UserError(
+            "--profile_steps must be the first and the last step to profile, from 1, "
+            f"such as 10,20. Received: {text[:80]}."
+        )
+    return first, last
 
-    def read(*steps: str) -> tuple[int, int] | None:
-        first, last = map(int, steps)
-        return (first, last) if 1 <= first <= last else None
 
-    if text is None:
-        return None
-    expected = "the first and the last step to profile, from 1, such as 10,20"
-    return _parse("profile_steps", text, r"(\d{1,15}),(\d{1,15})", read, expected)
-
-
-def parse_image_size(text: str | None) -> tuple[int, int] | None:
+def parse_image_size(text: str) -> tuple[int, int]:
     """Reads ``32`` or ``28x40`` (height x width) as pixels."""
-
-    def read(height: str, width: str | None) -> tuple[int, int] | None:
-        size = int(height), int(width or height)
-        return size if all(1 <= side <= 4096 for side in size) else None
-
-    if text is None:
-        return None
-    expected = "SIZE or HEIGHTxWIDTH in pixels, 1 to 4096"
-    return _parse("image_size", text, r"(\d{1,4})(?:x(\d{1,4}))?", read, expected)
+    match = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", text, re.ASCII | re.IGNORECASE)
+    height, width = (match[1], match[2] or match[1]) if match else (0, 0)
+    size = int(height), int(width)
+    if not all(1 <= side <= 4096 for side in size):
+        raise UserError(
+            "--image_size must be SIZE or HEIGHTxWIDTH in pixels, 1 to 4096. "
+            f"Received: {text[:80]}."
+        )
+    return size

@@ -235,22 +235,17 @@ def jit_compile(asked: str, placement: Placement) -> bool:
 def repair(model: keras.Model) -> None:
     """Makes ``fit`` work for a model that was created under a strategy.
 
-    Keras 3.0 to 3.15 fails in three places (keras issue 20585, and a loop). Remove the
+    Keras 3.0 to 3.15 fails in three places (keras issue 20585, and a loop). The lines
+    below are those of keras/src/backend/tensorflow/trainer.py (3.15.1). Remove the
     repairs when ``fit`` works without them.
-    """
-    _repair_symbolic_build(model)
-    _repair_train_function(model)
-
-
-def _repair_symbolic_build(model: keras.Model) -> None:
-    """Builds the model on the first batch of one replica.
-
-    Keras reduces a tuple of PerReplica values instead (line 731 of the file below), but
-    MultiWorkerMirroredStrategy can only reduce a single value.
     """
     strategy = model.distribute_strategy
     build = model._maybe_symbolic_build
+    # The remaining steps of each epoch's iterator.
+    left: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
+    # Line 731 reduces a tuple of PerReplica values to build the model, but
+    # MultiWorkerMirroredStrategy can only reduce a single value. Take the first one.
     def maybe_symbolic_build(iterator: Any = None, data_batch: Any = None) -> None:
         for _, _, batches in iterator or ():
             data_batch = tf.nest.map_structure(
@@ -260,25 +255,14 @@ def _repair_symbolic_build(model: keras.Model) -> None:
             break
         build(data_batch=data_batch)
 
-    model._maybe_symbolic_build = maybe_symbolic_build
-
-
-def _repair_train_function(model: keras.Model) -> None:
-    """Runs the steps of a call from Python in a plain loop, and reduces metrics.
-
-    Two lines of keras/src/backend/tensorflow/trainer.py (3.15.1) fail. Under
-    MultiWorkerMirroredStrategy, line 841 takes the mean of metrics over axis 0, but
-    scalars have no axis. Under any strategy, line 182 puts a step into a ``tf.cond`` in
-    a loop, which raises "You must feed a value for placeholder tensor".
-    """
-    strategy = model.distribute_strategy
-    # The remaining steps of each epoch's iterator.
-    left: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-
+    # Line 182 puts a step into a ``tf.cond`` in a loop, which raises "You must feed a
+    # value for placeholder tensor" under any strategy. Run the steps of a call from
+    # Python in a plain loop.
     @tf.function(reduce_retracing=True)
     def step(data: Any) -> dict[str, Any]:
         return strategy.run(model.train_step, args=(data,))
 
+    # Line 841 takes the mean of metrics over axis 0, but scalars have no axis.
     @tf.function(reduce_retracing=True)
     def steps(iterator: Any, count: tf.Tensor) -> dict[str, tf.Tensor]:
         for _ in tf.range(count - 1):
@@ -292,4 +276,5 @@ def _repair_train_function(model: keras.Model) -> None:
         left[iterator] = rest - count
         return steps(iterator, tf.constant(count))
 
+    model._maybe_symbolic_build = maybe_symbolic_build
     model.train_function = train

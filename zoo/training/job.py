@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
@@ -20,7 +19,8 @@ from zoo import console, registry, startup
 from zoo.data import load, pipeline
 from zoo.data.dataset import Dataset
 from zoo.data.pipeline import Plan
-from zoo.errors import UserError
+from zoo.data.source import Source, Unreachable
+from zoo.errors import RunError, UserError
 from zoo.models.base import TapeModel
 from zoo.recipe import Recipe
 from zoo.records.rundir import RunDir
@@ -36,8 +36,8 @@ class Job:
     Attributes:
         config: the request.
         architecture: the architecture to train.
-        asked: the requested recipe, with the overrides of ``config``.
-        recipe: the same, fitted to the number of examples.
+        original: the recipe as the architecture has it.
+        recipe: the same with the overrides of ``config``, fitted to few examples.
         weights: the pretrained weights, if there are any.
         source: where the dataset comes from.
         dataset: the dataset.
@@ -49,10 +49,10 @@ class Job:
 
     config: Config
     architecture: registry.Architecture
-    asked: Recipe
+    original: Recipe
     recipe: Recipe
     weights: Weights | None
-    source: load.Source
+    source: Source
     dataset: Dataset
     image_size: tuple[int, int] | None
     plan: Plan
@@ -80,10 +80,10 @@ class Job:
 
     def fitted(self) -> dict[str, tuple[Any, Any]]:
         """Returns the settings that were fitted to few examples, as (old, new)."""
-        names = ("batch_size", "learning_rate")
         both = {
-            name: (getattr(self.asked, name), getattr(self.recipe, name))
-            for name in names
+            name: (getattr(self.original, name), getattr(self.recipe, name))
+            for name in ("batch_size", "learning_rate")
+            if name not in self.config.overrides
         }
         return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
 
@@ -129,43 +129,29 @@ class Job:
             "steps": self.plan.steps,
         }
 
-    def hyperparameters(self) -> dict[str, Any]:
-        """Returns the settings by which TensorBoard compares runs."""
-        settings = self.recipe.to_json()
-        settings["model_arguments"] = settings.pop("model")
-        asked = self._asked("model", "recipe", "seed", "precision")
-        return settings | asked | {"dataset": self.source.name}
-
     def _asked(self, *names: str) -> dict[str, Any]:
         return {name: getattr(self.config, name) for name in names}
 
 
 def resolve(found: Found, placement: Placement) -> Job:
-    """Decides everything that is left, and reads the dataset.
-
-    Raises:
-        UserError: things do not go together, or the run directory cannot be used.
-        RunError: the dataset cannot be read.
-    """
+    """Decides everything that is left, and reads the dataset. Writes no run."""
     config = found.config
     architecture = registry.get_architecture(config.model)
-    recipe = registry.get_recipe(config.model, config.recipe)
-    asked = recipe.override(**config.overrides)
-    if config.run_dir and placement.is_chief:  # before a dataset is downloaded
-        RunDir(config.run_dir).check_usable()
-    source = found.source or load.find_default(
-        registry.default_dataset(config.model), config.data_dir
-    )
-    if source.reason:
-        console.warn(
-            f"The default dataset {source.requested} is not available "
-            f"({source.reason}): training on {source.used} instead."
-        )
+    original = registry.get_recipe(config.model, config.recipe)
+    recipe = original.override(**config.overrides)
+    try:
+        source = found.source or _default_source(config, placement)
+        source.open()
+    except Unreachable as error:
+        raise RunError(
+            f"{error} Or use --dataset=digits or a local directory: no network is "
+            "needed."
+        ) from error
     name = [config.model, config.recipe, source.name]
     if config.recipe == "default":
         del name[1]
     run = RunDir(config.run_dir or f"runs/{'-'.join(name)}")
-    if placement.is_chief and not config.run_dir:
+    if placement.is_chief:  # before a dataset is downloaded
         run.check_usable()
     image_size = config.image_size
     shape = (found.weights and found.weights.input_shape) or ()
@@ -173,7 +159,7 @@ def resolve(found: Found, placement: Placement) -> Job:
         image_size = (shape[0], shape[1])
     dataset = source.read(
         image_size=image_size,
-        num_examples=asked.num_examples,
+        num_examples=recipe.num_examples,
         seed=config.seed,
         progress=config.shown == "bar",
         skip_damaged=config.skip_damaged,
@@ -185,9 +171,9 @@ def resolve(found: Found, placement: Placement) -> Job:
         )
     if config.validation is not None:
         dataset = dataset.hold_out(config.validation, config.seed)
-    num_train, recipe = dataset.spec.num_train, asked
+    num_train = dataset.spec.num_train
     if source.is_tree:
-        recipe = pipeline.fit_to(asked, num_train, config.overrides)
+        recipe = pipeline.fit_to(recipe, num_train, config.overrides)
     plan = pipeline.make_plan(recipe, num_train, placement.replicas)
     if config.profile_steps and config.profile_steps[0] > plan.steps:
         first, last = config.profile_steps
@@ -198,7 +184,7 @@ def resolve(found: Found, placement: Placement) -> Job:
     return Job(
         config=config,
         architecture=architecture,
-        asked=asked,
+        original=original,
         recipe=recipe,
         weights=found.weights,
         source=source,
@@ -208,6 +194,25 @@ def resolve(found: Found, placement: Placement) -> Job:
         placement=placement,
         run=run,
     )
+
+
+def _default_source(config: Config, placement: Placement) -> Source:
+    """Finds the dataset that the architecture is meant for, and says which it is."""
+    default = registry.default_dataset(config.model)
+    if placement.is_chief and config.shown != "none":
+        others = ", such as mnist" if default == "linear_regression" else ""
+        print(
+            f"The dataset is {default}, the default of {config.model}; --dataset "
+            f"chooses another{others}.",
+            flush=True,
+        )
+    source = load.find_default(default, config.data_dir)
+    if source.reason:
+        console.warn(
+            f"The default dataset {default} is not available ({source.reason}): "
+            f"training on {source.used} instead."
+        )
+    return source
 
 
 def _versions() -> dict[str, str]:
@@ -222,13 +227,10 @@ def _versions() -> dict[str, str]:
 
 def _git_commit() -> str | None:
     """Returns the Git commit of the project; None outside of a repository."""
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(
-            ["git", "rev-parse", "--verify", "--quiet", "HEAD"],
-            cwd=pathlib.Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-        )
-        return done.stdout.strip() or None
-    return None
+    command = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
+    folder = pathlib.Path(__file__).parent
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    except OSError:  # there is no git
+        return None
+    return done.stdout.strip() or None

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import keras
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from zoo.records.rundir import RunDir
 from zoo.training.job import Job
 
 
@@ -33,11 +29,20 @@ def make_callback(job: Job, steps_per_execution: int) -> keras.callbacks.TensorB
     )
 
 
-def write_hyperparameters(run: RunDir, settings: Mapping[str, Any]) -> None:
+def write_hyperparameters(job: Job) -> None:
     """Writes the hyperparameters by which TensorBoard compares runs."""
+    config, settings = job.config, job.recipe.to_json()
+    settings |= {
+        "model_arguments": settings["model"],
+        "model": config.model,
+        "recipe": config.recipe,
+        "seed": config.seed,
+        "precision": config.precision,
+        "dataset": job.source.name,
+    }
     simple = {
         name: value if isinstance(value, bool | int | float | str) else str(value)
         for name, value in settings.items()
     }
-    with tf.summary.create_file_writer(str(run.tensorboard)).as_default():
-        hparams.hparams(simple, trial_id=run.path.name)
+    with tf.summary.create_file_writer(str(job.run.tensorboard)).as_default():
+        hparams.hparams(simple, trial_id=job.run.path.name)

@@ -21,7 +21,6 @@ from zoo.runs.run import Run
 from zoo.training import advice, distribute, signals
 from zoo.training.callbacks import (
     Checkpoints,
-    EpochLine,
     Evaluation,
     MetricsLog,
     StepCounter,
@@ -71,7 +70,6 @@ def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> Run:
     run.claim(job.identity(), overwrite=job.config.overwrite)
     if run.finished:
         run.remove_backup()  # it remains if the process died at this point
-        _follow_moved_data(job)
         job.placement.wait()
         return Run(run, dataset=job.dataset, done_before=True)
     files.write_json(run.config, job.description())
@@ -82,17 +80,8 @@ def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> Run:
     files.write_json(run.result, job.header(copy) | result)  # the run is now finished
     run.remove_backup()
     if job.config.tensorboard:
-        write_hyperparameters(run, job.hyperparameters())
+        write_hyperparameters(job)
     return Run(run, dataset=job.dataset, model=copy, outputs=outputs)
-
-
-def _follow_moved_data(job: Job) -> None:
-    """Updates the place of moved data in config.json, for evaluations and exports."""
-    recorded, place = job.run.read_config(), job.dataset.spec.source
-    if job.source.directory and recorded["dataset_used"] != place:
-        now = job.description()
-        moved = {key: now[key] for key in ("dataset_used", "data_dir")}
-        files.write_json(job.run.config, recorded | moved)
 
 
 def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
@@ -107,19 +96,18 @@ def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
         given = transfer.load(job.architecture, job.weights)
         # Other classes get a new head, even if their number is the same.
         new_head = job.weights.class_names != spec.class_names
-    options: dict[str, Any] = {
-        "input_shape": spec.input_shape,
-        "num_classes": spec.num_classes,
-        "new_head": new_head,
-        "freeze": config.freeze,
-        "steps": plan.steps,
-        "steps_per_execution": min(
-            job.recipe.steps_per_execution, plan.steps_per_epoch
-        ),
-        "report_gradient_norm": config.gradient_norm,
-    }
     make = functools.partial(
-        build.make_model, job.architecture, job.recipe, given, **options
+        build.make_model,
+        job.architecture,
+        job.recipe,
+        given,
+        input_shape=spec.input_shape,
+        num_classes=spec.num_classes,
+        new_head=new_head,
+        freeze=config.freeze,
+        steps=plan.steps,
+        steps_per_execution=min(job.recipe.steps_per_execution, plan.steps_per_epoch),
+        report_gradient_norm=config.gradient_norm,
     )
     jit_compile = distribute.jit_compile(config.jit_compile, job.placement)
     with job.placement.scope(), dtype_policy(config.precision):
@@ -174,8 +162,6 @@ def _fit(
         ]
         if job.config.tensorboard and placement.is_chief:
             callbacks.append(make_callback(job, model.steps_per_execution))
-        if job.config.shown == "epoch" and placement.is_chief:
-            callbacks.append(EpochLine(progress, plan.epochs))
         callbacks.append(checkpoints)
         for first, last, data in _epochs(plan, step, batches):
             model.fit(

@@ -1,24 +1,19 @@
-"""Tests runs that are killed, stopped, locked or damaged."""
+"""Tests runs that are killed or stopped, or whose numbers are not finite."""
 
 from __future__ import annotations
 
 import json
-import re
-import shutil
 import signal
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 
 import zoo
 from tests.conftest import ROOT
-from tests.soak.kills import CASES, differences
-from tests.zoo.training.conftest import wait_for
-from zoo.errors import Interrupted, RunError
-from zoo.records.rundir import RunDir
+from tests.soak.kills import CASES
+from zoo.errors import RunError
 from zoo.training import trainer
 
 
@@ -60,87 +55,33 @@ def test_every_optimizer_goes_on_with_the_same_bits(tmp_path, data_dir, digits):
     assert [lost for lost in found.values() if lost] == []
 
 
-def test_the_comparison_sees_one_bit(trained_run, tmp_path):
-    a, b = trained_run.run.path, tmp_path / "copy"
-    shutil.copytree(a, b)
-    assert differences(a, b) == []
-    result = json.loads((b / "result.json").read_text())
-    result["train"]["loss"] = np.nextafter(result["train"]["loss"], 1)
-    (b / "result.json").write_text(json.dumps(result))
-    model = keras.models.load_model(b / "model.keras")
-    weights = model.get_weights()
-    weights[0].flat[0] = np.nextafter(weights[0].flat[0], np.float32(1))
-    model.set_weights(weights)
-    model.save(b / "model.keras")
-    found = differences(a, b)
-    assert "result.json: train" in found
-    assert sum("model.keras" in what for what in found) == 1
-
-
-def check_stopped(message, name, run):
-    """Returns the step after which the run stopped and wrote its only backup."""
-    found = re.fullmatch(
-        rf"Stopped by {name} after step (\d+) of \d+; a backup is in \S*run/backup. "
-        "Run the same command again to resume.",
-        message,
-    )
-    assert found, message
-    backups = [path.name for path in (run / "backup").iterdir()]
-    assert backups == [f"step-{int(found[1]):09d}.npz"]
-    return int(found[1])
-
-
-def test_a_signal_ends_a_process_and_says_how_to_go_on(start, tmp_path):
-    # No other backup is due, so the signal caused the backup.
-    process = start("--backup_steps=1000000", "--progress=epoch")
-    wait_for(tmp_path / "run" / "metrics.csv", process)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 143, err
-    check_stopped(err.rstrip("\n"), "SIGTERM", tmp_path / "run")
-
-
-def test_ctrl_c_ends_the_step_and_the_same_command_goes_on(
-    config, at_step, tmp_path, capsys
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_ends_the_call_and_the_same_command_goes_on(
+    name, code, call, data_dir, at_step, tmp_path
 ):
-    at_step(30, lambda: signal.raise_signal(signal.SIGINT))
-    with pytest.raises(Interrupted) as caught:
-        trainer.train(config(backup_steps=1000))
-    assert caught.value.exit_code == 130
-    assert check_stopped(str(caught.value), "SIGINT", tmp_path / "run") == 32
-    assert trainer.train(config(backup_steps=1000)).run.finished
-    said = capsys.readouterr().out
-    assert re.search(r"^Resuming \S*run after step 32 of 66\.$", said, re.MULTILINE)
-
-
-@pytest.mark.parametrize("fields", [{"overwrite": True}, {"seed": 3}])
-def test_a_run_of_another_process_is_refused_and_not_touched(fields, config, tmp_path):
-    def times():
-        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-
-    with RunDir(tmp_path / "run").locked():
-        (tmp_path / "run/config.json").write_text("{}")
-        before = times()
-        with pytest.raises(RunError, match=r"Another process is working in .*run\."):
-            trainer.train(config(**fields))
-        assert times() == before
+    flags = ["--model=mlp", "--dataset=digits", "--epochs=3", "--batch_size=64"]
+    flags += ["--steps_per_execution=5", "--backup_steps=1000", "--export=none"]
+    flags += ["--noplots", "--run_dir=run", f"--data_dir={data_dir}"]
+    at_step(30, lambda: signal.raise_signal(signal.Signals[name]))
+    stopped = call("train", *flags)
+    assert stopped.returncode == code
+    assert stopped.stderr.splitlines()[1:] == [
+        f"Stopped by {name} after step 32 of 66; a backup is in run/backup. Run the "
+        "same command again to resume."
+    ]
+    assert [path.name for path in (tmp_path / "run/backup").iterdir()] == [
+        "step-000000032.npz"
+    ]
+    resumed = call("train", *flags)
+    assert resumed.returncode == 0
+    assert "Resuming run after step 32 of 66.\n" in resumed.stdout
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(config, tmp_path):
-    overrides = {
-        "optimizer": "sgd",
-        "learning_rate": 3.0,
-        "schedule": "constant",
-        "batch_size": 100,
-        "epochs": 10,
-    }
-    asked = config(
-        "linear",
-        dataset="linear_regression",
-        overrides=overrides,
-        backup_steps=5,
-        eval_every=10,
-    )
+    overrides = {"optimizer": "sgd", "learning_rate": 3.0, "schedule": "constant"}
+    overrides |= {"batch_size": 100, "epochs": 10}
+    fields = {"dataset": "linear_regression", "overrides": overrides}
+    asked = config("linear", backup_steps=5, eval_every=10, **fields)
     message = r"step \d+ of 100: loss. Try a lower --learning_rate, such as 0.3, with "
     with pytest.raises(RunError, match=message):
         trainer.train(asked)

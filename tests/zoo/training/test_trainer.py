@@ -10,7 +10,6 @@ import re
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 import zoo
 from zoo.data import load
@@ -37,8 +36,9 @@ def test_a_run_leaves_what_it_should(model, config, digits, capfd):
     assert result["num_train_examples"] == 1437
     assert result["num_params"] == loaded.count_params()
     assert result["dataset"] == result["dataset_requested"] == "digits"
-    versions = {"tensorflow", "keras", "tensorflow_datasets", "python"}
-    assert set(result["versions"]) == versions
+    brightness = outcome.brightness
+    assert brightness["lowest"] < brightness["mean"] < brightness["highest"]
+    assert brightness["mean"] == pytest.approx(digits.train.x.mean(), abs=1)
     rows = list(csv.DictReader((outcome.run.path / "metrics.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert [bool(row["val_loss"]) for row in rows] == [False, True, True]
@@ -81,7 +81,7 @@ def test_linear_regression_is_compared_with_least_squares(config):
 def test_a_finished_run_is_left_alone_and_another_one_refused(config):
     first = trainer.train(config())
     before = (first.run.path / "model.keras").stat().st_mtime_ns
-    again = trainer.train(config())
+    again = trainer.train(config(overrides={"steps_per_execution": 7}))
     assert again.done_before
     assert again.result == first.result
     assert (first.run.path / "model.keras").stat().st_mtime_ns == before
@@ -96,9 +96,7 @@ def test_a_finished_run_is_left_alone_and_another_one_refused(config):
     ("fields", "message"),
     [
         ({"profile_steps": (67, 70)}, r"a step of the training, 1 to 66\. Rec"),
-        ({"tensorboard": False, "histograms": True}, "are for TensorBoard"),
         ({"progress": "loud"}, "Unknown progress 'loud'. Known: auto, bar"),
-        ({"validation": 0.0}, "--validation must be a share"),
         ({"validation": float("nan")}, "--validation must be a share"),
     ],
 )
@@ -116,7 +114,7 @@ def test_a_busy_default_directory_is_refused_before_data_are_read(
     busy = RunDir("runs/mlp-digits")
     message = "process is working in runs/mlp-digits"
     with busy.locked(), pytest.raises(RunError, match=message):
-        trainer.train(config(run_dir=None))
+        trainer.train(config(run_dir=None, overwrite=True))
 
 
 def test_a_validation_split_is_shown_and_the_test_split_evaluated_once(config):
@@ -132,25 +130,3 @@ def test_a_validation_split_is_shown_and_the_test_split_evaluated_once(config):
     again = open_run(trained.run.path).dataset
     assert again.spec == trained.dataset.spec
     np.testing.assert_array_equal(again.validation.x, held_out.x)
-
-
-def test_steps_per_execution_may_change(config):
-    trainer.train(config("linear"))
-    overrides = {"steps_per_execution": 7}
-    assert trainer.train(config("linear", overrides=overrides)).done_before
-
-
-def test_a_finished_run_follows_its_data_to_another_place(config, tmp_path, digits):
-    for split, x in (("train", digits.train.x[:40]), ("test", digits.test.x[:4])):
-        for number, image in enumerate(x):
-            path = tmp_path / "here" / split / str(number % 2) / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image[..., 0]).save(path)
-    fields = {"overrides": {"epochs": 1, "batch_size": 8}}
-    first = trainer.train(config("linear", dataset=str(tmp_path / "here"), **fields))
-    (tmp_path / "here").rename(tmp_path / "there")
-    with pytest.raises(UserError, match="here does not exist"):
-        _ = open_run(first.run.path).dataset
-    there = config("linear", dataset=str(tmp_path / "there"), **fields)
-    assert trainer.train(there).done_before
-    assert open_run(first.run.path).dataset.spec.num_train == 40

@@ -1,7 +1,7 @@
 """Starts several workers of a training; as a program, it is one of them.
 
 The program trains the cases of a JSON file one after the other and writes the weights
-and results of each beside that file.
+of each worker beside the run directory.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _worker(path: pathlib.Path) -> None:
     def recorded(job, model, copy):
         result = fit(job, model, copy)
         arrays = {str(i): w for i, w in enumerate(copy.get_weights())}
-        np.savez(path.parent / f"{job.run.path.name}-{index}.npz", **arrays)
+        np.savez(f"{job.run.path}-{index}.npz", **arrays)
         return result
 
     trainer._fit = recorded
