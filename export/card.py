@@ -1,7 +1,9 @@
 """The model card of an export, and the table that is printed after it.
 
 The card, R/export/README.md, is rendered from result.json and export.json. Its text is
-in ``templates``: card.md.j2, and one file for each language of the calls.
+in ``templates``: card.md.j2, and one file for each language of the calls. It needs all
+keys that a training writes, except for ``test_per_class`` and ``test_macro_recall`` of
+result.json and ``brightness`` of config.json.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from scipy import stats
 
 from export import records
 from export.formats import DEVICE_OPTIMIZERS, FORMATS
-from export.records import Artifact, Export
+from export.records import Export, Record
 from zoo.console import align, format_milliseconds
 from zoo.plots.draw import CAPTIONS, TITLES
 from zoo.runs.run import Run
@@ -46,19 +48,24 @@ def render(run: Run, export: Export, pictures: Sequence[str] = ()) -> str:
         "product": math.prod,
         "tensor": _tensor,
     }
-    every = [file for format in FORMATS.values() for file in format.files]
     return environment.get_template("card.md.j2").render(
         result=run.result,
         export=export,
         command=repeating(run.result),
-        brightness=run.config.get("brightness"),
+        brightness=run.brightness,
+        shipped=run.run.sample.exists(),
+        is_sample=run.is_sample,
         litert=importlib.metadata.version("ai-edge-litert"),
-        models=[artifact for artifact in export.artifacts if artifact.input],
-        records={artifact.name: artifact for artifact in export.artifacts},
+        models=[record for record in export.artifacts if record.input],
+        records={record.name: record for record in export.artifacts},
         wilson=lambda right, total: stats.binomtest(right, total).proportion_ci(
             method="wilson"
         ),
-        purposes={file.name: file.purpose for file in every},
+        purposes={
+            file.name: file.purpose
+            for format in FORMATS.values()
+            for file in format.files
+        },
         pictures={name: TITLES[name] for name in pictures},
         captions=CAPTIONS,
         momentum=DEVICE_OPTIMIZERS["momentum"],
@@ -90,11 +97,11 @@ def _tensor(tensor: Mapping[str, Any]) -> str:
     return text
 
 
-def _measured(artifact: Artifact) -> tuple[str, ...]:
+def _measured(record: Record) -> tuple[str, ...]:
     """Returns a file's accuracy and agreement, or the largest error of a regression."""
-    if artifact.accuracy is not None:
-        return f"{artifact.accuracy:.2%}", f"{artifact.agreement:.2%}"
-    return (f"{artifact.max_abs_error:.2g}",)
+    if record.accuracy is not None:
+        return f"{record.accuracy:.2%}", f"{record.agreement:.2%}"
+    return (f"{record.max_abs_error:.2g}",)
 
 
 def summary(run_dir: str | os.PathLike[str]) -> str:
@@ -105,13 +112,12 @@ def summary(run_dir: str | os.PathLike[str]) -> str:
     classifier = export.data["num_classes"] is not None
     columns = ("accuracy", "agreement") if classifier else ("largest error",)
     rows, others = [("exported", "bytes", *columns, "ms")], []
-    for artifact in export.artifacts:
-        size = f"{artifact.bytes:,}"
-        if artifact.latency_ms:
-            latency = format_milliseconds(artifact.latency_ms["median"])
-            rows.append((artifact.path, size, *_measured(artifact), latency))
+    for record in export.artifacts:
+        size = f"{record.bytes:,}"
+        if record.latency_ms:
+            latency = format_milliseconds(record.latency_ms["median"])
+            rows.append((record.path, size, *_measured(record), latency))
         else:
-            others.append(f"{artifact.name}: {artifact.path}, {size} bytes")
-    others += [f"left out: {name}: {why}" for name, why in export.left_out.items()]
+            others.append(f"{record.name}: {record.path}, {size} bytes")
     said = f"All verified on {export.tested_on}. {directory}"
     return "\n".join([*align(rows), *others, said])

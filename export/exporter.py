@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from export import card, records, verify
 from export.formats import DEFAULT_FORMATS, FORMATS, Format, check_request
-from export.records import Artifact, Export
+from export.records import Export, Record
 from zoo import files
 from zoo.errors import RunError, UserError, unknown
 from zoo.plots.draw import draw_run, list_pictures
@@ -67,11 +67,11 @@ def export_run(
         beside.mkdir()
         try:
             artifacts = list(kept)
-            for name in (name for name in FORMATS if name in request):
-                artifacts += _export(
-                    trained, beside, FORMATS[name], request[name], artifacts
-                )
-            artifacts.sort(key=lambda artifact: [*FORMATS].index(artifact.format))
+            for format in FORMATS.values():
+                if format.name in request:
+                    asked = request[format.name]
+                    artifacts += _export(trained, beside, format, asked, artifacts)
+            artifacts.sort(key=lambda record: [*FORMATS].index(record.format))
             content = _describe(trained, beside, artifacts, plots)
             _publish(beside, target, content, kept)
         except tf.errors.OpError as error:
@@ -133,13 +133,17 @@ def _check_model(trained: Run) -> None:
         raise UserError(f"{run.model} is not the model that {run.result} is about.")
 
 
-def _exported(trained: Run) -> list[Artifact]:
+def _exported(trained: Run) -> list[Record]:
     """Returns the files of an earlier export of the same weights."""
     target = trained.run.export
     earlier = records.read(target)
     if earlier is None or earlier.model_sha256 != files.sha256(trained.run.model):
         return []
-    return [each for each in earlier.artifacts if (target / each.path).exists()]
+    return [
+        each
+        for each in earlier.artifacts
+        if each.format in FORMATS and (target / each.path).exists()
+    ]
 
 
 def _export(
@@ -147,8 +151,8 @@ def _export(
     directory: pathlib.Path,
     format: Format,
     options: dict[str, Any],
-    others: Sequence[Artifact],
-) -> list[Artifact]:
+    others: Sequence[Record],
+) -> list[Record]:
     """Writes the files of one format into the directory, and verifies them."""
     if not any(file.suits(trained) for file in format.files):
         raise UserError(
@@ -158,7 +162,7 @@ def _export(
     if format.needs:
         options = options | {"others": {each.name: each for each in others}}
     written = format.export(trained, directory, **options)
-    artifacts = []
+    found = []
     for file in (file for file in format.files if file.name in written):
         path = directory / file.path
         measured, problems = verify.verify(trained, path, file)
@@ -173,7 +177,7 @@ def _export(
             raise verify.failed(path, problems, hint)
         if measured:
             print(f"verified {file.path}", flush=True)
-        artifact = Artifact(
+        record = Record(
             name=file.name,
             format=format.name,
             path=file.path,
@@ -182,15 +186,12 @@ def _export(
             details=written[file.name],
             **measured,
         )
-        artifacts.append(artifact)
-    return artifacts
+        found.append(record)
+    return found
 
 
 def _describe(
-    trained: Run,
-    directory: pathlib.Path,
-    artifacts: list[Artifact],
-    plots: bool,
+    trained: Run, directory: pathlib.Path, artifacts: list[Record], plots: bool
 ) -> Export:
     """Writes sample.png, the pictures and the card; returns what export.json says."""
     data, test, sample = trained.config["data"], trained.dataset.test, None
@@ -207,17 +208,6 @@ def _describe(
                 f", {pathlib.Path(each.path).name} on {each.examples:,} evenly spaced "
                 "examples of it"
             )
-    names = {each.name for each in artifacts}
-    formats = {each.format for each in artifacts}
-    left_out = {
-        pathlib.Path(file.path).name: "it was not asked for"
-        if file.suits(trained)
-        else "a regression has no pixels to calibrate on"
-        for format in FORMATS.values()
-        if format.name in formats
-        for file in format.files
-        if file.name not in names
-    }
     content = Export(
         model=trained.config["identity"]["model"],
         model_sha256=files.sha256(trained.run.model),
@@ -225,7 +215,6 @@ def _describe(
         data=data,
         tested_on=said,
         sample=sample,
-        left_out=left_out,
         artifacts=artifacts,
     )
     if plots:
@@ -241,31 +230,30 @@ def _describe(
 
 
 def _publish(
-    new: pathlib.Path, target: pathlib.Path, content: Export, kept: list[Artifact]
+    new: pathlib.Path, target: pathlib.Path, content: Export, kept: list[Record]
 ) -> None:
-    """Moves new files to their places. export.json only lists files that are there.
+    """Moves all new files to their places. Files of other origin stay.
 
     Args:
         new: directory of the new files.
         target: R/export.
-        content: what export.json says in the end.
+        content: what export.json says in the end. Until all files are in their places,
+            it only lists those in ``kept``.
         kept: the files that stay in their places.
     """
     target.mkdir(exist_ok=True)
-    records.write(target, dataclasses.replace(content, artifacts=kept))
+    dataclasses.replace(content, artifacts=kept).write(target)
     stay = {each.path for each in kept}
     for file in (file for format in FORMATS.values() for file in format.files):
         place = target / file.path
-        if file.path not in stay and place.exists():
-            aside = new / "old" / file.path
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            place.rename(aside)
-        if (new / file.path).exists():
-            place.parent.mkdir(exist_ok=True)
-            (new / file.path).rename(place)
-    shutil.rmtree(new / "old", ignore_errors=True)
+        if file.path in stay:
+            continue
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
     for path in [path for path in new.rglob("*") if path.is_file()]:
         place = target / path.relative_to(new)
-        place.parent.mkdir(exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         path.replace(place)
-    records.write(target, content)
+    content.write(target)

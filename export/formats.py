@@ -49,7 +49,7 @@ INT8 = Bound(accuracy_drop=0.3)
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportedFile:
+class FileSpec:
     """A file that a format can write.
 
     Attributes:
@@ -61,7 +61,6 @@ class ExportedFile:
         regression: bounds for a regression; None if a regression has no such file.
         integer: whether input and output are uint8, without any float tensor.
         threads: whether to verify the file with several threads as well as with one.
-        parallel: whether the kernels of the file use these threads.
         examples: number of test examples to verify the file on; None for all of them.
     """
 
@@ -72,7 +71,6 @@ class ExportedFile:
     regression: Bound | None = None
     integer: bool = False
     threads: bool = True
-    parallel: bool = True
     examples: int | None = None
 
     def suits(self, run: Run) -> bool:
@@ -99,7 +97,7 @@ class Format:
 
     name: str
     module: str
-    files: tuple[ExportedFile, ...]
+    files: tuple[FileSpec, ...]
     options: Mapping[str, Callable[[Any], Any]] = dataclasses.field(
         default_factory=dict
     )
@@ -114,8 +112,8 @@ class Format:
         return importlib.import_module(self.module).export(run, directory, **options)
 
 
-def _tflite(name: str, *about: Any, **options: Any) -> ExportedFile:
-    return ExportedFile(name, f"tflite/model_{name}.tflite", *about, **options)
+def _tflite(name: str, *about: Any, **options: Any) -> FileSpec:
+    return FileSpec(name, f"tflite/model_{name}.tflite", *about, **options)
 
 
 _TFLITE = (
@@ -123,8 +121,9 @@ _TFLITE = (
     _tflite("float16", "GPUs, half the size", FLOAT16, FLOAT16),
     _tflite("dynamic", "CPUs, with float inputs", TENTH, FLOAT16),
     _tflite("int8", "phones and integer hardware", INT8, integer=True),
-    # Kernels for 16-bit activations are slow: a whole test split takes minutes.
-    _tflite("int16x8", "16-bit accelerators", TENTH, parallel=False, examples=1000),
+    # Kernels for 16-bit activations are slow, with one thread only: a whole test split
+    # takes minutes.
+    _tflite("int16x8", "16-bit accelerators", TENTH, threads=False, examples=1000),
 )
 #: The names of the files of ``tflite``.
 TFLITE_FILES = tuple(file.name for file in _TFLITE)
@@ -177,7 +176,7 @@ _FORMATS = (
     Format(
         "saved_model",
         "export.saved_model",
-        (ExportedFile("saved_model", "saved_model/1", "servers", EXACT, EXACT),),
+        (FileSpec("saved_model", "saved_model/1", "servers", EXACT, EXACT),),
     ),
     Format(
         "tflite",
@@ -199,7 +198,7 @@ _FORMATS = (
     Format(
         "web",
         "export.web",
-        (ExportedFile("page", "web", "a page that runs int8 and float32"),),
+        (FileSpec("page", "web", "a page that runs int8 and float32"),),
         needs=("tflite",),
         check=_check_node,
     ),

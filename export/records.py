@@ -1,4 +1,4 @@
-"""The records of an export, which export.json holds."""
+"""What export.json says: a record of each exported file, and of the export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Artifact:
+class Record:
     """An exported file. What was not measured is None, and export.json leaves it out.
 
     ``input`` and ``output`` are the fields of a ``zoo.runs.artifact.Tensor``.
@@ -37,8 +37,7 @@ class Artifact:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the record in the form of export.json."""
-        content = dataclasses.asdict(self)
-        return {name: value for name, value in content.items() if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +50,15 @@ class Export:
     data: dict[str, Any]  # the description of the run's data in config.json
     tested_on: str  # the examples that the files were verified on, in words
     sample: str | None  # class of sample.png; None for a regression
-    left_out: dict[str, str]  # names of files that are not there, each with the reason
-    artifacts: list[Artifact]  # in the order of the formats
+    artifacts: list[Record]  # in the order of the formats
 
     def to_json(self) -> dict[str, Any]:
         """Returns the content of export.json."""
-        artifacts = [artifact.to_json() for artifact in self.artifacts]
-        return vars(self) | {"artifacts": artifacts}
+        return vars(self) | {"artifacts": [each.to_json() for each in self.artifacts]}
+
+    def write(self, directory: pathlib.Path) -> None:
+        """Writes the export.json of an export directory."""
+        files.write_json(directory / "export.json", self.to_json())
 
 
 def read(directory: pathlib.Path) -> Export | None:
@@ -71,14 +72,9 @@ def read(directory: pathlib.Path) -> Export | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        content["artifacts"] = [Artifact(**each) for each in content["artifacts"]]
+        content["artifacts"] = [Record(**each) for each in content["artifacts"]]
         return Export(**content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} cannot be used: {error}. Delete it and export the run again."
         ) from None
-
-
-def write(directory: pathlib.Path, export: Export) -> None:
-    """Writes the export.json of an export directory."""
-    files.write_json(directory / "export.json", export.to_json())

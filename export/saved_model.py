@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from export.formats import FORMATS
+from zoo import startup
 from zoo.data import decode
 from zoo.runs.artifact import SIGNATURE
 from zoo.runs.run import Run
@@ -53,5 +54,6 @@ def export(run: Run, directory: pathlib.Path) -> dict[str, dict[str, Any]]:
         archive.add_endpoint(SIGNATURE, serve, [images])
         archive.add_endpoint("serve_bytes", serve_bytes, [encoded])
     (file,) = FORMATS["saved_model"].files
-    archive.write_out(str(directory / file.path), verbose=False)
+    with startup.quiet():  # TensorFlow would report a full disk a second time
+        archive.write_out(str(directory / file.path), verbose=False)
     return {file.name: {}}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from export.formats import Bound, ExportedFile
+from export.formats import Bound, FileSpec
 from zoo import registry, startup
 from zoo.data.dataset import Split
 from zoo.errors import RunError
@@ -23,7 +23,7 @@ LATENCY_RUNS, LATENCY_SECONDS = 220, 2.0
 
 
 def verify(
-    run: Run, path: pathlib.Path, file: ExportedFile
+    run: Run, path: pathlib.Path, file: FileSpec
 ) -> tuple[dict[str, Any], list[str]]:
     """Runs a file over its test examples, with one thread and with all of them.
 
@@ -57,8 +57,7 @@ def verify(
         # First one interpreter per core, each with one thread; then all threads in one.
         takers = [artifact.load(path, workers=cores)]
         if file.threads:
-            workers = 1 if file.parallel else cores
-            takers.append(artifact.load(path, threads=cores, workers=workers))
+            takers.append(artifact.load(path, threads=cores))
     labels = None if run.model.num_classes is None else test.y
     for ask in takers:
         outputs = np.concatenate([ask(part) for part in test.blocks()])
@@ -82,7 +81,7 @@ def failed(path: pathlib.Path, problems: Sequence[str], hint: str = "") -> RunEr
     )
 
 
-def bound_of(run: Run, file: ExportedFile) -> Bound:
+def bound_of(run: Run, file: FileSpec) -> Bound:
     """Returns the bounds of a file of a run; the architecture may set one of them."""
     if run.model.num_classes is None:
         return file.regression or Bound()
@@ -162,7 +161,7 @@ def bound_problems(
 
 
 def _signature_problems(
-    loaded: artifact.Artifact, file: ExportedFile, run: Run
+    loaded: artifact.Artifact, file: FileSpec, run: Run
 ) -> list[str]:
     """Checks the file's names, dtypes, shapes, quantization and operations."""
     shape, width = run.config["data"]["input_shape"], run.model.num_classes or 1

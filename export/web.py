@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from export.formats import FORMATS
-from export.records import Artifact
+from export.records import Record
 from zoo import files
 from zoo.errors import RunError, UserError
 from zoo.runs import scoring
@@ -37,7 +37,7 @@ _NPM_SECONDS = 300
 
 
 def export(
-    run: Run, directory: pathlib.Path, *, others: Mapping[str, Artifact]
+    run: Run, directory: pathlib.Path, *, others: Mapping[str, Record]
 ) -> dict[str, dict[str, Any]]:
     """Writes the folder; the files that it offers come from other formats."""
     for name in CHOICE:
@@ -52,20 +52,20 @@ def export(
     data, test = run.config["data"], run.dataset.test
     shape, classes = list(data["input_shape"]), list(data["class_names"])
     listed = []
-    for artifact in (others[name] for name in CHOICE):
-        assert artifact.input and artifact.output
-        path = directory / artifact.path  # if it is exported together with the page
-        source = path if path.exists() else run.run.export / artifact.path
+    for record in (others[name] for name in CHOICE):
+        assert record.input and record.output
+        path = directory / record.path  # if it is exported together with the page
+        source = path if path.exists() else run.run.export / record.path
         shutil.copyfile(source, web / path.name)
-        scale, zero_point = artifact.output["quantization"] or (1.0, 0)
+        scale, zero_point = record.output["quantization"] or (1.0, 0)
         listed.append(
             {
-                "name": artifact.name,
+                "name": record.name,
                 "path": path.name,
-                "bytes": artifact.bytes,
-                "sha256": artifact.sha256,
-                "accuracy": artifact.accuracy,
-                "input": artifact.input["dtype"],
+                "bytes": record.bytes,
+                "sha256": record.sha256,
+                "accuracy": record.accuracy,
+                "input": record.input["dtype"],
                 "output": {"scale": scale, "zero_point": zero_point},
             }
         )
@@ -140,10 +140,10 @@ def _version(lock: pathlib.Path) -> str | None:
 
 
 def examples(labels: np.ndarray, reference: np.ndarray, size: int) -> np.ndarray:
-    """Chooses test images to show: mistakes and others, from each class in turn.
+    """Chooses test images to show: the surest mistakes, and others evenly spaced.
 
     Returns 200 sorted indices, or fewer if images of this size in bytes are large or
-    the split is small. Up to a quarter of them are the most confident mistakes.
+    the split is small. Up to a quarter of them are mistakes.
     """
     count = min(EXAMPLES, len(labels), max(1, EXAMPLES_BYTES // size))
     correct = scoring.correct(reference, labels)
@@ -151,10 +151,6 @@ def examples(labels: np.ndarray, reference: np.ndarray, size: int) -> np.ndarray
     surest = np.argsort(-reference[wrong].max(axis=1), kind="stable")
     wrong = wrong[surest[: count // 4]]
     right = np.flatnonzero(correct)
-    # The first of each class, the second of each class, ...
-    turn = np.zeros(len(right), np.int64)
-    for label in np.unique(labels):
-        members = labels[right] == label
-        turn[members] = np.arange(members.sum())
-    right = right[np.lexsort((labels[right], turn))]
-    return np.sort(np.concatenate([wrong, right])[:count])
+    rest = min(count - len(wrong), len(right))
+    spaced = np.linspace(0, len(right) - 1, rest).astype(int)
+    return np.sort(np.concatenate([wrong, right[spaced]]))

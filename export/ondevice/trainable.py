@@ -36,11 +36,7 @@ from zoo.runs.run import Run
 
 
 def export(
-    run: Run,
-    directory: pathlib.Path,
-    *,
-    train_batch: int,
-    device_optimizer: str,
+    run: Run, directory: pathlib.Path, *, train_batch: int, device_optimizer: str
 ) -> dict[str, dict[str, Any]]:
     """Writes the file and verifies that it trains as Keras does."""
     model = run.model
@@ -76,18 +72,11 @@ def write(
     train_batch: int,
     device_optimizer: str,
 ) -> None:
-    """Writes the file.
+    """Writes the file for a classifier that computes in float32.
 
     Training on the device has no dropout, and batch normalization keeps its moving
     statistics, because there are too few examples for either. The loss is the mean
     cross-entropy, even if the recipe uses another loss.
-
-    Args:
-        model: the trained model, a classifier that computes in float32.
-        input_shape: (height, width, channels).
-        path: where to write the file; its directory must exist.
-        train_batch: batch size of a training step, B.
-        device_optimizer: a name in ``formats.DEVICE_OPTIMIZERS``.
     """
     device = _Device(model, train_batch, DEVICE_OPTIMIZERS[device_optimizer])
     functions = device.functions(input_shape)

@@ -66,8 +66,7 @@ def verify(run: Run, path: pathlib.Path, device_optimizer: str) -> dict[str, Any
         loss_errors.append(learner.train(x, y, LEARNING_RATE) - expected)
     weights, images = learner.weights(), run.dataset.test.x[:100]
     x, y = batches[0]
-    given = {"weights": weights, "images": images, "x": x, "y": y}
-    cost = _measure_elsewhere(path, given)
+    cost = _measure_elsewhere(path, weights=weights, images=images, x=x, y=y)
     restored = cost.pop("answers")
     ours = [weights[name] for name in model.parameter_names]
     after = twin.model.trainable_weights
@@ -138,7 +137,7 @@ def _largest(values: Any, others: Any) -> float:
     return largest if np.isfinite(largest) else 1e38
 
 
-def _measure_elsewhere(path: pathlib.Path, given: dict[str, Any]) -> dict[str, Any]:
+def _measure_elsewhere(path: pathlib.Path, **given: Any) -> dict[str, Any]:
     """Restores the weights in a new process, and measures a step there."""
     try:
         done = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pathlib
 import re
 import shutil
 
@@ -10,15 +11,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
+from sklearn.datasets import load_sample_images
 
 import export
 import zoo
 from export.formats import TFLITE_FILES
-from tests.conftest import ROOT
-from tests.export.conftest import FILES, ask, records, run_code
-from zoo.data import decode
+from tests.export.conftest import FILES, ask, records
+from zoo.data import decode, folder
 from zoo.errors import UserError
-from zoo.runs import predict as evaluation
 
 
 @pytest.mark.parametrize("name", zoo.list_models())
@@ -151,36 +152,11 @@ def test_the_export_directory_is_complete(runs, digits):
     assert "CC BY 4.0" in card
 
 
-def test_the_python_of_the_card_runs(runs):
-    card = (runs("mlp").run.export / "README.md").read_text()
-    said = re.search(r"a test image of the class (\d)", card)[1]
-    calls = card.partition("### Learning in Python")[0]
-    tensorflow, litert = run_code(calls, runs("mlp").run.export).rsplit("\n", 2)[:2]
-    assert tensorflow.count("[[") == 2
-    assert litert.startswith(f"{said} 0.")
-
-
-def test_any_artifact_is_one_callable(runs, digits):
-    run, reference = runs("mlp").run, runs("mlp").outputs
-    for record in records(runs("mlp")).values():
-        loaded = export.load(run.export / record.path)
-        assert re.search(r"image \w+ \(\w+, 28, 28, 1\) -> probab", repr(loaded))
-        outputs = loaded(digits.test.x)
-        assert outputs.shape == (360, 10)
-        assert outputs.dtype == np.float32
-        np.testing.assert_allclose(outputs, reference, atol=0.2)
-        # Pixels of another dtype give the same result.
-        np.testing.assert_allclose(
-            loaded(digits.test.x[:5].astype("int64")), outputs[:5], atol=1e-6
-        )
-
-
 def test_linear_regression_gets_what_applies(regression):
     content = export.export_run(regression)
     directory = regression.run.export
     names = [record["name"] for record in content["artifacts"]]
     assert names == ["saved_model", "float32", "float16", "dynamic"]
-    assert set(content["left_out"]) == {"model_int8.tflite", "model_int16x8.tflite"}
     assert not (directory / "tflite" / "labels.txt").exists()
     weight, bias = regression.result["learned"].values()
     x = np.float32([[-1.5], [0.0], [2.5]])
@@ -191,34 +167,50 @@ def test_linear_regression_gets_what_applies(regression):
     loaded = tf.saved_model.load(str(directory / "saved_model" / "1"))
     y = loaded.signatures["serving_default"](x=tf.constant(x))["y"]
     np.testing.assert_allclose(y, weight * x + bias, atol=1e-5)
-    assert "model_int8.tflite` is left out" in (directory / "README.md").read_text()
 
 
-def test_any_artifact_is_evaluated_and_asked(runs, digits, tmp_path):
+def test_any_file_is_one_callable(runs, digits):
+    run, reference = runs("mlp").run, runs("mlp").outputs
+    images = digits.test.x[:100]
+    for record in records(runs("mlp")).values():
+        loaded = export.load(run.export / record.path)
+        assert re.search(r"image \w+ \(\w+, 28, 28, 1\) -> probab", repr(loaded))
+        outputs = loaded(images)
+        assert outputs.dtype == np.float32
+        np.testing.assert_allclose(outputs, reference[:100], atol=0.2)
+        # Pixels of another dtype give the same result.
+        same = loaded(images[:5].astype("int64"))
+        np.testing.assert_allclose(same, outputs[:5], atol=1e-6)
+        assert loaded(images[:0]).shape == (0, 10)
+        with pytest.raises(UserError, match="0 to 255. Received: 300 to 300"):
+            loaded(np.full((2, 28, 28, 1), 300))
+        with pytest.raises(UserError, match="takes finite numbers"):
+            loaded(np.full((2, 28, 28, 1), np.nan))
+
+
+def test_any_file_is_evaluated_and_asked(runs, digits, tmp_path):
     trained, image = runs("mlp"), str(tmp_path / "a.png")
     tf.io.write_file(image, tf.io.encode_png(digits.test.x[0]))
     int8 = trained.run.export / "tflite" / "model_int8.tflite"
     (tmp_path / "link.tflite").symlink_to(int8)  # its path only passes through a run
     for path in (int8, tmp_path / "link.tflite"):
-        found = evaluation.evaluate(None, str(path))
+        found = zoo.open(path).evaluate()
         assert found["accuracy"] == pytest.approx(records(trained)["int8"].accuracy)
         assert found["examples"] == 360
 
     # For a copy outside of any run, only the labels are known.
-    (tmp_path / "phone").mkdir()
     for name in ("model_int8.tflite", "labels.txt"):
-        shutil.copy(int8.with_name(name), tmp_path / "phone")
-    copied = str(tmp_path / "phone" / "model_int8.tflite")
-    answer = export.load(copied)(digits.test.x[:1]).argmax()
-    ((_, name, _),) = evaluation.predict_images(None, copied, [image])
-    assert name == digits.spec.class_names[answer]
-    with pytest.raises(UserError, match="lies in no run directory. Pass --run_dir"):
-        evaluation.evaluate(None, copied)
+        shutil.copy(int8.with_name(name), tmp_path)
+    copied = tmp_path / "model_int8.tflite"
+    ((_, name, _),) = zoo.predict(copied, image)
+    assert name == trained.class_names[export.load(int8)(digits.test.x[:1]).argmax()]
+    with pytest.raises(UserError, match="lies in no run directory. Pass --dataset"):
+        zoo.open(copied).evaluate()
 
 
-def test_train_exports_by_default(command, data_dir, tmp_path):
+def test_training_exports_by_default(call, data_dir, tmp_path):
     flags = ["--model=linear", "--dataset=digits", f"--data_dir={data_dir}"]
-    done = command(str(ROOT / "train.py"), *flags, "--epochs=1", "--noplots")
+    done = call("train", *flags, "--epochs=1", "--noplots")
     assert done.returncode == 0, done.stderr
     assert "tflite/model_int8.tflite" in done.stdout
     exported = tmp_path / "runs" / "linear-digits" / "export"
@@ -229,3 +221,41 @@ def test_train_exports_by_default(command, data_dir, tmp_path):
         "saved_model",
         "tflite",
     }
+
+
+KINDS = {
+    "jpg": {"quality": 90},
+    "webp": {"quality": 90},
+    "bmp": {},
+    "gif": {},
+    "png": {},
+}
+
+
+def test_training_predict_and_serve_bytes_see_the_same_pixels(train, tmp_path):
+    """Uses several kinds, sizes and EXIF orientations of photographs."""
+    draw = np.random.default_rng(0)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for name, image in zip("ab", load_sample_images().images, strict=True):
+        (tmp_path / name).mkdir()
+        for i, (kind, options) in enumerate([*KINDS.items()] * 4):
+            y, x = draw.integers(0, 200, 2)
+            height, width = draw.integers(40, 200, 2)
+            piece = Image.fromarray(image[y : y + height, x : x + width])
+            options = options | ({"exif": turned} if kind == "jpg" else {})
+            piece.save(tmp_path / name / f"{i}.{kind}", **options)
+    trained = train("linear", str(tmp_path), image_size=(24, 32))
+    export.export_run(trained, ["saved_model"], plots=False)
+    paths = [path for path, _ in folder.scan(tmp_path).test]
+    assert {pathlib.Path(path).suffix for path in paths} >= {".jpg", ".webp"}
+    saved = trained.run.export / "saved_model" / "1"
+    encoded = tf.constant([pathlib.Path(path).read_bytes() for path in paths])
+    signatures = tf.saved_model.load(str(saved)).signatures
+    served = signatures["serve_bytes"](image_bytes=encoded)["probabilities"]
+    for answers in (
+        served,
+        zoo.open(trained.run.path).predict(paths),
+        zoo.open(saved).predict(paths),
+    ):
+        np.testing.assert_allclose(answers, trained.outputs, atol=1e-5)

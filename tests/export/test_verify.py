@@ -22,14 +22,13 @@ BOUNDS = {name: file.bound for name, file in FILES.items() if file.bound}
 LABELS = np.zeros(10_000, "int32")
 
 
-@pytest.mark.parametrize("name", BOUNDS)
-def test_outputs_that_are_not_finite_are_caught(name):
+def test_outputs_that_are_not_finite_are_caught():
     outputs = np.eye(4, 3, dtype="float32")
     reference = outputs.copy()
     outputs[0] = np.nan
     measured = compare(outputs, reference, LABELS[:4])
     assert json.loads(json.dumps(measured, allow_nan=False)) == measured
-    problems = bound_problems(BOUNDS[name], outputs, reference, measured)
+    problems = bound_problems(BOUNDS["int8"], outputs, reference, measured)
     assert "outputs that are not finite" in problems
 
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageCms
 
 import export
 import zoo
-from export import formats, web
+from export import web
 from tests.conftest import ROOT
 from tests.export.conftest import ask, copied, records
 from zoo.data import decode
@@ -144,7 +144,6 @@ def test_the_folder_is_whole_and_the_other_formats_stay(runs, tmp_path):
     folder = trained.run.export / "web"
     images, labels, page = examples_of(folder)
     assert len(images) == len(labels) == 200
-    # Every image is from the test split and has its label.
     known = {
         (image.tobytes(), int(label))
         for image, label in zip(test.x, test.y, strict=True)
@@ -190,13 +189,10 @@ def test_a_quarter_of_the_examples_are_mistakes_where_there_are_so_many():
     assert len(web.examples(labels[:30], outputs[:30], 784)) <= 30
 
 
-def test_without_node_it_is_refused_in_one_line(tmp_path, command):
-    done = command(
-        *("-m", "export", f"--run_dir={tmp_path}", "--formats=web"), PATH=str(tmp_path)
-    )
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
-    assert re.match(r"Error: The format web needs Node.* Not found: node, npm\.", line)
+def test_without_node_it_is_refused(small, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"web needs Node.* Not found: node, npm\."):
+        export.export_run(small, ["web"])
 
 
 @pytest.mark.parametrize("word", ["error", "ERR!"])  # npm 10 and later, and earlier
@@ -223,12 +219,6 @@ def test_the_lock_file_pins_and_names_no_registry():
     assert "resolved" not in json.dumps(lock)
     packages = [entry for path, entry in lock["packages"].items() if path]
     assert all(entry["integrity"].startswith("sha512-") for entry in packages)
-
-
-def test_a_regression_has_no_page(regression, monkeypatch):
-    monkeypatch.setattr(formats.shutil, "which", lambda name: name)
-    with pytest.raises(UserError, match="web is for classifiers .* a regression"):
-        export.export_run(regression, ["web"])
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
@@ -319,31 +309,6 @@ def test_an_image_is_resized_as_training_does(size, target, channels):
     assert (apart > 0).mean() < 0.003
 
 
-@needs_node
-def test_the_end_of_a_stroke_is_the_last_that_is_told():
-    code = (
-        f"import {{ Pad }} from '{(web.PAGE / 'pad.js').as_uri()}';"
-        "const on = {}, frames = new Map(), told = [];"
-        "globalThis.requestAnimationFrame = (f) => frames.set(1, f) && 1;"
-        "globalThis.cancelAnimationFrame = (id) => frames.delete(id);"
-        "const nothing = () => {};"
-        "const context = { fillRect: nothing, beginPath: nothing, moveTo: nothing,"
-        " lineTo: nothing, stroke: nothing };"
-        "new Pad({ width: 280, height: 280, getContext: () => context,"
-        " addEventListener: (name, f) => (on[name] = f), focus: nothing,"
-        " setPointerCapture: nothing, getBoundingClientRect: () =>"
-        " ({ left: 0, top: 0, width: 280, height: 280 }) }, (done) => told.push(done));"
-        "const event = { pointerId: 1, button: 0, clientX: 9, clientY: 9,"
-        " preventDefault: nothing };"
-        "for (const name of ['pointerdown', 'pointermove', 'pointerup'])"
-        " on[name](event);"
-        "for (const frame of frames.values()) frame();"
-        "on.pointerdown(event); frames.get(1)();"
-        "console.log(JSON.stringify(told));"
-    )
-    assert in_node(code) == [True, False]
-
-
 @in_browser
 @pytest.mark.parametrize("name", ["int8", "float32"])
 def test_200_test_images_get_the_class_that_python_gives_them(page, visit, name):
@@ -360,31 +325,6 @@ def test_200_test_images_get_the_class_that_python_gives_them(page, visit, name)
         assert one["best"] == content["classes"][expected[i].argmax()]
         right = expected[i].argmax() == labels[i]
         assert one["group"] == ("right" if right else "wrong")
-
-
-@in_browser
-def test_answers_are_dequantized_by_scale_and_zero_point(page_copy, visit):
-    """The files themselves have zero points of 0."""
-    folder = page_copy
-    page = json.loads((folder / "page.json").read_text())
-    output = page["files"][0]["output"]
-    (expected,) = in_python(folder, "int8", examples_of(folder)[0][:1])
-    raw = expected / output["scale"] + output["zero_point"]
-    output |= {"scale": output["scale"] / 2, "zero_point": -60}
-    (folder / "page.json").write_text(json.dumps(page))
-    shares = [share for _, share in visit(folder, "first")["first"]["bars"]]
-    np.testing.assert_allclose(shares, (raw + 60) * output["scale"], atol=1e-6)
-
-
-@in_browser
-@pytest.mark.parametrize(("offset", "group"), [(0, "right"), (1, "wrong")])
-def test_the_group_is_that_of_what_is_shown(page_copy, visit, offset, group):
-    folder = page_copy
-    page = json.loads((folder / "page.json").read_text())
-    (expected,) = in_python(folder, "int8", examples_of(folder)[0][:1])
-    page["examples"]["labels"][0] = (int(expected.argmax()) + offset) % 10
-    (folder / "page.json").write_text(json.dumps(page))
-    assert visit(folder, "first")["group"] == group
 
 
 @in_browser

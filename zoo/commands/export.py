@@ -62,42 +62,41 @@ FLAGS.string(
 def main(argv: list[str]) -> None:
     """Parses the flags and calls the export."""
     flags.parse_only(argv, __doc__, FLAGS)
-    if FLAGS.run_dir is None and FLAGS.weights is None:
-        raise UserError(
-            "--run_dir is missing: the finished run to export. Or pass --weights."
-        )
-    _check_weights()
     formats = parse_formats(FLAGS.formats)
     options = {
         "tflite_files": FLAGS.tflite_files,
         "train_batch": FLAGS.train_batch,
         "device_optimizer": FLAGS.device_optimizer,
     }
-    # Before TensorFlow starts, which takes seconds.
+    # All checks come before TensorFlow starts, which takes seconds.
     check_request(formats, options)
-    if FLAGS.weights is None:
-        finished_run(FLAGS.run_dir)
-    startup.start()
-    from export import card, exporter
-
-    if FLAGS.weights is None:
-        exporter.export_run(FLAGS.run_dir, formats, **options)
+    if FLAGS.weights is not None:
+        _check_weights()
     else:
-        exporter.export_weights(
-            FLAGS.weights, FLAGS.out, formats, dataset=FLAGS.dataset, **options
-        )
-    print(card.summary(FLAGS.run_dir or FLAGS.out))
-
-
-def _check_weights() -> None:
-    """Raises UserError unless --weights, --out and --dataset go together."""
-    if FLAGS.weights is None:
+        if FLAGS.run_dir is None:
+            raise UserError(
+                "--run_dir is missing: the finished run to export. Or pass --weights."
+            )
         for name in ("out", "dataset"):
             if value := FLAGS[name].value:
                 raise UserError(
                     f"--{name} belongs to --weights. Received: --{name}={value}."
                 )
-        return
+        finished_run(FLAGS.run_dir)
+    startup.start()
+    from export import card, exporter
+
+    if FLAGS.weights is not None:
+        exporter.export_weights(
+            FLAGS.weights, FLAGS.out, formats, dataset=FLAGS.dataset, **options
+        )
+    else:
+        exporter.export_run(FLAGS.run_dir, formats, **options)
+    print(card.summary(FLAGS.run_dir or FLAGS.out))
+
+
+def _check_weights() -> None:
+    """Raises UserError unless there are such weights, and a place to write them to."""
     if weights.run_of(FLAGS.weights) is None:
         raise unknown("weights", FLAGS.weights, weights.list_weights())
     if FLAGS.run_dir is not None:

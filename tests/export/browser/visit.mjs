@@ -114,13 +114,6 @@ const finger = async (page) => {
 };
 
 const visits = {
-  // The test image that the page shows first.
-  async first() {
-    const page = await open();
-    seen.first = await answer(page);
-    seen.group = await page.locator("input[name=group]:checked").inputValue();
-  },
-
   // Uses the buttons to show every test image with one file.
   async examples() {
     const page = await open();
