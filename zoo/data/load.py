@@ -20,6 +20,7 @@ from typing import Any
 
 from zoo import files
 from zoo.data import folder, idx
+from zoo.data.cache import FOLDER
 from zoo.data.dataset import Dataset, dimensions, reading
 from zoo.data.source import Options, Source, Unreachable
 from zoo.errors import UserError
@@ -77,20 +78,24 @@ class Directory(Source):
         return f"sha256:{digest.hexdigest()}"
 
     def _read(self, options: Options) -> Dataset:
-        contents, size = self.contents, options.image_size
-        digest = self.fingerprint[7:23]
-        if isinstance(contents, idx.IdxFiles):
-            cache = self._cache(f"{digest}-{dimensions(size or ())}", options)
-            read = contents.read(cache, size)
-        else:
-            from zoo.data import images
+        # Imported here, because TensorFlow takes seconds.
+        from zoo.data import images
 
+        found, size = self.contents, options.image_size
+        caches, digest = self.root / FOLDER, self.fingerprint[7:23]
+        if isinstance(found, idx.IdxFiles):
+            contents = found.read()
+            if size:
+                place = caches / f"{digest}-{dimensions(size)}"
+                contents = images.resize(contents, place, size)
+        else:
             # Refuse images that are too large before reading all of them.
-            skip = options.skip_damaged
-            size = size or images.native_size(contents, skip_damaged=skip)
-            cache = self._cache(f"{digest}-{dimensions(size)}-upright", options)
-            read = images.read(contents, cache, size, skip_damaged=skip)
-        return read.describe(
+            size = size or images.native_size(found)
+            place = caches / f"{digest}-{dimensions(size)}-upright"
+            contents = images.read(
+                found, place, size, skip_damaged=options.skip_damaged
+            )
+        return contents.describe(
             name=self.name, source=str(self.directory), fingerprint=self.fingerprint
         )
 
