@@ -202,7 +202,7 @@ def _find_directory(name: str, root: Path) -> Directory:
         directory=directory,
         contents=contents,
         is_tree=isinstance(contents, folder.ImageTree),
-        ignored=getattr(contents, "ignored", ()),
+        ignored=contents.ignored if isinstance(contents, folder.ImageTree) else (),
     )
 
 

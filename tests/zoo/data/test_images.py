@@ -125,20 +125,3 @@ def test_large_images_need_a_size(tmp_path):
     match = f"400x600 pixels .{path}.*Add --image_size=64"
     with pytest.raises(UserError, match=match):
         read(tmp_path)
-
-
-def test_webp_and_rotated_jpeg_are_read_upright(tmp_path):
-    class_tree(tmp_path)
-    upright = Image.fromarray(np.kron(pixels(0, 3, 2), np.ones((8, 8), np.uint8)))
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    stored = upright.transpose(Image.Transpose.ROTATE_90)
-    stored.save(tmp_path / "cat/20.jpg", exif=exif, quality=95)
-    upright.save(tmp_path / "cat/21.webp", lossless=True)
-    tree = folder.scan(tmp_path)
-    contents = read(tmp_path, (24, 16))
-    images = np.concatenate([contents.train.x, contents.test.x])
-    found = dict(zip(tree.paths(), images[..., 0].astype(int), strict=True))
-    expected = np.asarray(upright).astype(int)
-    np.testing.assert_array_equal(found[f"{tmp_path}/cat/21.webp"], expected)
-    assert np.abs(found[f"{tmp_path}/cat/20.jpg"] - expected).mean() < 10

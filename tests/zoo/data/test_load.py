@@ -80,8 +80,11 @@ def test_unknown_names(name, said, data_dir):
     ("name", "said"),
     [
         ("emnist/letters:9.9.9", "cannot be loaded at version 9.9.9"),
-        ("imdb_reviews", "Its features: text (Text), label (ClassLabel)"),
-        ("binarized_mnist", "not one of labeled images"),
+        (
+            "imdb_reviews",
+            "not one of labeled images with 1 or 3 channels. Its features: "
+            "text (Text), label (ClassLabel)",
+        ),
     ],
 )
 def test_datasets_that_cannot_be_opened(name, said, data_dir):
@@ -147,7 +150,7 @@ def test_unreadable_directory(tmp_path, monkeypatch):
         load.find(str(tmp_path))
 
 
-def test_idx_directory_in_file_order_and_again_when_changed(tmp_path, data_dir):
+def test_idx_files_are_read_in_order_and_in_place(tmp_path, data_dir):
     content = idx_arrays((7, 6))
     directory = write_idx(tmp_path / "my idx", content)
     dataset = load.load(str(directory), data_dir=data_dir)
@@ -155,18 +158,9 @@ def test_idx_directory_in_file_order_and_again_when_changed(tmp_path, data_dir):
     np.testing.assert_array_equal(dataset.train.y, content[TRAIN_Y])
     assert dataset.spec.name == "my-idx" and dataset.spec.source == str(directory)
 
-    write_idx(directory, {TRAIN_X: np.zeros((12, 7, 6))})
-    changed = load.load(str(directory), data_dir=data_dir)
-    assert not changed.train.x.any()
-    assert changed.spec.fingerprint != dataset.spec.fingerprint
-
     resized = load.load(str(directory), data_dir=data_dir, image_size=(3, 4))
     assert resized.spec.input_shape == (3, 4, 1)
     assert not Path(data_dir).exists()  # what fits in memory is not copied
-
-
-def refuse(*args, **kwargs):
-    raise AssertionError("decoded twice")
 
 
 def test_a_tree_is_decoded_once_whatever_its_path(tmp_path, data_dir, monkeypatch):
@@ -178,8 +172,8 @@ def test_a_tree_is_decoded_once_whatever_its_path(tmp_path, data_dir, monkeypatc
     assert resized.train.x.shape == (16, 4, 4, 1)
     assert len(list(Path(data_dir, cache.FOLDER).iterdir())) == 2
 
-    monkeypatch.setattr(images, "_write", refuse)
-    monkeypatch.setattr(cache, "lock", refuse)  # works on a read-only data directory
+    monkeypatch.setattr(images, "_write", pytest.fail)
+    monkeypatch.setattr(cache, "lock", pytest.fail)  # works on a read-only disk
     moved = directory.rename(tmp_path / "moved")
     again = load.load(str(moved), data_dir=data_dir)
     for ours, theirs in ((again.train, first.train), (again.test, first.test)):
