@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import resource
 import shutil
@@ -16,7 +15,6 @@ import pytest
 import zoo
 from zoo import files
 from zoo.errors import Interrupted, RunError, UserError
-from zoo.runs.run import open_run
 from zoo.training import trainer
 
 
@@ -102,14 +100,3 @@ def test_an_error_while_writing_names_the_file(config, monkeypatch):
     monkeypatch.setattr(files, "write_csv", full)
     with pytest.raises(RunError, match=r"No space left on device \(.*metrics.csv\)"):
         trainer.train(config("linear"))
-
-
-def test_a_run_of_somebody_else_makes_nobody_write(copied, tmp_path):
-    victim = tmp_path / "victim"
-    victim.mkdir()
-    path = copied / "config.json"
-    content = json.loads(path.read_text()) | {"data_dir": str(victim)}
-    path.write_text(json.dumps(content))
-    with pytest.raises(UserError, match="digits is not prepared in .*victim"):
-        _ = open_run(copied).dataset
-    assert not list(victim.iterdir())
