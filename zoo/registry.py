@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import functools
 import importlib
 import pathlib
 from collections.abc import Callable, Mapping
@@ -134,8 +135,9 @@ def list_recipes(model: str) -> list[str]:
 
 def check_model(model: str) -> None:
     """Raises UserError with the list of models unless the model is known."""
-    if model not in list_models():
-        raise unknown("model", model, list_models())
+    known = list_models()
+    if model not in known:
+        raise unknown("model", model, known)
 
 
 def get_architecture(model: str) -> Architecture:
@@ -145,16 +147,20 @@ def get_architecture(model: str) -> Architecture:
         UserError: there is no such model.
         ValueError: the file does not register its name.
     """
-    check_model(model)
     if model not in _ARCHITECTURES:
-        startup.import_keras()
-        importlib.import_module(f"zoo.models.{model}")
+        check_model(model)
+        _import(model)
+    return _ARCHITECTURES[model]
+
+
+def _import(model: str) -> None:
+    startup.import_keras()
+    importlib.import_module(f"zoo.models.{model}")
     if model not in _ARCHITECTURES:
         raise ValueError(
             f"zoo/models/{model}.py must register the model {model!r}: "
             f"register({model!r}, CLASS, RECIPES)."
         )
-    return _ARCHITECTURES[model]
 
 
 def get_recipe(model: str, recipe: str = "default") -> Recipe:
@@ -183,8 +189,10 @@ def default_dataset(model: str) -> str:
     return dataset
 
 
+@functools.cache
 def import_all() -> None:
     """Imports all architectures, losses and optimizers, so that Keras can load them."""
     importlib.import_module("zoo.models.build")
     for model in list_models():
-        get_architecture(model)
+        if model not in _ARCHITECTURES:
+            _import(model)
