@@ -103,7 +103,9 @@ def write(
     try:
         place.mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(place).free) < needed:
-            raise OSError(f"{needed / 1e9:,.1f} GB do not fit into {free / 1e9:,.1f}")
+            raise OSError(
+                f"{needed / 1e9:,.1f} GB are needed, {free / 1e9:,.1f} GB are free"
+            )
         for left in place.glob(files.BESIDE):  # from a killed process
             left.unlink()
         labels = {

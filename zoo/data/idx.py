@@ -105,8 +105,9 @@ def read_file(path: Path, rank: int) -> np.ndarray:
                 ) from error
     magic, start = bytes([0, 0, 8, rank]), 4 + 4 * rank
     if data[:4] != magic or len(data) < start:
+        kind = "images" if rank == 3 else "labels"
         raise UserError(
-            f"{path} is no IDX file of {rank} dimensions: its header must begin with "
+            f"{path} is not an IDX file of {kind}: its header must begin with "
             f"{magic.hex()}. Received: {data[:start].hex() or 'an empty file'}."
         )
     shape = struct.unpack(f">{rank}I", data[4:start])

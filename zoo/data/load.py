@@ -132,9 +132,6 @@ def find_default(default: str, data_dir: str | None = None) -> Source:
 
     If mnist or cifar10 is neither prepared nor reachable, ``digits`` takes its place,
     and ``Source.reason`` says why.
-
-    Raises:
-        Unreachable: no other dataset may take the place of the default.
     """
     source = find(default, data_dir)
     try:
@@ -164,11 +161,7 @@ def load(name: str, *, data_dir: str | None = None, **options: Any) -> Dataset:
 
 
 def data_root(data_dir: str | None) -> Path:
-    """Returns where prepared datasets are kept: ``data_dir`` or TFDS's default.
-
-    Raises:
-        UserError: ``data_dir`` is not a local path.
-    """
+    """Returns where prepared datasets are kept: ``data_dir`` or TFDS's default."""
     if data_dir is None:
         default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
         return files.expanduser(default)

@@ -54,11 +54,7 @@ def names() -> frozenset[str]:
 
 
 def exists(dataset: str, root: Path) -> bool:
-    """Whether TFDS has a dataset, or another builder has prepared it in ``root``.
-
-    Raises:
-        UserError: TFDS has the dataset, but not in that configuration.
-    """
+    """Whether TFDS has a dataset, or another builder has prepared it in ``root``."""
     try:  # splits emnist/letters:3.1.0 into the name emnist and the config letters
         parsed, options = naming.parse_builder_name_kwargs(dataset)
     except Exception:  # whatever the parser raises: it is not a name

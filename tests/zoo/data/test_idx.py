@@ -89,7 +89,7 @@ def test_missing_or_double_file(tmp_path, name):
 
 GOOD = {name: idx_bytes(array) for name, array in idx_arrays().items()}
 LIE = struct.pack(">4B3I", 0, 0, 8, 3, 2**31, 2**16, 2**16)
-IMAGES, LABELS = "no IDX file of 3 dimensions", "no IDX file of 1 dimensions"
+IMAGES, LABELS = "not an IDX file of images", "not an IDX file of labels"
 
 
 @pytest.mark.parametrize(
