@@ -26,6 +26,7 @@ import zipfile
 from typing import Any
 
 from zoo import registry
+from zoo.recipe import OPTIMIZERS
 
 SMALL = {"batch_size": 64, "epochs": 3, "min_steps": 0}
 #: What differs from that, for models that would train too briefly or too long.
@@ -56,19 +57,53 @@ CASES["dropout"] = {
         "augment": {"shift": 0.1, "rotate": 15.0, "scale": 0.1, "shear": 0.1},
     },
 }
+#: A training with each optimizer, which the tests kill too.
+OPTIMIZER_CASES = {
+    optimizer: {
+        "model": "mlp",
+        "overrides": {
+            "optimizer": optimizer,
+            "epochs": 2,
+            "learning_rate": 1e-3,
+            "momentum": 0.9 if optimizer in ("sgd", "rmsprop") else 0.0,
+        },
+    }
+    for optimizer in OPTIMIZERS
+}
+# Keras 3.15's optimizer divides 0 by 0 if pixels are always black.
+OPTIMIZER_CASES["adafactor"] |= {"model": "linear", "dataset": "linear_regression"}
 TIMES = ("seconds", "train_seconds", "examples_per_second")
 
 
-def train(case: str, run_dir: pathlib.Path, data_dir: str) -> int:
-    """Forks a training; returns its process id and a pipe that signals its start.
+def train(
+    case: str, run_dir: pathlib.Path, data_dir: str, kill_after: float | None = None
+) -> float | None:
+    """Trains in a fork; returns the seconds from its first step to its end.
 
-    The child writes a byte after its first step. Before that, it traces the step for
-    seconds, and most kills would happen there.
+    Returns None if the training was killed, ``kill_after`` seconds after its first
+    step. Before that step it is traced for seconds, and most kills would happen there.
     """
     reader, writer = os.pipe()
-    if child := os.fork():
-        os.close(writer)
-        return child, reader
+    child = os.fork()
+    if not child:
+        _train_and_exit(case, run_dir, data_dir, writer)
+    os.close(writer)
+    os.read(reader, 1)  # reads nothing if there was no step to do
+    os.close(reader)
+    began = time.monotonic()
+    end = os.pidfd_open(child)
+    done, _, _ = select.select([end], [], [], kill_after)
+    os.close(end)
+    if not done:
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if status not in (0, signal.SIGKILL):
+        raise RuntimeError(f"A training ended with status {status}.")
+    return None if status else time.monotonic() - began
+
+
+def _train_and_exit(case: str, run_dir: pathlib.Path, data_dir: str, pipe: int) -> None:
+    """Trains; writes a byte to the pipe after the first step; ends the process."""
     status = 1
     try:
         from zoo.training import trainer
@@ -77,12 +112,13 @@ def train(case: str, run_dir: pathlib.Path, data_dir: str) -> int:
         batch_end = trainer.StepCounter.on_train_batch_end
 
         def tell(self, batch, logs=None):
-            os.write(writer, b"x")
+            os.write(pipe, b"x")
             trainer.StepCounter.on_train_batch_end = batch_end
             batch_end(self, batch, logs)
 
         trainer.StepCounter.on_train_batch_end = tell
-        config = {"model": case, "dataset": "digits"} | CASES[case]
+        config = {"model": case, "dataset": "digits"}
+        config |= (CASES | OPTIMIZER_CASES)[case]
         places = {"data_dir": data_dir, "run_dir": str(run_dir)}
         with contextlib.redirect_stdout(io.StringIO()):
             trainer.train(
@@ -94,32 +130,6 @@ def train(case: str, run_dir: pathlib.Path, data_dir: str) -> int:
     finally:
         sys.stderr.flush()
         os._exit(status)
-
-
-def to_the_end(child: int, reader: int) -> float:
-    """Waits for a training; returns the seconds from the first step to the end."""
-    os.read(reader, 1)
-    began = time.monotonic()
-    _, status = os.waitpid(child, 0)
-    os.close(reader)
-    if status:
-        raise RuntimeError(f"A training ended with status {status}.")
-    return time.monotonic() - began
-
-
-def is_killed(child: int, reader: int, delay: float) -> bool:
-    """Kills a training after its first step; returns False if it ended before."""
-    os.read(reader, 1)  # reads nothing if there was no step to do
-    end = os.pidfd_open(child)
-    done, _, _ = select.select([end], [], [], delay)
-    if not done:
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    os.close(end)
-    os.close(reader)
-    if status not in (0, signal.SIGKILL):
-        raise RuntimeError(f"A training ended with status {status}.")
-    return status != 0
 
 
 def differences(a: pathlib.Path, b: pathlib.Path) -> list[str]:
@@ -172,79 +182,26 @@ def _result(run_dir: pathlib.Path) -> dict[str, Any]:
     return {name: value for name, value in result.items() if name not in TIMES}
 
 
-def signal_at(step: int) -> None:
-    """Sends SIGTERM to a training in this process after a step, once."""
-    from zoo.training import trainer
-
-    whole = trainer.StepCounter.on_train_batch_end
-
-    def interrupt(self, batch, logs=None):
-        if self._progress.step + 1 >= step:
-            trainer.StepCounter.on_train_batch_end = whole
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(0)  # Python calls its handler here
-        whole(self, batch, logs)
-
-    trainer.StepCounter.on_train_batch_end = interrupt
-
-
-def every_optimizer(directory: pathlib.Path, data_dir: str) -> dict[str, list[str]]:
-    """Interrupts and resumes a training with each optimizer, in this process."""
-    from zoo.errors import Interrupted
-    from zoo.recipe import OPTIMIZERS
-    from zoo.training import trainer
-    from zoo.training.config import Config
-
-    found = {}
-    for step, optimizer in enumerate(OPTIMIZERS, start=8):
-        config = {"model": "mlp", "dataset": "digits"} | CASES["dropout"]
-        if optimizer == "adafactor":
-            # Keras 3.15's optimizer divides 0 by 0 if pixels are always black.
-            config = {"model": "linear", "dataset": None, "overrides": {}}
-        config["overrides"] = config["overrides"] | {
-            "optimizer": optimizer,
-            "epochs": 2,
-            "learning_rate": 1e-3,
-            "momentum": 0.9 if optimizer in ("sgd", "rmsprop") else 0.0,
-        }
-        runs = [directory / f"{optimizer}-{name}" for name in ("whole", "interrupted")]
-        for run_dir in (*runs, runs[1]):
-            if run_dir == runs[1] and not run_dir.exists():
-                signal_at(step)
-            with contextlib.suppress(Interrupted):
-                places = {"data_dir": data_dir, "run_dir": str(run_dir)}
-                trainer.train(Config(**config, **places, deterministic=True))
-            interrupted = (run_dir / "backup").exists()
-            assert interrupted == (not (run_dir / "result.json").exists())
-        found[optimizer] = differences(*runs)
-    return found
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--case", required=True, choices=[*CASES, "optimizers"])
+    parser.add_argument("--case", required=True, choices=[*CASES, *OPTIMIZER_CASES])
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--directory", type=pathlib.Path, required=True)
     parser.add_argument("--data_dir", required=True)
     options = parser.parse_args()
     registry.import_all()  # before the forks; TensorFlow starts after them
-    if options.case == "optimizers":
-        print(json.dumps(every_optimizer(options.directory, options.data_dir)))
-        return
     whole = options.directory / "whole"
-    seconds = to_the_end(*train(options.case, whole, options.data_dir))
+    seconds = train(options.case, whole, options.data_dir)
     draw, kills, runs, lost = random.Random(options.seed), 0, 0, []
     while kills < options.kills:
         runs += 1
         run_dir = options.directory / f"killed-{runs}"
-        while kills < options.kills:
-            delay = draw.uniform(0, 0.4 * seconds)
-            if not is_killed(*train(options.case, run_dir, options.data_dir), delay):
-                break
-            kills += 1
-        else:
-            to_the_end(*train(options.case, run_dir, options.data_dir))
+        finished = None
+        while finished is None:
+            delay = draw.uniform(0, 0.4 * seconds) if kills < options.kills else None
+            finished = train(options.case, run_dir, options.data_dir, delay)
+            kills += finished is None
         lost += [f"run {runs}: {what}" for what in differences(whole, run_dir)]
     print(json.dumps({"kills": kills, "runs": runs, "lost": lost}))
 

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import math
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ import filelock
 import numpy as np
 
 from zoo import files
-from zoo.data.dataset import Contents, MappedImages, Split, reading
+from zoo.data.dataset import Contents, MappedImages, Split
 from zoo.errors import RunError, UserError
 
 FOLDER = "decoded"  # in the data directory; may be removed at any time
@@ -70,104 +69,77 @@ def batch_size(shape: tuple[int, ...]) -> int:
     return max(1, min(_BATCH, _BATCH_BYTES // math.prod(shape)))
 
 
-@dataclasses.dataclass(frozen=True)
-class Cache:
-    """The decoded images of a dataset.
+def read(
+    place: Path, class_names: tuple[str, ...], train: Stream, test: Stream
+) -> Contents:
+    """Reads small splits into memory, and large ones through the cache ``place``."""
+    if max(math.prod(train.shape), math.prod(test.shape)) > MAPPED_FROM:
+        return make(place, lambda: write(place, class_names, train, test))
+    return Contents(train.read(), test.read(), class_names)
 
-    Attributes:
-        directory: directory of the images, ``FOLDER/NAME`` in the data directory.
-        what: name of the dataset in messages.
-        read_only: whether to leave the data directory unchanged, and use a temporary
-            one instead.
+
+def make(place: Path, write: Callable[[], None]) -> Contents:
+    """Loads the cache ``place``; calls ``write`` first if there is none."""
+    last = place / "labels.npz"
+    if not files.exists(last):
+        with lock(place.parents[1], place.name):
+            if not last.exists():
+                write()
+    return load(place)
+
+
+def write(
+    place: Path,
+    class_names: tuple[str, ...],
+    train: Stream,
+    test: Stream,
+    damaged: tuple[str, ...] = (),
+) -> None:
+    """Writes both splits and the class names, if the disk has room for them.
+
+    ``damaged`` has the same meaning as in ``Contents``.
     """
+    needed = math.prod(train.shape) + math.prod(test.shape)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        if (free := shutil.disk_usage(place).free) < needed:
+            raise OSError(
+                f"{needed / 1e9:,.1f} GB are needed, {free / 1e9:,.1f} GB are free"
+            )
+        for left in place.glob(files.BESIDE):  # from a killed process
+            left.unlink()
+        labels = {
+            "train": train.write(place / "train.npy"),
+            "test": test.write(place / "test.npy"),
+            "class_names": np.array(class_names, str),
+            "damaged": np.array(damaged, str),
+        }
+        with files.replacing(place / "labels.npz") as beside:
+            np.savez(beside, allow_pickle=False, **labels)
+    except OSError as error:
+        raise RunError(
+            f"Writing decoded images to {place} failed: {error.strerror or error}. "
+            "Make room, or choose another --data_dir or a smaller --image_size."
+        ) from error
 
-    directory: Path
-    what: str
-    read_only: bool = False
 
-    def read(
-        self, class_names: tuple[str, ...], train: Stream, test: Stream
-    ) -> Contents:
-        """Reads small splits into memory, and large ones through the cache."""
-        if max(math.prod(train.shape), math.prod(test.shape)) > MAPPED_FROM:
-            return self.make(lambda place: place.write(class_names, train, test))
-        return Contents(train.read(), test.read(), class_names)
-
-    def make(self, write: Callable[[Cache], None]) -> Contents:
-        """Loads the cache; if there is none, calls ``write`` with the cache first."""
-        if self._exists():
-            return self.load()
-        if self.read_only:
-            with tempfile.TemporaryDirectory() as root:
-                place = Path(root, FOLDER, self.directory.name)
-                elsewhere = dataclasses.replace(self, directory=place, read_only=False)
-                return elsewhere.make(write)
-        with lock(self.directory.parents[1], self.directory.name):
-            if not self._exists():
-                write(self)
-        return self.load()
-
-    def _exists(self) -> bool:
-        with reading(self.directory):
-            return (self.directory / "labels.npz").exists()
-
-    def write(
-        self,
-        class_names: tuple[str, ...],
-        train: Stream,
-        test: Stream,
-        damaged: tuple[str, ...] = (),
-    ) -> None:
-        """Writes both splits and the class names, if the disk has room for them.
-
-        ``damaged`` has the same meaning as in ``Contents``.
-        """
-        needed = (math.prod(train.shape) + math.prod(test.shape)) / 1e9
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(self.directory).free / 1e9
-            if free < needed:
-                raise RunError(
-                    f"The images of {self.what!r} are decoded to {self.directory}. "
-                    f"Needed there: {needed:,.1f} GB. Free: {free:,.1f} GB. Make room, "
-                    "choose another --data_dir, or a smaller --image_size."
-                )
-            for left in self.directory.glob(files.BESIDE):  # from a killed process
-                left.unlink()
-            labels = {
-                "train": train.write(self.directory / "train.npy"),
-                "test": test.write(self.directory / "test.npy"),
-                "class_names": np.array(class_names, str),
-                "damaged": np.array(damaged, str),
-            }
-            with files.replacing(self.directory / "labels.npz") as beside:
-                np.savez(beside, allow_pickle=False, **labels)
-        except OSError as error:
-            raise RunError(
-                f"Writing decoded images to {self.directory} failed: "
-                f"{error.strerror or error}. Make room, or choose another --data_dir."
-            ) from error
-
-    def load(self) -> Contents:
-        """Loads the cache; large splits are mapped."""
-        try:
-            with np.load(self.directory / "labels.npz") as file:
-                class_names, damaged = (
-                    tuple(map(str, file[name])) for name in ("class_names", "damaged")
-                )
-                train, test = (
-                    Split(_images(self.directory / f"{name}.npy"), file[name])
-                    for name in ("train", "test")
-                )
-            for x, y in ((train.x, train.y), (test.x, test.y)):
-                if len(x.shape) != 4 or x.shape != (*y.shape, *train.x.shape[1:]):
-                    raise ValueError(f"images {x.shape} do not match labels {y.shape}")
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise RunError(
-                f"The decoded images in {self.directory} are damaged: {error}. Delete "
-                "that directory to decode them again."
-            ) from error
-        return Contents(train, test, class_names, damaged)
+def load(place: Path) -> Contents:
+    """Loads the cache ``place``; large splits are mapped."""
+    try:
+        with np.load(place / "labels.npz") as file:
+            train, test = (
+                Split(_images(place / f"{name}.npy"), file[name])
+                for name in ("train", "test")
+            )
+            class_names, damaged = (
+                tuple(file[name].tolist()) for name in ("class_names", "damaged")
+            )
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(
+            f"The decoded images in {place} are damaged: {error}. Delete that "
+            "directory to decode them again."
+        ) from error
+    return Contents(train, test, class_names, damaged)
 
 
 def _images(path: Path) -> np.ndarray | MappedImages:

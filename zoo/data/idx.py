@@ -13,12 +13,10 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from zoo.data.cache import Cache, Stream, batch_size
 from zoo.data.dataset import Contents, Split, check_labels, dimensions, reading
 from zoo.errors import UserError
 
@@ -44,10 +42,8 @@ class IdxFiles:
         """All files that determine the data."""
         return [str(path) for path in dataclasses.astuple(self) if path]
 
-    def read(
-        self, cache: Cache | None = None, image_size: tuple[int, int] | None = None
-    ) -> Contents:
-        """Checks and reads everything, and resizes the images to (height, width)."""
+    def read(self) -> Contents:
+        """Checks and reads everything."""
         train = _read_split(self.train_images, self.train_labels)
         test = _read_split(self.test_images, self.test_labels)
         if train.x.shape[1:] != test.x.shape[1:]:
@@ -61,9 +57,6 @@ class IdxFiles:
             names = _class_names(self.labels_txt)
         check_labels(train.y, len(names), str(self.train_labels))
         check_labels(test.y, len(names), str(self.test_labels))
-        if cache and image_size:
-            streams = (_resized(split, *image_size) for split in (train, test))
-            return cache.read(names, *streams)
         return Contents(train, test, names)
 
 
@@ -110,37 +103,21 @@ def read_file(path: Path, rank: int) -> np.ndarray:
                 raise UserError(
                     f"{path} is a damaged or truncated gzip file."
                 ) from error
-    magic = bytes([0, 0, 8, rank])
-    if data[:4] != magic:
+    magic, start = bytes([0, 0, 8, rank]), 4 + 4 * rank
+    if data[:4] != magic or len(data) < start:
+        kind = "images" if rank == 3 else "labels"
         raise UserError(
-            f"{path} has a wrong magic number: expected {magic.hex()}, got "
-            f"{data[:4].hex() or 'an empty file'}."
+            f"{path} is not an IDX file of {kind}: its header must begin with "
+            f"{magic.hex()}. Received: {data[:start].hex() or 'an empty file'}."
         )
-    start = 4 + 4 * rank
-    if len(data) < start:
-        raise UserError(f"{path} is truncated: it ends inside the header.")
     shape = struct.unpack(f">{rank}I", data[4:start])
     declared, there = math.prod(shape), len(data) - start
-    header = f"the header declares {dimensions(shape)}, {declared} bytes"
-    if not declared:
-        raise UserError(f"{path} is empty: {header}.")
-    if there < declared:
-        raise UserError(f"{path} is truncated: {header}, but {there} follow.")
-    if there > declared:
-        raise UserError(f"{path} has bytes after its images or labels: {header}.")
+    if there != declared or not declared:
+        raise UserError(
+            f"{path} is damaged or empty: its header declares {dimensions(shape)}, "
+            f"{declared} bytes, and {there} follow."
+        )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
-
-
-def _resized(split: Split, height: int, width: int) -> Stream:
-    from zoo.data import decode
-
-    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        rows = batch_size((height, width, 1))
-        for first in range(0, len(split.y), rows):
-            part = slice(first, first + rows)
-            yield decode.resize(split.x[part], height, width).numpy(), split.y[part]
-
-    return Stream((len(split.y), height, width, 1), batches())
 
 
 def _class_names(path: Path) -> tuple[str, ...]:

@@ -6,30 +6,28 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from zoo import startup
-from zoo.data import decode
-from zoo.data.cache import Cache, Stream, batch_size
-from zoo.data.dataset import Contents
+from zoo.data import cache, decode
+from zoo.data.dataset import Contents, Split
 from zoo.data.folder import Example, ImageTree, listed
 from zoo.errors import RunError, UserError
 
 _MAX_NATIVE = 512  # largest side, in pixels, of images that are not resized
 
 
-def native_size(tree: ImageTree, *, skip_damaged: bool = False) -> tuple[int, int]:
-    """Returns the height and width of the first image (that decodes)."""
+def native_size(tree: ImageTree) -> tuple[int, int]:
+    """Returns the height and width of the first image that decodes."""
     with startup.quiet():
         for path in tree.paths():
             try:
                 height, width = decode.read_image(path).shape[:2]
-            except UserError:
-                if skip_damaged:
-                    continue
-                raise _damaged_error(_find_damaged(tree)) from None
+            except UserError:  # is reported when all of them are read
+                continue
             if max(height, width) > _MAX_NATIVE:
                 raise UserError(
                     f"The first image has {height}x{width} pixels ({path}): too large "
@@ -43,7 +41,7 @@ def native_size(tree: ImageTree, *, skip_damaged: bool = False) -> tuple[int, in
 
 def read(
     tree: ImageTree,
-    cache: Cache,
+    place: Path,
     image_size: tuple[int, int],
     *,
     skip_damaged: bool = False,
@@ -51,9 +49,10 @@ def read(
     """Decodes all images once to one size; to gray if all of them are gray.
 
     The error for files that do not decode names them; ``skip_damaged`` leaves them out.
+    The decoded images are kept in the cache ``place``.
     """
 
-    def write(place: Cache) -> None:
+    def write() -> None:
         try:
             _write(tree, place, image_size)
         except tf.errors.OpError as error:  # does not say which image it is
@@ -66,11 +65,28 @@ def read(
 
     # Hides TensorFlow's messages about errors that are reported here in one line.
     with startup.quiet():
-        contents = cache.make(write)
+        contents = cache.make(place, write)
         if contents.damaged and not skip_damaged:
             # The cache may be that of a copy in another place, with other paths.
             raise _damaged_error(_find_damaged(tree))
     return contents
+
+
+def resize(contents: Contents, place: Path, image_size: tuple[int, int]) -> Contents:
+    """Resizes the images of IDX files; keeps them in ``place`` if they are large."""
+
+    def stream(split: Split) -> cache.Stream:
+        shape = (*image_size, *split.x.shape[3:])
+        size = cache.batch_size(shape)
+        batches = (
+            (decode.resize(x, *image_size).numpy(), split.y[i * size :][:size])
+            for i, x in enumerate(split.blocks(size))
+        )
+        return cache.Stream((len(split.y), *shape), batches)
+
+    return cache.read(
+        place, contents.class_names, stream(contents.train), stream(contents.test)
+    )
 
 
 class _ColorFoundError(Exception):
@@ -79,17 +95,17 @@ class _ColorFoundError(Exception):
 
 def _write(
     tree: ImageTree,
-    cache: Cache,
+    place: Path,
     image_size: tuple[int, int],
     damaged: tuple[str, ...] = (),
 ) -> None:
     for shape in ((*image_size, 1), (*image_size, 3)):
         train, test = (
-            Stream((len(split), *shape), _batches(split, shape))
+            cache.Stream((len(split), *shape), _batches(split, shape))
             for split in (tree.train, tree.test)
         )
         with contextlib.suppress(_ColorFoundError):
-            return cache.write(tree.class_names, train, test, damaged)
+            return cache.write(place, tree.class_names, train, test, damaged)
 
 
 def _batches(
@@ -107,7 +123,7 @@ def _batches(
     data = (
         tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path, _ in examples])
         .map(decoded, startup.cpus())
-        .batch(batch_size((height, width, 3)))
+        .batch(cache.batch_size((height, width, 3)))
         .prefetch(1)
     )
     done = 0

@@ -13,11 +13,7 @@ BIAS = 2.0
 
 
 def read(options: Options) -> Dataset:
-    """Returns y = 3x + 2 + N(0, 1) with x ~ N(0, 1), and 1,000 separate test examples.
-
-    Raises:
-        UserError: ``num_examples`` is below 1, or the seed is negative.
-    """
+    """Returns y = 3x + 2 + N(0, 1) with x ~ N(0, 1), and 1,000 other test examples."""
     count, seed = options.num_examples, options.seed
     if count < 1 or seed < 0:
         raise UserError(

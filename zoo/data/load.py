@@ -20,6 +20,7 @@ from typing import Any
 
 from zoo import files
 from zoo.data import folder, idx
+from zoo.data.cache import FOLDER
 from zoo.data.dataset import Dataset, dimensions, reading
 from zoo.data.source import Options, Source, Unreachable
 from zoo.errors import UserError
@@ -77,20 +78,24 @@ class Directory(Source):
         return f"sha256:{digest.hexdigest()}"
 
     def _read(self, options: Options) -> Dataset:
-        contents, size = self.contents, options.image_size
-        digest = self.fingerprint[7:23]
-        if isinstance(contents, idx.IdxFiles):
-            cache = self._cache(f"{digest}-{dimensions(size or ())}", options)
-            read = contents.read(cache, size)
-        else:
-            from zoo.data import images
+        # Imported here, because TensorFlow takes seconds.
+        from zoo.data import images
 
+        found, size = self.contents, options.image_size
+        caches, digest = self.root / FOLDER, self.fingerprint[7:23]
+        if isinstance(found, idx.IdxFiles):
+            contents = found.read()
+            if size:
+                place = caches / f"{digest}-{dimensions(size)}"
+                contents = images.resize(contents, place, size)
+        else:
             # Refuse images that are too large before reading all of them.
-            skip = options.skip_damaged
-            size = size or images.native_size(contents, skip_damaged=skip)
-            cache = self._cache(f"{digest}-{dimensions(size)}-upright", options)
-            read = images.read(contents, cache, size, skip_damaged=skip)
-        return read.describe(
+            size = size or images.native_size(found)
+            place = caches / f"{digest}-{dimensions(size)}-upright"
+            contents = images.read(
+                found, place, size, skip_damaged=options.skip_damaged
+            )
+        return contents.describe(
             name=self.name, source=str(self.directory), fingerprint=self.fingerprint
         )
 
@@ -127,9 +132,6 @@ def find_default(default: str, data_dir: str | None = None) -> Source:
 
     If mnist or cifar10 is neither prepared nor reachable, ``digits`` takes its place,
     and ``Source.reason`` says why.
-
-    Raises:
-        Unreachable: no other dataset may take the place of the default.
     """
     source = find(default, data_dir)
     try:
@@ -159,11 +161,7 @@ def load(name: str, *, data_dir: str | None = None, **options: Any) -> Dataset:
 
 
 def data_root(data_dir: str | None) -> Path:
-    """Returns where prepared datasets are kept: ``data_dir`` or TFDS's default.
-
-    Raises:
-        UserError: ``data_dir`` is not a local path.
-    """
+    """Returns where prepared datasets are kept: ``data_dir`` or TFDS's default."""
     if data_dir is None:
         default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
         return files.expanduser(default)
@@ -197,7 +195,7 @@ def _find_directory(name: str, root: Path) -> Directory:
         directory=directory,
         contents=contents,
         is_tree=isinstance(contents, folder.ImageTree),
-        ignored=getattr(contents, "ignored", ()),
+        ignored=contents.ignored if isinstance(contents, folder.ImageTree) else (),
     )
 
 

@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from zoo.data.cache import FOLDER, Cache
 from zoo.data.dataset import Dataset
 from zoo.errors import RunError, UserError
 
@@ -35,7 +34,6 @@ class Options:
         num_examples: number of training examples of ``linear_regression``.
         seed: seed of ``linear_regression``, 0 or more.
         progress: show TFDS's messages and progress bars.
-        read_only: write nothing into the data directory.
         skip_damaged: leave out files of a tree of images that do not decode.
     """
 
@@ -43,7 +41,6 @@ class Options:
     num_examples: int = 1000
     seed: int = 0
     progress: bool = False
-    read_only: bool = False
     skip_damaged: bool = False
 
     def __post_init__(self):
@@ -115,5 +112,8 @@ class Source:
     def _read(self, options: Options) -> Dataset:
         raise NotImplementedError
 
-    def _cache(self, name: str, options: Options) -> Cache:
-        return Cache(self.root / FOLDER / name, self.used, options.read_only)
+
+def first_line(error: Exception) -> str:
+    """Returns the first line of an error of TFDS or TensorFlow."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import functools
 import io
 import re
@@ -21,10 +20,10 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core import naming, registered
 
-from zoo import files, startup
-from zoo.data.cache import Stream, batch_size, lock
-from zoo.data.dataset import Dataset, check_labels, dimensions
-from zoo.data.source import Options, Source, Unreachable
+from zoo import files
+from zoo.data.cache import FOLDER, lock
+from zoo.data.dataset import Dataset
+from zoo.data.source import Options, Source, Unreachable, first_line
 from zoo.errors import RunError, UserError, unknown
 
 Builder: TypeAlias = tfds.core.DatasetBuilder
@@ -54,28 +53,18 @@ def names() -> frozenset[str]:
     return frozenset(registered.list_imported_builders())
 
 
-def parse(dataset: str) -> tuple[str, str | None]:
-    """Splits ``emnist/letters:3.1.0`` into ``emnist`` and ``letters``.
-
-    The first part is empty if ``dataset`` cannot be a name.
-    """
-    try:
-        name, options = naming.parse_builder_name_kwargs(dataset)
-    except Exception:  # whatever the parser raises: it is not a name
-        return "", None
-    return "" if name.namespace else name.name, options.get("config")
-
-
 def exists(dataset: str, root: Path) -> bool:
-    """Whether TFDS has a dataset, or another builder has prepared it in ``root``.
-
-    Raises:
-        UserError: TFDS has the dataset, but not in that configuration.
-    """
-    name, config = parse(dataset)
+    """Whether TFDS has a dataset, or another builder has prepared it in ``root``."""
+    try:  # splits emnist/letters:3.1.0 into the name emnist and the config letters
+        parsed, options = naming.parse_builder_name_kwargs(dataset)
+    except Exception:  # whatever the parser raises: it is not a name
+        return False
+    name, config = parsed.name, options.get("config")
+    if parsed.namespace or not name:
+        return False
     if name not in names():
-        found = name and files.exists(root / name)
-        return bool(found) and any((root / name).glob("**/dataset_info.json"))
+        place = root / name
+        return files.exists(place) and any(place.glob("**/dataset_info.json"))
     configs = tfds.builder_cls(name).builder_configs
     if config and config not in configs:
         raise unknown(f"configuration of {name}", config, configs)
@@ -102,7 +91,7 @@ class TfdsSource(Source):
         try:
             builder = tfds.builder(self.used, data_dir=self.root)
         except Exception as error:  # TFDS raises whatever its many builders raise.
-            message = re.sub(r'^Failed to construct .*}": ', "", _first_line(error))
+            message = re.sub(r'^Failed to construct .*}": ', "", first_line(error))
             raise UserError(f"TFDS cannot open {self.used!r}: {message}") from error
         _image_and_label(builder)
         # Without a network, TFDS would try for minutes.
@@ -118,49 +107,25 @@ class TfdsSource(Source):
 
     @_without_warnings()
     def _read(self, options: Options) -> Dataset:
-        import tensorflow as tf
+        # Imported here, because TensorFlow takes seconds.
+        from zoo.data import prepared
 
         builder = self._builder
-        self._prepare(options)
-        splits, info = _splits(builder), builder.info
-        classes = info.features[_image_and_label(builder)[1]]
-        class_names = tuple(classes.int2str(i) for i in range(classes.num_classes))
-        try:
-            shape = _image_shape(builder, splits[0], options.image_size)
-            streams = [_stream(builder, split, shape) for split in splits]
-            name = f"{info.full_name.replace('/', '-')}-{dimensions(shape)}"
-            contents = self._cache(name, options).read(class_names, *streams)
-        except tf.errors.OpError as error:
-            raise RunError(
-                f"The prepared data of {self.used!r} in {builder.data_dir} are "
-                "damaged; delete that directory to prepare them again: "
-                f"{_first_line(error)}"
-            ) from error
-        for which, y in (("train", contents.train.y), ("test", contents.test.y)):
-            check_labels(y, len(class_names), f"{info.full_name}, split {which}")
-        return contents.describe(
+        if not builder.is_prepared():
+            with lock(self.root, builder.name):
+                if not builder.is_prepared():
+                    self._download_and_prepare(options.progress)
+        info = builder.info
+        if not info.splits:  # another process has prepared it in the meantime
+            info.read_from_directory(builder.data_path)
+        keys, caches = _image_and_label(builder), self.root / FOLDER
+        return prepared.read(builder, keys, options.image_size, caches).describe(
             name=self.name,
             source=info.full_name,
             fingerprint=info.full_name,
             license=info.redistribution_info.license or None,
             citation=info.citation or None,
         )
-
-    def _prepare(self, options: Options) -> None:
-        """Downloads and prepares the dataset, unless that has been done."""
-        builder = self._builder
-        if not builder.is_prepared():
-            if options.read_only:
-                raise UserError(
-                    f"{self.used} is not prepared in the data directory {self.root}, "
-                    "and only reading was asked for. Train with that --data_dir to "
-                    "prepare it."
-                )
-            with lock(self.root, builder.name):
-                if not builder.is_prepared():
-                    self._download_and_prepare(options.progress)
-        if not builder.info.splits:  # another process has prepared it in the meantime
-            builder.info.read_from_directory(builder.data_path)
 
     def _download_and_prepare(self, progress: bool) -> None:
         (tfds.enable_progress_bar if progress else tfds.disable_progress_bar)()
@@ -169,11 +134,9 @@ class TfdsSource(Source):
             with contextlib.redirect_stdout(sys.stdout if progress else io.StringIO()):
                 self._builder.download_and_prepare()
         except Exception as error:  # from the network, the disk or one of many builders
-            reason = f"{type(error).__name__}: {_first_line(error)}"
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                reason = "no space is left on the disk"
             raise RunError(
-                f"Preparing the dataset {self.used!r} in {self.root} failed: {reason}"
+                f"Preparing the dataset {self.used!r} in {self.root} failed: "
+                f"{type(error).__name__}: {first_line(error)}"
             ) from error
 
 
@@ -233,80 +196,3 @@ def _image_and_label(builder: Builder) -> tuple[str, str]:
         f"Dataset {builder.info.full_name!r} is not one of labeled images with 1 or 3 "
         f"channels. Its features: {found}."
     )
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
-
-
-def _splits(builder: Builder) -> tuple[str, str]:
-    """Returns the splits to train and to test on.
-
-    They are train and test if both exist, or else train and validation, or else the
-    first 80% and the last 20% of train.
-    """
-    splits = builder.info.splits
-    if "train" not in splits:
-        raise UserError(
-            f"Dataset {builder.info.full_name!r} has no split named train. Its splits: "
-            f"{', '.join(splits) or 'none'}."
-        )
-    for name in ("test", "validation"):
-        if name in splits:
-            return "train", name
-    return "train[:80%]", "train[80%:]"
-
-
-def _examples(builder: Builder, split: str):
-    """Returns the images and labels in file order, without other features."""
-    from zoo.data import decode
-
-    keys = _image_and_label(builder)
-    examples = builder.as_dataset(
-        split=split,
-        shuffle_files=False,
-        decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True)),
-        read_config=tfds.ReadConfig(
-            interleave_cycle_length=1,
-            try_autocache=False,
-            skip_prefetch=True,  # which may hold any number of decoded images
-        ),
-    )
-    pairs = examples.map(lambda example: tuple(example[key] for key in keys))
-    return decode.untuned(pairs)
-
-
-def _image_shape(
-    builder: Builder, split: str, size: tuple[int, int] | None
-) -> tuple[int, int, int]:
-    """Returns the shape of all images, or of the first one if they differ."""
-    image = builder.info.features[_image_and_label(builder)[0]]
-    height, width, channels = image.shape
-    if None in (height, width, channels):
-        first = next(iter(_examples(builder, split)))[0].shape
-        height, width = height or first[0], width or first[1]
-        channels = channels or (3 if first[2] >= 3 else 1)
-    return (*(size or (height, width)), channels)
-
-
-def _stream(builder: Builder, split: str, shape: tuple[int, int, int]) -> Stream:
-    """Returns the images of a split, resized to a shape, and the labels."""
-    import tensorflow as tf
-
-    from zoo.data import decode
-
-    count = builder.info.splits[split].num_examples
-    if not count:
-        raise UserError(f"Dataset {builder.info.full_name!r}: {split} is empty.")
-    stored = builder.info.features[_image_and_label(builder)[0]]
-
-    def fit(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if stored.np_dtype == np.uint16:
-            image = tf.cast(image // 256, tf.uint8)
-        if stored.shape != shape:
-            image = decode.resize(decode.to_channels(image, shape[2]), *shape[:2])
-        return image, label
-
-    examples = _examples(builder, split).map(fit, startup.cpus())
-    return Stream((count, *shape), tfds.as_numpy(examples.batch(batch_size(shape))))

@@ -208,8 +208,6 @@ class Run(Predictor):
             image_size=tuple(config.get("image_size") or ()) or None,
             num_examples=identity["settings"]["num_examples"],
             seed=identity["seed"],
-            # Do not write into a directory that only the run names.
-            read_only=data_dir is not None,
             skip_damaged=config.get("skip_damaged", False),
         )
         # The weights that come with the zoo know their test split by its pixels too,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,14 +28,14 @@ def mapped_from(monkeypatch):
 def large(digits, mapped_from, tmp_path):
     """The digits; the training images are mapped, the test images in memory."""
     mapped_from(digits.test.x.nbytes + 1000)
-    place = cache.Cache(tmp_path / cache.FOLDER / "digits", "digits")
     train, test = (
         cache.Stream(
             split.x.shape, [(split.x[:99], split.y[:99]), (split.x[99:], split.y[99:])]
         )
         for split in (digits.train, digits.test)
     )
-    return place.read(digits.spec.class_names, train, test)
+    place = tmp_path / cache.FOLDER / "digits"
+    return cache.read(place, digits.spec.class_names, train, test)
 
 
 def batches(split, start):
@@ -50,8 +49,7 @@ def batches(split, start):
 def test_what_is_large_is_mapped_and_is_the_same(large, digits):
     assert isinstance(large.train.x, MappedImages)
     assert isinstance(large.test.x, np.ndarray)
-    assert large.train.x.shape == digits.train.x.shape
-    assert large.train.x.dtype == digits.train.x.dtype
+    np.testing.assert_array_equal(large.train.x[:], digits.train.x, strict=True)
     np.testing.assert_array_equal(large.test.x, digits.test.x)
     np.testing.assert_array_equal(large.train.y, digits.train.y, strict=True)
 
@@ -79,11 +77,9 @@ def test_rows_of_mapped_images_stay_on_disk(large, digits):
     np.testing.assert_array_equal(x, digits.train.x[rows])
 
 
-@pytest.mark.parametrize("start", [0, 20, 31])
-def test_the_batch_of_a_step_does_not_depend_on_where_data_are(start, large, digits):
-    for (x, y), (a, b) in zip(
-        batches(large.train, start), batches(digits.train, start), strict=True
-    ):
+def test_the_batch_of_a_step_does_not_depend_on_where_data_are(large, digits):
+    splits = (large.train, digits.train)
+    for (x, y), (a, b) in zip(*(batches(split, 20) for split in splits), strict=True):
         np.testing.assert_array_equal(x, a)
         np.testing.assert_array_equal(y, b)
 
@@ -105,38 +101,32 @@ def test_a_run_on_disk_is_exported_and_evaluated(tmp_path, mapped_from):
     assert found["accuracy"] == pytest.approx(run.result["test"]["accuracy"])
 
 
-def test_large_idx_files_are_resized_through_the_cache(tmp_path, mapped_from):
+def test_large_idx_files_are_resized_through_the_cache(
+    tmp_path, mapped_from, monkeypatch
+):
     directory = str(write_idx(tmp_path / "idx", idx_arrays()))
     data_dir = str(tmp_path / "data")
     expected = load.load(directory, data_dir=data_dir, image_size=(8, 9))
     mapped_from(10)
+    monkeypatch.setattr(cache, "_BATCH", 5)
     for _ in range(2):  # first writes the cache, then finds it
         found = load.load(directory, data_dir=data_dir, image_size=(8, 9))
         assert isinstance(found.train.x, MappedImages) and found.spec == expected.spec
         np.testing.assert_array_equal(found.train.x[:], expected.train.x)
-        np.testing.assert_array_equal(found.test.y, expected.test.y, strict=True)
+        np.testing.assert_array_equal(found.train.y, expected.train.y, strict=True)
 
 
 @pytest.mark.parametrize("name", ["train.npy", "test.npy", "labels.npz"])
-@pytest.mark.parametrize("damage", ["missing", "empty", "text", "cut", "other"])
-def test_a_damaged_cache_is_named(large, tmp_path, mapped_from, name, damage):
-    kept = tmp_path / cache.FOLDER / "digits"
-    path = kept / name
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut"])
+def test_a_damaged_cache_is_named(large, tmp_path, name, damage):
+    path = tmp_path / cache.FOLDER / "digits" / name
     content = path.read_bytes()
     path.unlink()
-    if damage == "other":
-        np.savez(kept / "x.npz", train=np.zeros(3), test=[], class_names=["a"])
-        np.save(kept / "x.npy", np.zeros((3, 4)))
-        (kept / "x").with_suffix(path.suffix).rename(path)
-    elif damage != "missing":
-        path.write_bytes({"empty": b"", "text": b"text", "cut": content[:-99]}[damage])
-    for count in (0, 10**9):
-        mapped_from(count)
-        with pytest.raises(
-            RunError, match=r"digits are damaged: .* Delete that"
-        ) as caught:
-            cache.Cache(kept, "digits").load()
-        assert "\n" not in str(caught.value)
+    if damage != "missing":
+        path.write_bytes(content[:-99] if damage == "cut" else b"")
+    with pytest.raises(RunError, match=r"digits are damaged: .* Delete that") as caught:
+        cache.load(path.parent)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
@@ -144,20 +134,19 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
         yield np.zeros((1, 1, 1, 1), np.uint8), [0]
         raise OSError(28, "No space left on device")
 
-    place = cache.Cache(tmp_path / cache.FOLDER / "x", "x")
-    place.directory.mkdir(parents=True)
-    (place.directory / ".train.0123abcd.npy").touch()  # from a killed process
+    place = tmp_path / cache.FOLDER / "x"
+    place.mkdir(parents=True)
+    (place / ".train.0123abcd.npy").touch()  # from a killed process
     stream = cache.Stream((2, 1, 1, 1), batches())
     with pytest.raises(RunError, match=r"failed: No space left.*Make room"):
-        place.make(lambda place: place.write(("a",), stream, stream))
-    assert not list(place.directory.iterdir())
+        cache.write(place, ("a",), stream, stream)
+    assert not list(place.iterdir())
 
 
 def test_a_full_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=10**9)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    place = cache.Cache(Path(tmp_path, cache.FOLDER, "x"), "x")
     large = cache.Stream((1000, 1000, 1000, 1), map(pytest.fail, "x"))
-    with pytest.raises(RunError, match=r"Needed there: 2.0 GB. Free: 1.0 GB"):
-        place.make(lambda place: place.write(("a",), large, large))
-    assert not list(place.directory.iterdir())
+    with pytest.raises(RunError, match=r"failed: 2.0 GB are needed, 1.0 GB are free"):
+        cache.write(tmp_path, ("a",), large, large)
+    assert not list(tmp_path.iterdir())

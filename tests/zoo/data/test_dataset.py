@@ -47,8 +47,3 @@ def test_each_part_has_each_class(share):
     with pytest.raises(UserError, match=match):
         data.hold_out(share, seed=0)
     assert data.hold_out(0.2, 0).validation.y.sum() == 1
-
-
-def test_a_class_of_one_example_cannot_be_split():
-    with pytest.raises(UserError, match="the smallest class has 1. Received: 0.4"):
-        make([0, 0, 1, 1, 2]).hold_out(0.4, seed=0)

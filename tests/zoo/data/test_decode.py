@@ -80,10 +80,13 @@ def test_16_bit_png_keeps_the_upper_byte():
     np.testing.assert_array_equal(actual, pixels >> 8)
 
 
-def test_animated_gif_gives_the_first_frame():
+def animated(kind: str) -> bytes:
     frames = [Image.fromarray(np.full((9, 7), v, np.uint8)) for v in (10, 200)]
-    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    return encode(frames[0], kind, save_all=True, append_images=frames[1:])
 
+
+def test_animated_gif_gives_the_first_frame():
+    data = animated("GIF")
     assert decode.decode(tf.constant(data), 9, 7, 1).numpy().max() == 10
 
 
@@ -128,11 +131,6 @@ def test_what_only_looks_like_an_orientation_is_none():
         assert decode.decode_upright(tf.constant(data)).shape == (20, 32, 3)
 
 
-def animated_webp() -> bytes:
-    frames = [Image.fromarray(np.full((9, 7), v, np.uint8)) for v in (10, 200)]
-    return encode(frames[0], "WEBP", save_all=True, append_images=frames[1:])
-
-
 def test_resize_rounds():
     image = tf.constant([[[0], [255]]], tf.uint8)
     assert decode.resize(image, 1, 1).numpy().item() == 128  # Not 127: 127.5 rounds.
@@ -166,26 +164,29 @@ def test_same_in_a_graph_in_tf_data_and_in_map_fn(tmp_path):
     np.testing.assert_array_equal(loaded.decode(tf.constant(data)), eager)
 
 
-BROKEN = {
-    "is empty": b"",
-    "is not a PNG, JPEG, BMP, GIF or WebP image": b"hello",
-    "is a damaged or cut off PNG": encode(COLOR, "PNG")[:60],
-    "is a damaged or cut off JPEG": encode(COLOR, "JPEG")[:-30],
-    "is a damaged or cut off GIF": encode(GRAY, "GIF")[:20],
-    "is a damaged or cut off BMP": encode(COLOR, "BMP")[:60],
-    "is a damaged or cut off WebP": encode(COLOR, "WEBP")[:60],
-    # TensorFlow aborts on it.
-    "is an animated WebP: save one of its frames": animated_webp(),
-    # TensorFlow takes its indices for gray values.
-    "is a BMP with a palette: save it as PNG": encode(COLOR.quantize(8), "BMP"),
-}
+UNKNOWN = "is not a PNG, JPEG, BMP, GIF or WebP image, or is damaged"
 
 
-@pytest.mark.parametrize("reason", BROKEN)
-def test_what_is_no_image_is_refused(reason, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"hello", UNKNOWN),
+        (encode(COLOR, "PNG")[:60], UNKNOWN),
+        (encode(COLOR, "JPEG")[:-30], UNKNOWN),
+        (encode(GRAY, "GIF")[:20], UNKNOWN),
+        (encode(COLOR, "BMP")[:60], UNKNOWN),
+        (encode(COLOR, "WEBP")[:60], UNKNOWN),
+        # TensorFlow aborts on it.
+        (animated("WEBP"), "is an animated WebP: save one of its frames"),
+        # TensorFlow takes its indices for gray values.
+        (encode(COLOR.quantize(8), "BMP"), "is a BMP with a palette: save it as PNG"),
+    ],
+)
+def test_what_is_no_image_is_refused(content, reason, tmp_path):
     with pytest.raises(tf.errors.InvalidArgumentError):
-        decode.decode(tf.constant(BROKEN[reason]), 9, 7, 3)
-    (tmp_path / "image").write_bytes(BROKEN[reason])
+        decode.decode(tf.constant(content), 9, 7, 3)
+    (tmp_path / "image").write_bytes(content)
     with pytest.raises(UserError, match=f"^{reason}$"):
         decode.read_image(tmp_path / "image")
 

@@ -1,6 +1,5 @@
 """The front door: names, directories, fingerprints, what happens without a network."""
 
-import gzip
 import os
 import shutil
 import time
@@ -20,7 +19,7 @@ from tests.zoo.data.written import (
     save,
     write_idx,
 )
-from zoo.data import cache, folder, images, load
+from zoo.data import cache, images, load
 from zoo.errors import RunError, UserError
 
 
@@ -62,18 +61,12 @@ def test_known_names(name, short, data_dir):
     ("name", "said"),
     [
         ("kmnst", "Did you mean 'kmnist'?"),
-        ("digit", "Did you mean 'digits'?"),
-        ("fashion-mnist", "Did you mean 'fashion_mnist'?"),
         ("emnist/leters", "Did you mean 'letters'?"),
         ("digits:2.0.0", "Unknown dataset"),
         ("", "Unknown dataset ''"),
         ("a b", "or a local directory that exists"),
         ("huggingface:mnist", "Unknown dataset"),
         ("x" * 300, "Unknown dataset"),
-        ("no/such/thing", "Unknown dataset 'no/such/thing'"),
-        ("emnst/letters", "Did you mean 'emnist/letters'?"),
-        ("./nowhere", "does not exist"),
-        ("~/nowhere/at/all", "does not exist"),
         ("~no-such-user/images", "The directory ~no-such-user/images does not exist"),
     ],
 )
@@ -87,8 +80,11 @@ def test_unknown_names(name, said, data_dir):
     ("name", "said"),
     [
         ("emnist/letters:9.9.9", "cannot be loaded at version 9.9.9"),
-        ("imdb_reviews", "Its features: text (Text), label (ClassLabel)"),
-        ("binarized_mnist", "not one of labeled images"),
+        (
+            "imdb_reviews",
+            "not one of labeled images with 1 or 3 channels. Its features: "
+            "text (Text), label (ClassLabel)",
+        ),
     ],
 )
 def test_datasets_that_cannot_be_opened(name, said, data_dir):
@@ -120,22 +116,19 @@ def test_options_are_checked(data_dir):
 # Directories
 
 
-@pytest.mark.parametrize("names", [[], ["a.txt"], ["1.png", "2.png"], ["x/y/z.png"]])
-def test_neither_layout(tmp_path, names):
-    (tmp_path / "data").mkdir()
-    for name in names:
-        save(tmp_path / "data" / f"{name}.png", pixels(0, 4, 4))
-    (tmp_path / "data/README").write_text("x")
+@pytest.mark.parametrize("name", ["README.txt", "1.png", "x/y/z.png"])
+def test_neither_layout(tmp_path, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("x")
     with pytest.raises(UserError, match=r"IDX files .*train/CLASS/") as caught:
-        load.find(str(tmp_path / "data"))
+        load.find(str(tmp_path))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("name", "match"),
     [
-        ("missing", "does not exist"),
-        ("emtpy", "Did you mean '.*/empty'"),
+        ("emtpy", "does not exist. Did you mean '.*/empty'"),
         ("file", "is a file"),
         ("empty", "is empty"),
         ("x" * 300, "Cannot read|does not exist"),
@@ -152,15 +145,12 @@ def test_unreadable_directory(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    (tmp_path / "a").mkdir()
-    monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    for action in (load.find, lambda path: folder.scan(Path(path))):
-        with pytest.raises(UserError, match=r"Cannot read .*Permission denied"):
-            action(str(tmp_path))
+    monkeypatch.setattr(Path, "iterdir", refuse)  # root may read everything
+    with pytest.raises(UserError, match=r"Cannot read .*Permission denied"):
+        load.find(str(tmp_path))
 
 
-def test_idx_directory_in_file_order_and_again_when_changed(tmp_path, data_dir):
+def test_idx_files_are_read_in_order_and_in_place(tmp_path, data_dir):
     content = idx_arrays((7, 6))
     directory = write_idx(tmp_path / "my idx", content)
     dataset = load.load(str(directory), data_dir=data_dir)
@@ -168,18 +158,9 @@ def test_idx_directory_in_file_order_and_again_when_changed(tmp_path, data_dir):
     np.testing.assert_array_equal(dataset.train.y, content[TRAIN_Y])
     assert dataset.spec.name == "my-idx" and dataset.spec.source == str(directory)
 
-    write_idx(directory, {TRAIN_X: np.zeros((12, 7, 6))})
-    changed = load.load(str(directory), data_dir=data_dir)
-    assert not changed.train.x.any()
-    assert changed.spec.fingerprint != dataset.spec.fingerprint
-
     resized = load.load(str(directory), data_dir=data_dir, image_size=(3, 4))
     assert resized.spec.input_shape == (3, 4, 1)
     assert not Path(data_dir).exists()  # what fits in memory is not copied
-
-
-def refuse(*args, **kwargs):
-    raise AssertionError("decoded twice")
 
 
 def test_a_tree_is_decoded_once_whatever_its_path(tmp_path, data_dir, monkeypatch):
@@ -191,29 +172,13 @@ def test_a_tree_is_decoded_once_whatever_its_path(tmp_path, data_dir, monkeypatc
     assert resized.train.x.shape == (16, 4, 4, 1)
     assert len(list(Path(data_dir, cache.FOLDER).iterdir())) == 2
 
-    monkeypatch.setattr(images, "_write", refuse)
-    monkeypatch.setattr(cache, "lock", refuse)  # works on a read-only data directory
+    monkeypatch.setattr(images, "_write", pytest.fail)
+    monkeypatch.setattr(cache, "lock", pytest.fail)  # works on a read-only disk
     moved = directory.rename(tmp_path / "moved")
     again = load.load(str(moved), data_dir=data_dir)
     for ours, theirs in ((again.train, first.train), (again.test, first.test)):
         np.testing.assert_array_equal(ours.x, theirs.x, strict=True)
         np.testing.assert_array_equal(ours.y, theirs.y, strict=True)
-
-
-@pytest.mark.parametrize("mapped_from", [10, 10**9])
-def test_read_only_writes_nothing(tmp_path, data_dir, monkeypatch, mapped_from):
-    monkeypatch.setattr(cache, "MAPPED_FROM", mapped_from)
-    tree = class_tree(tmp_path / "tree")
-    data = load.load(str(tree), data_dir=data_dir, read_only=True)
-    assert data.train.take(np.arange(8)).x[:].shape == (8, 5, 4, 1)
-    assert not Path(data_dir).exists()
-
-
-def test_a_bad_tree_leaves_nothing(tmp_path, data_dir):
-    (class_tree(tmp_path / "tree") / "dog/3.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match="does not decode: .*3.png"):
-        load.load(str(tmp_path / "tree"), data_dir=data_dir)
-    assert not [*Path(data_dir).rglob("*.np*")]
 
 
 @pytest.fixture(params=["tree", "idx"])
@@ -254,12 +219,11 @@ import sys
 from zoo.data import load
 for name in ("digits", "emnist/letters", "idx", "tree"):
     load.find(name, "tfds")
-load.load("./idx", data_dir="tfds")
 print("tensorflow" in sys.modules)
 """
 
 
-def test_names_are_checked_and_idx_files_read_without_tensorflow(tmp_path, command):
+def test_datasets_are_found_without_tensorflow(tmp_path, command):
     write_idx(tmp_path / "idx", idx_arrays())
     class_tree(tmp_path / "tree")
     assert command("-c", WITHOUT).stdout == "False\n"
@@ -277,42 +241,20 @@ def test_default_mnist_gives_way_to_digits(data_dir, offline):
     assert not Path(data_dir).exists()
 
 
-@pytest.mark.parametrize("name", ["mnist", "emnist/letters", "cifar10"])
-def test_asked_for_by_name_fails_soon(name, data_dir, offline):
+def test_asked_for_by_name_fails_soon(data_dir, offline):
     start = time.monotonic()
-    with pytest.raises(load.Unreachable, match=f"{name} is not prepared in {data_dir}"):
-        load.load(name, data_dir=data_dir)
+    with pytest.raises(load.Unreachable, match=f"mnist is not prepared in {data_dir}"):
+        load.load("mnist", data_dir=data_dir)
     assert time.monotonic() - start < 10
     assert not Path(data_dir).exists()
 
 
-def test_a_dataset_is_resolved_once(data_dir, monkeypatch):
-    """One builder and one probe, from the name to the arrays."""
-    full = OSError(28, "No space left on device")
-    builder, made = tfds.core.DatasetBuilder, tfds.core.DatasetBuilder.__init__
-    make = mock.Mock(side_effect=made)
-    probe, prepare = mock.Mock(return_value=True), mock.Mock(side_effect=full)
-    monkeypatch.setattr(builder, "__init__", lambda *args, **kw: make(*args, **kw))
-    monkeypatch.setattr(builder, "download_and_prepare", prepare)
+def test_a_failed_download_is_reported_after_one_probe(data_dir, monkeypatch):
+    full = mock.Mock(side_effect=OSError(28, "No space left on device"))
+    probe = mock.Mock(return_value=True)
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", full)
     monkeypatch.setattr("zoo.data.tfds.is_reachable", probe)
     source = load.find_default("mnist", data_dir)
-    with pytest.raises(RunError, match="failed: no space is left on the disk$"):
+    with pytest.raises(RunError, match="failed: OSError: .*No space left on device$"):
         source.read()
-    assert make.call_count == probe.call_count == prepare.call_count == 1
-
-
-# The real thing
-
-
-def test_mnist_from_its_files(mnist_dir, data_dir):
-    dataset = load.load(str(mnist_dir), data_dir=data_dir)
-
-    def raw(name: str, offset: int) -> np.ndarray:
-        data = gzip.decompress((mnist_dir / f"{name}-ubyte.gz").read_bytes())
-        return np.frombuffer(data, np.uint8)[offset:]
-
-    train_x = raw("train-images-idx3", 16).reshape(60_000, 28, 28, 1)
-    np.testing.assert_array_equal(dataset.train.x, train_x)
-    np.testing.assert_array_equal(dataset.train.y, raw("train-labels-idx1", 8))
-    np.testing.assert_array_equal(dataset.test.y, raw("t10k-labels-idx1", 8))
-    assert dataset.spec.num_classes == 10
+    assert probe.call_count == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import resource
 import shutil
@@ -14,9 +13,7 @@ import keras
 import pytest
 
 import zoo
-from tests.zoo.data.written import class_tree
 from zoo.errors import Interrupted, RunError, UserError
-from zoo.runs.run import open_run
 from zoo.training import trainer
 
 
@@ -86,15 +83,3 @@ def test_a_model_file_is_never_code(copied, tmp_path):
     with pytest.raises(UserError, match="cannot be loaded"):
         zoo.load_run(copied)
     assert not victim.exists()
-
-
-def test_a_run_of_somebody_else_makes_nobody_write(copied, tmp_path):
-    victim = tmp_path / "victim"
-    victim.mkdir()
-    path = copied / "config.json"
-    class_tree(tmp_path / "tree", ["cat", "dog"], count=10)
-    names = {"data_dir": str(victim), "dataset_used": str(tmp_path / "tree")}
-    path.write_text(json.dumps(json.loads(path.read_text()) | names))
-    with pytest.raises(UserError, match="tree is not what .* was trained on"):
-        _ = open_run(copied).dataset
-    assert not list(victim.iterdir())

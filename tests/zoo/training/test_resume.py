@@ -12,7 +12,7 @@ import pytest
 
 import zoo
 from tests.conftest import ROOT
-from tests.soak.kills import CASES
+from tests.soak.kills import CASES, OPTIMIZER_CASES
 from zoo.errors import RunError
 from zoo.training import trainer
 
@@ -34,7 +34,7 @@ def driver(case, tmp_path, data_dir, kills=5):
 # The case with all features always runs; the others are slow tests.
 KILLED = [
     case if case == "dropout" else pytest.param(case, marks=pytest.mark.slow)
-    for case in CASES
+    for case in (*CASES, *OPTIMIZER_CASES)
 ]
 
 
@@ -46,13 +46,6 @@ def test_killed_five_times_and_the_same_to_the_last_bit(
     found = driver(case, tmp_path, data_dir)
     assert found["kills"] == 5
     assert found["lost"] == []
-
-
-@pytest.mark.slow
-def test_every_optimizer_goes_on_with_the_same_bits(tmp_path, data_dir, digits):
-    found = driver("optimizers", tmp_path, data_dir)
-    assert len(found) == 8
-    assert [lost for lost in found.values() if lost] == []
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
