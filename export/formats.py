@@ -241,10 +241,6 @@ def check_request(
 
     Returns:
         The options of each format, in the order of ``FORMATS``.
-
-    Raises:
-        UserError: a value is invalid, an option belongs to another format, or a program
-            that a format needs is missing.
     """
     asked = parse_formats(",".join(formats))
     if not asked:

@@ -183,11 +183,7 @@ class Recipe:
 
     @staticmethod
     def check_fields(fields: Mapping[str, Any]) -> None:
-        """Checks the values of some fields, each by itself.
-
-        Raises:
-            UserError: a field does not allow its value.
-        """
+        """Checks the values of some fields, each by itself."""
         for name, value in fields.items():
             if value is None and name in _OPTIONAL:
                 continue
@@ -217,9 +213,6 @@ class Recipe:
         Another optimizer has no momentum unless ``momentum`` is given too. If
         ``epochs`` is given, ``min_steps`` becomes 0, so that a small dataset gets no
         further passes.
-
-        Raises:
-            UserError: a field does not allow its value.
         """
         if fields.get("optimizer", self.optimizer) != self.optimizer:
             fields = {"momentum": 0.0, "nesterov": False} | fields
@@ -233,11 +226,7 @@ class Recipe:
 
 
 def parse_augment(text: str | None) -> dict[str, float] | None:
-    """Reads ``shift=0.1,flip=0.5`` or ``none``; None stays None.
-
-    Raises:
-        UserError: the text has another form, or a strength is not allowed.
-    """
+    """Reads ``shift=0.1,flip=0.5`` or ``none``; None stays None."""
     if text is None:
         return None
     strengths: dict[str, float] = {}

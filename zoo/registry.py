@@ -133,12 +133,7 @@ def check_model(model: str) -> None:
 
 
 def get_architecture(model: str) -> Architecture:
-    """Imports an architecture's file and returns what it registered.
-
-    Raises:
-        UserError: there is no such model.
-        ValueError: the file does not register its name.
-    """
+    """Imports an architecture's file and returns what it registered."""
     if model not in _ARCHITECTURES:
         check_model(model)
         _import(model)

@@ -47,9 +47,6 @@ def verify(run: Run, path: pathlib.Path, device_optimizer: str) -> dict[str, Any
 
     The labels are shifted by one class, because true labels would hardly change the
     weights of a trained model.
-
-    Raises:
-        RunError: the file misses a bound.
     """
     model, train = run.model, run.dataset.train
     learner = Learner(path)

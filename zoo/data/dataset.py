@@ -163,9 +163,6 @@ class Dataset:
         Args:
             share: share of the training examples, between 0 and 1.
             seed: the same seed gives the same parts.
-
-        Raises:
-            UserError: the share is out of range, or a part would lack a class.
         """
         from sklearn.model_selection import train_test_split
 

@@ -155,9 +155,8 @@ def _luma(image: tf.Tensor) -> tf.Tensor:
 def read_image(path: str | os.PathLike[str]) -> tf.Tensor:
     """Decodes a file to uint8 (height, width, 1 to 4), as training does.
 
-    Raises:
-        UserError: it does not decode. The message continues a sentence that begins with
-            the path, such as "is empty".
+    The message of a UserError continues a sentence that begins with the path, such as
+    "is empty".
     """
     try:
         data = pathlib.Path(path).read_bytes()

@@ -53,13 +53,7 @@ class RunDir:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Locks the directory for this process; the lock ends with the process.
-
-        Raises:
-            UserError: the directory cannot be written, or holds something other than
-                a run.
-            RunError: another process has locked the directory, or writing failed.
-        """
+        """Locks the directory for this process; the lock ends with the process."""
         self._check_place()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -137,9 +131,6 @@ class RunDir:
             identity: the part of config.json that distinguishes a run from others.
             overwrite: whether to remove another run (and no other files) instead of
                 refusing.
-
-        Raises:
-            UserError: the directory holds a run of another configuration.
         """
         for leftover in self.path.glob(files.BESIDE):  # from a killed process
             leftover.unlink()
@@ -171,11 +162,7 @@ class RunDir:
         return files.read_json(self.result, _check_result)
 
     def read_sample(self) -> tuple[np.ndarray, np.ndarray]:
-        """Reads sample.npz: uint8 images (n, height, width, channels) and classes.
-
-        Raises:
-            UserError: the file is damaged.
-        """
+        """Reads sample.npz: uint8 images (n, height, width, channels) and classes."""
         try:
             with np.load(self.sample, allow_pickle=False) as file:
                 return file["x"], file["y"].astype(np.int32)
@@ -272,11 +259,7 @@ def runs_beside(path: str | os.PathLike[str]) -> list[str]:
 
 
 def finished_run(run_dir: str | os.PathLike[str]) -> RunDir:
-    """Returns the run in a directory.
-
-    Raises:
-        UserError: there is no run, or it is not finished.
-    """
+    """Returns the run in a directory."""
     run = RunDir(run_dir)
     # For names that are too long, pathlib raises before Python 3.12; os.path does not.
     if not os.path.isdir(run.path):  # noqa: PTH112

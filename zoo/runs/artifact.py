@@ -262,9 +262,6 @@ def checked_weights(
         weights: the arrays.
         wanted: their shapes by name.
         taker: name of the receiver for messages.
-
-    Raises:
-        UserError: names or shapes differ from ``wanted``, or numbers are not finite.
     """
     checked = {}
     for name in sorted({*weights, *wanted}):

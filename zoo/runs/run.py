@@ -270,11 +270,7 @@ def answer(model: TapeModel, inputs: np.ndarray) -> np.ndarray:
 
 
 def open_run(run_dir: str | os.PathLike[str]) -> Run:
-    """Opens a finished run; only checks that it is finished.
-
-    Raises:
-        UserError: there is no run in the directory, or it is not finished.
-    """
+    """Opens a finished run; only checks that it is finished."""
     return Run(finished_run(run_dir))
 
 
