@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.training.callbacks import Checkpoints
 from zoo.training.config import Config
 
 
@@ -31,6 +30,9 @@ def config(tmp_path, data_dir):
 @pytest.fixture
 def at_step(monkeypatch):
     """Runs a function once, after a given step and before its backup."""
+    # Imported here, because pytest may load this file before it sets TensorFlow up.
+    from zoo.training.callbacks import Checkpoints
+
     done = Checkpoints.on_train_batch_end
 
     def patch(step, action):
