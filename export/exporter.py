@@ -53,6 +53,11 @@ def export_run(
         RunError: a file misses its bounds, in which case nothing has been replaced, or
             it cannot be written.
     """
+    if not isinstance(run, str | os.PathLike | Run):
+        raise UserError(
+            "export_run takes a finished run, as zoo.open returns it, or its "
+            f"directory. Received: {type(run).__name__}."
+        )
     request = check_request(formats, options)
     trained = run if isinstance(run, Run) else open_run(run)
     target = trained.run.export

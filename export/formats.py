@@ -79,6 +79,21 @@ class FileSpec:
 
 
 @dataclasses.dataclass(frozen=True)
+class Option:
+    """An option of a format: a keyword of its ``export``, and a flag of the command.
+
+    Attributes:
+        help: what the flag says in --help.
+        parse: function that returns the value of the option, and raises UserError if it
+            is invalid. It gets what a user passed, which is text on the command line,
+            or None if the option was not given.
+    """
+
+    help: str
+    parse: Callable[[Any], Any]
+
+
+@dataclasses.dataclass(frozen=True)
 class Format:
     """An export format.
 
@@ -87,8 +102,7 @@ class Format:
         module: module with the function ``export``. It is imported late, because most
             of these modules import TensorFlow.
         files: files of the format, in the order of the model card.
-        options: a function for each option of ``export`` that returns its value from
-            what a user passed, or from None, and raises UserError if that is invalid.
+        options: options of ``export`` by name.
         chosen_by: the option with the names of the files to write, if there is one.
         needs: formats whose files this one uses. All earlier records are passed on to
             ``export`` as ``others``, by name.
@@ -98,9 +112,7 @@ class Format:
     name: str
     module: str
     files: tuple[FileSpec, ...]
-    options: Mapping[str, Callable[[Any], Any]] = dataclasses.field(
-        default_factory=dict
-    )
+    options: Mapping[str, Option] = dataclasses.field(default_factory=dict)
     chosen_by: str | None = None
     needs: tuple[str, ...] = ()
     check: Callable[[], None] = lambda: None
@@ -143,8 +155,10 @@ def _parse_tflite_files(text: str | None) -> tuple[str, ...]:
     return tuple(name for name in TFLITE_FILES if name in names)
 
 
-def _check_train_batch(size: int | None) -> int:
+def _check_train_batch(size: int | str | None) -> int:
     size = 16 if size is None else size
+    if isinstance(size, str) and size.isdecimal():
+        size = int(size)
     if not isinstance(size, int) or not 1 <= size <= 1024:
         raise UserError(
             f"--train_batch must be a whole number, 1 to 1024. Received: {size}."
@@ -182,7 +196,13 @@ _FORMATS = (
         "tflite",
         "export.tflite",
         _TFLITE,
-        options={"tflite_files": _parse_tflite_files},
+        options={
+            "tflite_files": Option(
+                "The files of tflite, comma-separated: "
+                f"{', '.join(TFLITE_FILES)}. Unset: all.",
+                _parse_tflite_files,
+            )
+        },
         chosen_by="tflite_files",
     ),
     Format(
@@ -191,8 +211,14 @@ _FORMATS = (
         # It packs its weights again for every example, so threads would take minutes.
         (_tflite("trainable", "learning on the device", EXACT, threads=False),),
         options={
-            "train_batch": _check_train_batch,
-            "device_optimizer": _check_device_optimizer,
+            "train_batch": Option(
+                "Examples in a training step of tflite_trainable. Unset: 16.",
+                _check_train_batch,
+            ),
+            "device_optimizer": Option(
+                "The optimizer of tflite_trainable: sgd or momentum. Unset: sgd.",
+                _check_device_optimizer,
+            ),
         },
     ),
     Format(
@@ -258,7 +284,8 @@ def check_request(
         FORMATS[name].check()
     return {
         name: {
-            key: parse(options.get(key)) for key, parse in FORMATS[name].options.items()
+            key: option.parse(options.get(key))
+            for key, option in FORMATS[name].options.items()
         }
         for name in asked
     }

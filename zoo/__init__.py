@@ -65,6 +65,11 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def __dir__() -> list[str]:
+    """Lists the names that ``__getattr__`` imports."""
+    return [*globals(), *_PLACES]
+
+
 # Keras 3.15 loads a .keras file only if its classes are registered, because it imports
 # none of the modules that the file names, except its own. Importing zoo does not import
 # Keras, so this hook registers the models as soon as something has imported Keras.

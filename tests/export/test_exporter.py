@@ -134,6 +134,11 @@ def test_a_bad_request_is_refused(small, asked, options, message):
         export.export_run(small, asked, **options)
 
 
+def test_a_model_is_not_a_run(small):
+    with pytest.raises(UserError, match="takes a finished run, .* Received: Three"):
+        export.export_run(small.model, ["tflite"])
+
+
 def test_an_option_that_no_format_has_is_refused(small):
     with pytest.raises(TypeError, match="No format has the option 'tflite_file'"):
         export.export_run(small, ["tflite"], tflite_file="int8")
@@ -146,7 +151,7 @@ def test_the_format_of_the_guide_works(small, monkeypatch):
     exec(code, vars(module))
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(formats.FORMATS, "arrays", eval(entry, vars(formats)))
-    export.export_run(small, ["arrays"], half=True, plots=False)
+    export.export_run(small, ["arrays"], array_type="float16", plots=False)
     assert list(records(small)) == ["float32", "weights"]
     assert records(small)["weights"].details == {"arrays": 6}
     saved = np.load(small.run.export / "weights.npz")

@@ -14,7 +14,6 @@ from __future__ import annotations
 from export.formats import (
     DEFAULT_FORMATS,
     FORMATS,
-    TFLITE_FILES,
     check_request,
     parse_formats,
 )
@@ -44,30 +43,20 @@ FLAGS.string(
     ",".join(DEFAULT_FORMATS),
     f"Comma-separated: {', '.join(FORMATS)}.",
 )
-FLAGS.string(
-    "tflite_files",
-    None,
-    f"The files of tflite, comma-separated: {', '.join(TFLITE_FILES)}. Unset: all.",
-)
-FLAGS.integer(
-    "train_batch", None, "Examples in a training step of tflite_trainable. Unset: 16."
-)
-FLAGS.string(
-    "device_optimizer",
-    None,
-    "The optimizer of tflite_trainable: sgd or momentum. Unset: sgd.",
-)
+OPTIONS = {
+    name: option
+    for format in FORMATS.values()
+    for name, option in format.options.items()
+}
+for _name, _option in OPTIONS.items():
+    FLAGS.string(_name, None, _option.help)
 
 
 def main(argv: list[str]) -> None:
     """Parses the flags and calls the export."""
     flags.parse_only(argv, __doc__, FLAGS)
     formats = parse_formats(FLAGS.formats)
-    options = {
-        "tflite_files": FLAGS.tflite_files,
-        "train_batch": FLAGS.train_batch,
-        "device_optimizer": FLAGS.device_optimizer,
-    }
+    options = {name: FLAGS[name].value for name in OPTIONS}
     # All checks come before TensorFlow starts, which takes seconds.
     check_request(formats, options)
     if FLAGS.weights is not None:

@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import importlib
 import io
 import os
 import re
@@ -26,7 +27,11 @@ from zoo.data.source import Options, Source, Unreachable
 from zoo.errors import UserError
 
 DIGITS = "digits"
-OWN = (DIGITS, "linear_regression")
+#: The datasets that come with the zoo: the modules whose ``read`` returns them.
+OWN = {
+    DIGITS: "zoo.data.digits",
+    "linear_regression": "zoo.data.linear_regression",
+}
 WELL_KNOWN = ("mnist", "fashion_mnist", "kmnist", "emnist/letters", "cifar10")
 _SUBSTITUTED = ("mnist", "cifar10")  # defaults that digits may replace
 
@@ -42,10 +47,7 @@ class Own(Source):
 
     def _read(self, options: Options) -> Dataset:
         # Imported here, because scikit-learn and TensorFlow take seconds.
-        from zoo.data import digits, linear_regression
-
-        module = digits if self.used == DIGITS else linear_regression
-        return module.read(options)
+        return importlib.import_module(OWN[self.used]).read(options)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,8 @@ def find(source: str | os.PathLike[str]) -> Source:
     if shipped := weights.run_of(given):
         return Source(given, shipped)
     path = files.expanduser(given)
+    if versions := _versions(path):  # a directory as TensorFlow Serving takes it
+        path = versions[-1]
     if path.suffix == ".tflite" or files.exists(path / "saved_model.pb"):
         return Source(given, _run_around(path), path)
     if not given or not files.exists(path):
@@ -54,6 +56,15 @@ def find(source: str | os.PathLike[str]) -> Source:
             f"A file that can predict ends in .keras or .tflite. Received: {path}."
         )
     return Source(given, finished_run(path))
+
+
+def _versions(path: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the numbered SavedModels in a directory, the newest last."""
+    with contextlib.suppress(OSError):
+        found = [model.parent for model in path.glob("*/saved_model.pb")]
+        numbered = [each for each in found if each.name.isdecimal()]
+        return sorted(numbered, key=lambda each: int(each.name))
+    return []
 
 
 def _run_around(path: pathlib.Path) -> RunDir | None:

@@ -89,6 +89,13 @@ class Predictor(abc.ABC):
             raise UserError("A regression does not take images.")
         if isinstance(images, str | os.PathLike):
             images = [images]
+        if isinstance(images, np.ndarray) and (
+            images.ndim != 4 or images.dtype != np.uint8
+        ):
+            raise UserError(
+                "An array of images is uint8 (n, height, width, channels), raw pixels "
+                f"0..255. Received: {images.dtype} {images.shape}."
+            )
         answers = [np.zeros((0, len(self.class_names)), np.float32)]
         problems: list[str] = []
         unusual: list[str] = []
@@ -105,7 +112,7 @@ class Predictor(abc.ABC):
                 if bar:
                     bar.update(first + len(part))
         if problems:
-            raise UserError(" ".join(problems))
+            raise UserError(" ".join(dict.fromkeys(problems)))
         self._warn(unusual, len(images), invert)
         return np.concatenate(answers)
 

@@ -151,6 +151,11 @@ def resolve(found: Found, placement: Placement) -> Job:
     if config.recipe == "default":
         del name[1]
     run = RunDir(config.run_dir or f"runs/{'-'.join(name)}")
+    if found.weights and found.weights.path.absolute() == run.model.absolute():
+        raise UserError(
+            f"--weights and --run_dir are the same run, {run.path}. Choose another "
+            "--run_dir for the new one."
+        )
     if placement.is_chief:  # before a dataset is downloaded
         run.check_usable()
     image_size = config.image_size

@@ -22,7 +22,12 @@ from zoo.errors import RunError, UserError
 
 BATCH = 4
 SHAPE = (12, 12, 1)
-WRITTEN = [*((name, "sgd") for name in zoo.list_models()), ("mlp", "momentum")]
+LEARNING = [
+    name
+    for name in zoo.list_models()
+    if registry.get_architecture(name).learns_on_device
+]
+WRITTEN = [*((name, "sgd") for name in LEARNING), ("mlp", "momentum")]
 
 
 @pytest.fixture(scope="module")

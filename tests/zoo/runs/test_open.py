@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import export
 import zoo
 from zoo.errors import UserError
 
@@ -89,6 +90,30 @@ def test_what_does_not_exist_is_answered_with_what_is_there(trained_run, tmp_pat
     (tmp_path / "note.txt").write_text("x")
     with pytest.raises(UserError, match="ends in .keras or .tflite. Received: .*note"):
         zoo.open(tmp_path / "note.txt")
+
+
+def test_a_directory_for_tensorflow_serving_is_opened_at_its_newest_version(
+    trained_run, tmp_path
+):
+    run = shutil.copytree(trained_run.run.path, tmp_path / "run")
+    export.export_run(run, ["saved_model"], plots=False)
+    newer = run / "export" / "saved_model" / "12"
+    shutil.copytree(newer.with_name("1"), newer)
+    opened = zoo.open(run / "export" / "saved_model")
+    assert opened.artifact.path == newer
+    images = trained_run.dataset.test.x[:20]
+    np.testing.assert_allclose(
+        opened.predict(images), trained_run.outputs[:20], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("spoil", [lambda x: x / 255, lambda x: x[0]])
+def test_an_array_that_is_not_of_raw_pixels_is_told_once(trained_run, spoil):
+    images = spoil(trained_run.dataset.test.x[:30])
+    with pytest.raises(
+        UserError, match=r"raw pixels 0..255. Received: \w+ \([\d, ]+\)"
+    ):
+        zoo.open(trained_run.run.path).predict(images)
 
 
 def test_without_images_nothing_is_predicted():

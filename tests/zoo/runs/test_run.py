@@ -119,6 +119,14 @@ def test_fine_tuning_records_its_weights_and_starts_from_them(tmp_path, data_dir
         trainer.train(Config(**asked))
 
 
+def test_a_run_cannot_be_fine_tuned_in_its_own_directory(trained_run, data_dir):
+    place = str(trained_run.run.path)
+    asked = {"dataset": "digits", "data_dir": str(data_dir), "run_dir": place}
+    config = Config(model="mlp", weights=place, freeze="logits", **asked)
+    with pytest.raises(UserError, match="--weights and --run_dir are the same run"):
+        trainer.train(config)
+
+
 def test_weights_for_classes_are_not_trained_on_numbers(tmp_path):
     config = Config(
         model="linear",
