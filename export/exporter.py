@@ -139,7 +139,7 @@ def _check_model(trained: Run) -> None:
 
 
 def _exported(trained: Run) -> list[Record]:
-    """Returns the files of an earlier export of the same weights."""
+    """Returns the unchanged files of an earlier export of the same weights."""
     target = trained.run.export
     earlier = records.read(target)
     if earlier is None or earlier.model_sha256 != files.sha256(trained.run.model):
@@ -147,7 +147,9 @@ def _exported(trained: Run) -> list[Record]:
     return [
         each
         for each in earlier.artifacts
-        if each.format in FORMATS and (target / each.path).exists()
+        if each.format in FORMATS
+        and (target / each.path).exists()
+        and files.checksum(target / each.path) == each.sha256
     ]
 
 
@@ -167,6 +169,12 @@ def _export(
     if format.needs:
         options = options | {"others": {each.name: each for each in others}}
     written = format.export(trained, directory, **options)
+    if not written:
+        raise UserError(
+            f"{trained.run.path} cannot have the files that were asked for of "
+            f"{format.name}: a regression has no pixels to calibrate on. Ask for "
+            "others."
+        )
     found = []
     for file in (file for file in format.files if file.name in written):
         path = directory / file.path

@@ -144,6 +144,11 @@ def test_what_is_missing_of_a_finished_run_is_drawn_and_exported(run, tmp_path):
     content = json.loads((place / "export" / "export.json").read_text())
     formats = {record["format"] for record in content["artifacts"]}
     assert formats == {"saved_model", "tflite"}
+    # A file that is gone is exported again.
+    int8 = place / "export" / "tflite" / "model_int8.tflite"
+    int8.unlink()
+    run(*flags, "--export=tflite,saved_model")
+    assert int8.exists()
 
 
 def test_progress_bars_are_for_terminals(tmp_path, data_dir):

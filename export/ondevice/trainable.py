@@ -26,7 +26,7 @@ from typing import Any
 import tensorflow as tf
 
 from export import tflite
-from export.formats import DEVICE_OPTIMIZERS, FORMATS
+from export.formats import DEVICE_OPTIMIZERS, FORMATS, check_architecture
 from export.ondevice import verify
 from export.ondevice.gradients import builtin_gradients
 from zoo import registry
@@ -41,11 +41,7 @@ def export(
     """Writes the file and verifies that it trains as Keras does."""
     model = run.model
     architecture = registry.get_architecture(run.config["identity"]["model"])
-    if not architecture.learns_on_device:
-        raise UserError(
-            f"{model.name} cannot learn on a device: TFLite has no gradients for its "
-            "operations. Leave tflite_trainable out of the formats."
-        )
+    check_architecture(["tflite_trainable"], architecture)
     if model.compute_dtype != "float32":
         raise UserError(
             "tflite_trainable is for models that compute in float32. Received: "

@@ -211,6 +211,13 @@ def test_files_of_other_weights_are_removed(small):
     assert not (small.run.export / "tflite" / "model_float32.tflite").exists()
 
 
+def test_a_file_that_was_changed_is_not_listed_again(small):
+    path = small.run.export / "tflite" / "model_float32.tflite"
+    path.write_bytes(path.read_bytes() + b"x")
+    export.export_run(small, ["saved_model"], plots=False)
+    assert list(records(small)) == ["saved_model"]
+
+
 def test_a_killed_export_leaves_no_file_listed_that_is_not_verified(small, monkeypatch):
     replace = pathlib.Path.replace
 

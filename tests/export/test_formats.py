@@ -152,6 +152,11 @@ def test_the_export_directory_is_complete(runs, digits):
     assert "CC BY 4.0" in card
 
 
+def test_a_regression_is_not_exported_to_files_that_it_cannot_have(regression):
+    with pytest.raises(UserError, match="tflite: a regression has no pixels to calib"):
+        export.export_run(regression, ["tflite"], tflite_files="int8")
+
+
 def test_linear_regression_gets_what_applies(regression):
     content = export.export_run(regression)
     directory = regression.run.export

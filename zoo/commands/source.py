@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from zoo.commands import flags
 from zoo.errors import UserError
 
-#: The flags of earlier versions that name a source.
-FORMER = ("run_dir", "artifact", "weights")
+#: The flags that can name a source too.
+NAMES = ("run_dir", "artifact", "weights")
 
 
 def define(values: flags.Flags) -> None:
-    """Defines the former flags, for scripts that use them."""
-    for name in FORMER:
-        values.string(name, None, "The former way to name SOURCE.")
+    """Defines the flags that can name a source too."""
+    for name in NAMES:
+        values.string(name, None, "The same as SOURCE.")
 
 
 def parse(argv: Sequence[str], doc: str | None, values: flags.Flags) -> list[str]:
     """Parses flags; returns the source, if there is one, and the other arguments."""
     arguments = flags.parse(argv, doc, values)
-    given = {name: value for name in FORMER if (value := values[name].value)}
+    given = {name: value for name in NAMES if (value := values[name].value)}
     if len(given) > 1:
         shown = " ".join(f"--{name}={value}" for name, value in given.items())
         raise UserError(f"{argv[0]} takes one SOURCE. Received: {shown}.")

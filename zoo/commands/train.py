@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import export
 from export import records
-from zoo import startup
+from export.formats import check_architecture
+from zoo import registry, startup
 from zoo.commands import flags
 from zoo.data import load
 from zoo.errors import UserError
@@ -75,6 +76,7 @@ def main(argv: list[str]) -> None:
     if formats:
         export.check_request(formats, {})
     startup.start(alone=found.cluster is None)
+    check_architecture(formats, registry.get_architecture(found.config.model))
     from zoo.training import summary, trainer
 
     trained = trainer.train(found)
@@ -96,5 +98,7 @@ def main(argv: list[str]) -> None:
 def missing_formats(trained: Run, formats: Sequence[str]) -> list[str]:
     """Returns the formats to which the run has not been exported yet."""
     content = records.read(trained.run.export)
-    present = {artifact.format for artifact in content.artifacts} if content else set()
-    return [name for name in formats if name not in present]
+    listed = content.artifacts if content else []
+    present = {record.format for record in listed}
+    gone = {r.format for r in listed if not (trained.run.export / r.path).exists()}
+    return [name for name in formats if name not in present - gone]

@@ -39,7 +39,7 @@ class RunDir:
         self.export = self.path / "export"
         # --overwrite removes these and nothing else. config.json goes last, because it
         # marks the directory as that of a run.
-        self._owned = [self.metrics, self.result, self.model, self.backup]
+        self._owned = [self.metrics, self.result, self.model, self.sample, self.backup]
         self._owned += [self.plots, self.tensorboard, self.export, self.config]
         self._lock = filelock.FileLock(self.path / ".lock")
 
@@ -146,6 +146,9 @@ class RunDir:
         now = json.loads(json.dumps(identity))
         if before["dataset_fingerprint"] == now["dataset_fingerprint"]:
             before["dataset"] = now["dataset"]  # the data may have moved
+        weights = [each.get("weights") or {} for each in (before, now)]
+        if weights[0].get("sha256") == weights[1].get("sha256"):
+            before["weights"] = now.get("weights")  # by another name
         if changes := differences(before, now):
             raise UserError(
                 f"{self.path} holds a run of another configuration ("

@@ -30,6 +30,15 @@ class ExportedFile(Predictor):
         """The shape of one example."""
         return self.artifact.input.example_shape
 
+    @property
+    def _labels(self) -> pathlib.Path:
+        return self.artifact.path.parent / "labels.txt"
+
+    @property
+    def knows_names(self) -> bool:  # type: ignore[override]
+        """Whether the file lies in a run or beside labels.txt."""
+        return self.run is not None or self._labels.exists()
+
     @functools.cached_property
     def class_names(self) -> tuple[str, ...]:
         """Those of the run, or else of labels.txt beside the file, or else numbers."""
@@ -37,9 +46,8 @@ class ExportedFile(Predictor):
             return self.run.class_names
         if self.artifact.output.name == "y":
             return ()
-        labels = self.artifact.path.parent / "labels.txt"
-        if labels.exists():
-            return tuple(labels.read_text(encoding="utf-8").splitlines())
+        if self._labels.exists():
+            return tuple(self._labels.read_text(encoding="utf-8").splitlines())
         return tuple(map(str, range(self.artifact.output.example_shape[-1])))
 
     @property

@@ -27,6 +27,8 @@ class Predictor(abc.ABC):
 
     #: Where it comes from, for messages.
     name: str
+    #: Whether ``class_names`` are names, and not only the numbers of the classes.
+    knows_names: bool = True
 
     @property
     @abc.abstractmethod
@@ -131,7 +133,11 @@ class Predictor(abc.ABC):
             UserError: the dataset has other images or classes, or see ``test_split``.
             RunError: the dataset cannot be read.
         """
-        test = self.read_dataset(dataset).test if dataset else self.test_split()
+        test = (
+            self.read_dataset(dataset).test
+            if dataset is not None
+            else self.test_split()
+        )
         return score(np.concatenate([self(part) for part in test.blocks()]), test)
 
     def read_dataset(self, name: str) -> Dataset:
@@ -145,8 +151,7 @@ class Predictor(abc.ABC):
         size = (shape[0], shape[1]) if len(shape) == 3 else None
         data = load.find(name).read(image_size=size)
         found = data.spec.class_names
-        numbered = classes == tuple(map(str, range(len(classes))))
-        same = len(found) == len(classes) if numbered else found == classes
+        same = found == classes if self.knows_names else len(found) == len(classes)
         if data.spec.input_shape != shape or not same:
             raise UserError(
                 f"{self.name} is for other images or classes. Received: {name}, "

@@ -100,7 +100,7 @@ class Run(Predictor):
             try:
                 self._dataset = self._read_own()
             except RunError as error:
-                if not self.run.sample.exists():
+                if not self.is_shipped:
                     raise
                 self._dataset = self._sample()
                 console.warn(
@@ -109,6 +109,11 @@ class Run(Predictor):
                     "images, which come with the zoo."
                 )
         return self._dataset
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether these are weights that come with the zoo, or a copy of them."""
+        return "test_sha256" in self.config and self.run.sample.exists()
 
     @property
     def is_sample(self) -> bool:
@@ -204,6 +209,11 @@ class Run(Predictor):
         """Reads the dataset of the training, with the same validation split."""
         config, identity = self.config, self.config["identity"]
         data_dir, name = config.get("data_dir"), config["dataset_used"]
+        if pathlib.Path(name).is_absolute() and not files.exists(name):
+            raise UserError(
+                f"The data of {self.name} are no longer in {name}. If they have moved, "
+                "run its training command with their new place as --dataset."
+            )
         dataset = load.find(name, data_dir).read(
             image_size=tuple(config.get("image_size") or ()) or None,
             num_examples=identity["settings"]["num_examples"],
@@ -237,6 +247,8 @@ class Run(Predictor):
 
 class KerasFile(Predictor):
     """A .keras file outside of a run. Its classes are numbers."""
+
+    knows_names = False
 
     def __init__(self, path: pathlib.Path):
         self.name = str(path)

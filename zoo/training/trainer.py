@@ -70,6 +70,7 @@ def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> Run:
     run.claim(job.identity(), overwrite=job.config.overwrite)
     if run.finished:
         run.remove_backup()  # it remains if the process died at this point
+        _follow_moved_data(job)
         job.placement.wait()
         return Run(run, dataset=job.dataset, done_before=True)
     files.write_json(run.config, job.description())
@@ -82,6 +83,15 @@ def _train_as_chief(job: Job, model: TapeModel, copy: TapeModel) -> Run:
     if job.config.tensorboard:
         write_hyperparameters(job)
     return Run(run, dataset=job.dataset, model=copy, outputs=outputs)
+
+
+def _follow_moved_data(job: Job) -> None:
+    """Updates the place of moved data in config.json, for evaluations and exports."""
+    recorded, place = job.run.read_config(), job.dataset.spec.source
+    if job.source.directory and recorded["dataset_used"] != place:
+        now = job.description()
+        moved = {key: now[key] for key in ("dataset_used", "data_dir")}
+        files.write_json(job.run.config, recorded | moved)
 
 
 def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:

@@ -314,7 +314,7 @@ def test_a_regression_is_refused(regression):
 
 
 def test_an_architecture_that_cannot_learn_on_a_device_is_refused(small, monkeypatch):
-    fixed = types.SimpleNamespace(learns_on_device=False)
+    fixed = types.SimpleNamespace(name="mlp", learns_on_device=False)
     monkeypatch.setattr(registry, "get_architecture", lambda name: fixed)
     with pytest.raises(UserError, match="mlp cannot learn on a device: .* Leave"):
         export.export_run(small, ["tflite_trainable"])

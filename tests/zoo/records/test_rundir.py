@@ -31,6 +31,10 @@ CONFIG = {
 }
 
 
+def weights(name):
+    return {"weights": {"name": name, "sha256": "cd"}}
+
+
 @pytest.fixture
 def run(tmp_path):
     directory = RunDir(tmp_path / "run")
@@ -73,6 +77,9 @@ def test_another_configuration_is_refused_with_the_differences(run, fields, mess
     with pytest.raises(UserError, match=message):
         run.claim(other, overwrite=False)
     run.claim(IDENTITY | {"dataset": "/moved"}, overwrite=False)
+    files.write_json(run.config, CONFIG | {"identity": IDENTITY | weights("mlp/mnist")})
+    run.claim(IDENTITY | weights("mnist"), overwrite=False)
+    files.write_json(run.config, CONFIG)
     run.claim(other, overwrite=True)
     assert not run.config.exists()
 

@@ -11,7 +11,7 @@ import pytest
 
 import export
 import zoo
-from tests.zoo.data.written import save
+from tests.zoo.data.written import class_tree, save
 from zoo.errors import RunError, UserError
 from zoo.records import weights
 from zoo.runs.run import Run, open_run
@@ -86,6 +86,45 @@ def test_a_dataset_of_other_classes_is_refused(tmp_path):
                 save(tmp_path / split / name / f"{i}.png", np.zeros((8, 8, 3), "u1"))
     with pytest.raises(UserError, match="other images or classes.* of cat, dog. Allow"):
         zoo.open(NAME).evaluate(str(tmp_path))
+
+
+def test_classes_are_compared_by_their_names_where_names_are_known(tmp_path):
+    class_tree(tmp_path / "tree", [f"apple{i}" for i in range(10)], count=2)
+    with pytest.raises(UserError, match="other images or classes.* of apple0, apple1"):
+        zoo.open("mlp/mnist").evaluate(str(tmp_path / "tree"))
+
+
+def test_a_sample_does_not_outlive_its_run(tmp_path, digits, data_dir):
+    copied = zoo.open(NAME).copy_to(tmp_path / "run")
+    assert copied.is_shipped
+    config = Config(
+        model="linear",
+        dataset="digits",
+        data_dir=str(data_dir),
+        run_dir=str(tmp_path / "run"),
+        overwrite=True,
+        tensorboard=False,
+        overrides={"epochs": 1},
+    )
+    assert not trainer.train(config).is_shipped
+    assert not (tmp_path / "run" / "sample.npz").exists()
+
+
+def test_a_run_follows_its_data(tmp_path):
+    class_tree(tmp_path / "old", ["cat", "dog"], count=12)
+    asked = {
+        "model": "linear",
+        "data_dir": str(tmp_path / "data"),
+        "run_dir": str(tmp_path / "run"),
+        "tensorboard": False,
+        "overrides": {"epochs": 1},
+    }
+    trainer.train(Config(dataset=str(tmp_path / "old"), **asked))
+    (tmp_path / "old").rename(tmp_path / "new")
+    with pytest.raises(UserError, match="are no longer in .*old. If they have moved"):
+        open_run(tmp_path / "run").evaluate()
+    assert trainer.train(Config(dataset=str(tmp_path / "new"), **asked)).done_before
+    assert open_run(tmp_path / "run").evaluate()["examples"] == 4
 
 
 def test_data_that_have_changed_since_are_refused(trained_run, tmp_path):
