@@ -102,7 +102,9 @@ class ResNet(TapeModel):
         x = self.stem(self.rescale(image), training=training)
         for stage in self.residual_stages:
             x = stage(x, training=training)
-        return self.head(self.mean(x))  # the mean is (batch, widths[-1])
+        # With mixed precision, the published trainings rounded the features again.
+        x = tf.cast(self.mean(x), self.compute_dtype)  # (batch, widths[-1])
+        return self.head(x)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
