@@ -103,7 +103,7 @@ class ResNet(TapeModel):
         for stage in self.residual_stages:
             x = stage(x, training=training)
         # With mixed precision, the published trainings rounded the features again.
-        x = tf.cast(self.mean(x), self.compute_dtype)  # (batch, widths[-1])
+        x = keras.ops.cast(self.mean(x), self.compute_dtype)  # (batch, widths[-1])
         return self.head(x)
 
     def get_config(self) -> dict[str, Any]:
