@@ -261,6 +261,12 @@ def runs_beside(path: str | os.PathLike[str]) -> list[str]:
     return []
 
 
+def run_of_model(path: pathlib.Path) -> RunDir | None:
+    """Returns the run whose model.keras a file is; None for any other file."""
+    run = RunDir(path.parent)
+    return run if path == run.model and run.config.exists() else None
+
+
 def finished_run(run_dir: str | os.PathLike[str]) -> RunDir:
     """Returns the run in a directory."""
     run = RunDir(run_dir)

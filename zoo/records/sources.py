@@ -10,7 +10,7 @@ import pathlib
 from zoo import files
 from zoo.errors import UserError, unknown
 from zoo.records import weights
-from zoo.records.rundir import RunDir, finished_run, runs_beside
+from zoo.records.rundir import RunDir, finished_run, run_of_model, runs_beside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +47,8 @@ def find(source: str | os.PathLike[str]) -> Source:
         known = [*weights.list_weights(), *runs_beside(given)]
         raise unknown("weights, run or file", given, known)
     if path.suffix == ".keras":
-        run = RunDir(path.parent)
-        if path == run.model and run.config.exists() and run.finished:
+        run = run_of_model(path)
+        if run is not None and run.finished:
             return Source(given, run)
         return Source(given, None, path)
     if path.is_file():

@@ -17,7 +17,7 @@ import numpy as np
 
 from zoo import files
 from zoo.errors import UserError, unknown
-from zoo.records.rundir import RunDir, finished_run, runs_beside
+from zoo.records.rundir import RunDir, finished_run, run_of_model, runs_beside
 
 DIRECTORY = pathlib.Path(__file__).parents[1] / "weights"
 
@@ -93,8 +93,8 @@ def list_weights(pattern: str = "*") -> list[str]:
     Args:
         pattern: selects names, such as ``resnet/*``.
     """
-    runs = (path.parent.name for path in DIRECTORY.glob("*/config.json"))
-    return sorted(fnmatch.filter((run.replace("-", "/") for run in runs), pattern))
+    names = (_name(path.parent) for path in DIRECTORY.glob("*/config.json"))
+    return sorted(fnmatch.filter(names, pattern))
 
 
 def run_of(name: str) -> RunDir | None:
@@ -128,7 +128,7 @@ def weights_info(model: str, weights: str) -> WeightsInfo:
         raise _unknown(model, weights)
     config, result = run.read_config(), run.read_result()
     return WeightsInfo(
-        name=run.path.name.replace("-", "/"),
+        name=_name(run.path),
         path=run.path,
         command=result["command"],
         accuracy=result["test"]["accuracy"],
@@ -158,11 +158,10 @@ def find(model: str, weights: str | os.PathLike[str]) -> Weights:
     given = os.fspath(weights)
     run = run_of(f"{model}/{given.removeprefix(f'{model}/')}")
     if run is not None:
-        return _of_run(run, run.path.name.replace("-", "/"))
+        return _of_run(run, _name(run.path))
     path = files.expanduser(given)
     if path.suffix == ".keras":
-        run = RunDir(path.parent)
-        if path == run.model and run.config.exists():
+        if run := run_of_model(path):
             return _of_run(run, given)
         if not files.exists(path):
             raise UserError(f"{path} is missing.")
@@ -170,6 +169,11 @@ def find(model: str, weights: str | os.PathLike[str]) -> Weights:
     if given.startswith((".", "/", "~")) or (given and files.exists(path)):
         return _of_run(finished_run(path), given)
     raise _unknown(model, given)
+
+
+def _name(path: pathlib.Path) -> str:
+    """Returns the name of weights of the zoo from the directory of their run."""
+    return path.name.replace("-", "/")
 
 
 def _of_run(run: RunDir, name: str) -> Weights:

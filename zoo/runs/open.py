@@ -62,10 +62,7 @@ class ExportedFile(Predictor):
     def test_split(self) -> Split:
         """Returns the test split of the run."""
         if self.run is None:
-            raise UserError(
-                f"{self.name} lies in no run directory. Pass --dataset too: the "
-                "dataset on whose test split it is evaluated."
-            )
+            return super().test_split()
         return self.run.test_split()
 
 

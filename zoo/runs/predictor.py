@@ -56,7 +56,6 @@ class Predictor(abc.ABC):
             float32 probabilities (n, classes), or y (n, 1).
         """
 
-    @abc.abstractmethod
     def test_split(self) -> Split:
         """Returns the test split of the dataset that it was trained on.
 
@@ -64,6 +63,10 @@ class Predictor(abc.ABC):
             UserError: the dataset is not known, is gone or has changed.
             RunError: the dataset cannot be read.
         """
+        raise UserError(
+            f"{self.name} lies in no run directory. Pass --dataset too: the dataset on "
+            "whose test split it is evaluated."
+        )
 
     def predict(
         self, images: Any, *, invert: bool = False, progress: bool = False

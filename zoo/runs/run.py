@@ -161,7 +161,7 @@ class Run(Predictor):
         """
         data = self.read_dataset(dataset)
         tested_on = f"{len(data.test.y):,} test images of {pathlib.Path(dataset).name}"
-        if data.test.sha256() == self.config.get("test_sha256"):
+        if self._has_own_pixels(data.test):
             tested_on = f"the whole test split of {self.config['data']['name']}"
         return Run(
             self.run,
@@ -220,12 +220,8 @@ class Run(Predictor):
             seed=identity["seed"],
             skip_damaged=config.get("skip_damaged", False),
         )
-        # The weights that come with the zoo know their test split by its pixels too,
-        # because the same dataset may come from TFDS or from files.
-        pixels = config.get("test_sha256")
-        if dataset.spec.fingerprint != identity["dataset_fingerprint"] and not (
-            pixels and dataset.test.sha256() == pixels
-        ):
+        same = dataset.spec.fingerprint == identity["dataset_fingerprint"]
+        if not same and not self._has_own_pixels(dataset.test):
             raise UserError(
                 f"{name} is not what {self.name} was trained on: its files have "
                 "changed since. Train again, with --overwrite."
@@ -233,6 +229,15 @@ class Run(Predictor):
         if identity.get("validation") is None:
             return dataset
         return dataset.hold_out(identity["validation"], identity["seed"])
+
+    def _has_own_pixels(self, test: Split) -> bool:
+        """Whether it is the test split of the training, as far as the run knows it.
+
+        The weights that come with the zoo know their test split by its pixels too,
+        because the same dataset may come from TFDS or from files.
+        """
+        pixels = self.config.get("test_sha256")
+        return pixels is not None and test.sha256() == pixels
 
     def _sample(self) -> Dataset:
         """Returns the images in sample.npz as both splits."""
@@ -257,7 +262,7 @@ class KerasFile(Predictor):
     @property
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one example: (height, width, channels), or (1,)."""
-        return tuple(self.model.get_build_config()["input_shape"][1:])
+        return self.model.example_shape
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -267,13 +272,6 @@ class KerasFile(Predictor):
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Returns float32 probabilities (n, classes), or y (n, 1)."""
         return answer(self.model, inputs)
-
-    def test_split(self) -> Split:
-        """Raises UserError, because a file does not say what it was trained on."""
-        raise UserError(
-            f"{self.name} lies in no run directory. Pass --dataset too: the dataset on "
-            "whose test split it is evaluated."
-        )
 
 
 def answer(model: TapeModel, inputs: np.ndarray) -> np.ndarray:

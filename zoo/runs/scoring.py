@@ -43,6 +43,16 @@ class Evaluator:
         return scores, probabilities(self._model, tf.concat(said, axis=0))
 
 
+def correct(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns whether the most probable class is the true one, bool (n,).
+
+    Args:
+        outputs: probabilities (n, classes).
+        labels: true classes (n,).
+    """
+    return outputs.argmax(axis=1) == labels
+
+
 def per_class(
     names: Sequence[str], labels: np.ndarray, outputs: np.ndarray
 ) -> dict[str, Any]:
@@ -58,7 +68,7 @@ def per_class(
         of each class; and ``test_macro_recall``: the mean over classes with examples.
     """
     counts = np.bincount(labels, minlength=len(names))
-    right = np.bincount(labels[outputs.argmax(axis=1) == labels], minlength=len(names))
+    right = np.bincount(labels[correct(outputs, labels)], minlength=len(names))
     rows = [
         {"name": name, "recall": hits / count if count else None, "count": count}
         for name, hits, count in zip(
@@ -67,16 +77,6 @@ def per_class(
     ]
     recalls = [row["recall"] for row in rows if row["count"]]
     return {"test_per_class": rows, "test_macro_recall": sum(recalls) / len(recalls)}
-
-
-def correct(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns whether the most probable class is the true one, bool (n,).
-
-    Args:
-        outputs: probabilities (n, classes).
-        labels: true classes (n,).
-    """
-    return outputs.argmax(axis=1) == labels
 
 
 def score(outputs: np.ndarray, test: Split) -> dict[str, float]:
