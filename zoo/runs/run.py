@@ -162,7 +162,7 @@ class Run(Predictor):
         data = self.read_dataset(dataset)
         tested_on = f"{len(data.test.y):,} test images of {pathlib.Path(dataset).name}"
         if self._has_own_pixels(data.test):
-            tested_on = f"the whole test split of {self.config['data']['name']}"
+            tested_on = f"{WHOLE} of {self.config['data']['name']}"
         return Run(
             self.run,
             name=self.name,
