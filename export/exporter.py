@@ -18,7 +18,7 @@ from export.records import Export, Record
 from zoo import files
 from zoo.errors import RunError, UserError, unknown
 from zoo.plots.draw import draw_run, list_pictures
-from zoo.records.weights import list_weights, run_of
+from zoo.records.weights import list_shipped, run_of
 from zoo.runs import scoring
 from zoo.runs.run import WHOLE, Run, open_run
 
@@ -102,7 +102,7 @@ def export_weights(
     images that come with the weights.
 
     Args:
-        weights: a name of ``zoo.list_weights()``.
+        weights: weights that come with the zoo, such as ``mlp/mnist``.
         out: the run directory: a new one, or one that they were written to before.
         formats: as for ``export_run``.
         dataset: the dataset to verify the files on, as for train.py; None for the one
@@ -119,7 +119,7 @@ def export_weights(
     check_request(formats, options)
     shipped = run_of(weights)
     if shipped is None:
-        raise unknown("weights", weights, list_weights())
+        raise unknown("weights that come with the zoo", weights, list_shipped())
     run = Run(shipped, name=weights)
     tested = run.tested_with(dataset) if dataset else run
     return export_run(tested.copy_to(out), formats, **options)

@@ -104,6 +104,10 @@ class Recipe:
         task: ``classification``, ``regression``, or None for either.
         model: arguments of the architecture's constructor that differ from its
             defaults, such as ``{"scale": 1.0}``.
+        scratch: the fields that differ if the training starts without weights.
+        head_first: whether to fit the head on the features of the pretrained network,
+            which does not change meanwhile, before all layers are trained.
+        freeze_statistics: whether batch normalization keeps its moving statistics.
         loss: ``auto`` (cross-entropy for classes, mean squared error for numbers),
             ``cross_entropy``, ``cross_entropy_sum`` (summed over the batch),
             ``mean_squared_error``, ``one_hot_mean`` or ``one_hot_sum`` (squared error
@@ -137,6 +141,9 @@ class Recipe:
 
     task: str | None = None
     model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    scratch: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    head_first: bool = False
+    freeze_statistics: bool = False
     loss: str = "auto"
     label_smoothing: float = 0.0
     optimizer: str = _flag("adam", "A Keras optimizer's name, such as sgd or adam.")
@@ -220,9 +227,27 @@ class Recipe:
             fields = {"min_steps": 0} | fields
         return dataclasses.replace(self, **fields)
 
+    def changes(self) -> dict[str, Any]:
+        """Returns the fields that differ from their defaults."""
+        default = vars(Recipe())
+        return {name: v for name, v in vars(self).items() if v != default[name]}
+
+    def from_scratch(self) -> Recipe:
+        """Returns the recipe for a training that starts without weights."""
+        alone = {"head_first": False, "freeze_statistics": False, "scratch": {}}
+        return dataclasses.replace(self, **{**alone, **self.scratch})
+
     def to_json(self) -> dict[str, Any]:
-        """Returns the fields as plain dicts, strings and numbers."""
-        return dataclasses.asdict(self)
+        """Returns the fields as plain dicts, strings and numbers.
+
+        The fields about weights are left out where they have their defaults, as in runs
+        of recipes that need none.
+        """
+        fields = dataclasses.asdict(self)
+        for name in ("scratch", "head_first", "freeze_statistics"):
+            if not fields[name]:
+                del fields[name]
+        return fields
 
 
 def parse_augment(text: str | None) -> dict[str, float] | None:
@@ -264,5 +289,24 @@ PHOTOGRAPHS = Recipe(
     schedule="cosine",
     warmup=0.1,
     batch_size=128,
+    steps_per_execution=5,
+)
+
+#: The recipe of networks that have seen ImageNet. On the features of the pretrained
+#: network, the head is fitted first; then all layers are trained for a few epochs.
+FINE_TUNING = Recipe(
+    head_first=True,
+    freeze_statistics=True,
+    scratch=PHOTOGRAPHS.override(epochs=70, min_steps=1200).changes(),
+    augment={"flip": 0.5, "shift": 0.05, "scale": 0.15, "rotate": 10.0},
+    label_smoothing=0.1,
+    optimizer="adamw",
+    learning_rate=3e-4,
+    weight_decay=0.05,
+    decay_kernels_only=True,
+    schedule="cosine",
+    warmup=0.1,
+    batch_size=32,
+    epochs=5,
     steps_per_execution=5,
 )

@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
 _MODELS = pathlib.Path(__file__).with_name("models")
 # The modules of zoo/models that are not architectures.
-_SHARED = {"__init__", "base", "build", "layers", "losses", "optimizers", "transfer"}
+_SHARED = {
+    "__init__",
+    "base",
+    "build",
+    "inverted",
+    "layers",
+    "losses",
+    "optimizers",
+    "state_dict",
+    "transfer",
+}
 
 
 def _empty() -> Any:
@@ -50,8 +60,11 @@ class Architecture:
         accuracy_drop: the percentage points of accuracy that exported files may lose,
             by recipe and name of the file, where that differs from the usual bound:
             ``{"photos": {"dynamic": 0.2}}``.
-        weights: weights from outside the zoo, such as ImageNet's, by name: functions
-            that take the constructor's arguments and return a built model.
+        weights: weights that others have published, by name, such as ``imagenet``:
+            functions ``load(side, **arguments)`` that return a built model, where
+            ``side`` is the height and width of the images that it will see, and
+            ``arguments`` are those of the constructor. ``zoo/records/published.py``
+            says what is known of them.
     """
 
     name: str

@@ -9,6 +9,7 @@ import inspect
 
 from zoo import registry, startup
 from zoo.commands import flags
+from zoo.data.dataset import dimensions
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 
@@ -26,12 +27,17 @@ def main(argv: list[str]) -> None:
     (name,) = names
     registry.check_model(name)
     startup.start()
+    from zoo.models import build
+
     architecture = registry.get_architecture(name)
     print(f"{name}: {inspect.getdoc(architecture.model_class)}\n")
     model = architecture.model_class(10, name=name)
     model.build((None, *architecture.example_shape))
     model.summary(line_length=80)
-    print()
+    print(
+        f"\n{build.multiply_adds(model):,} multiply-adds for an image "
+        f"{dimensions(architecture.example_shape)}.\n"
+    )
     for recipe, settings in architecture.recipes.items():
         print(f"recipe {recipe}: {_changes(settings)}")
 

@@ -87,7 +87,9 @@ def main(argv: list[str]) -> None:
 def _check_weights() -> None:
     """Raises UserError unless there are such weights, and a place to write them to."""
     if weights.run_of(FLAGS.weights) is None:
-        raise unknown("weights", FLAGS.weights, weights.list_weights())
+        raise unknown(
+            "weights that come with the zoo", FLAGS.weights, weights.list_shipped()
+        )
     if FLAGS.run_dir is not None:
         raise UserError(
             "--weights are exported into --out, not into --run_dir. Received: "

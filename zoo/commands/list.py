@@ -9,11 +9,12 @@ from zoo import registry, startup
 from zoo.commands import flags
 from zoo.console import align
 from zoo.data.dataset import dimensions
-from zoo.records import results, weights
+from zoo.records import published, results, weights
 
 FLAGS = flags.Flags()
 NOTES = """
-Parameters are for 10 classes and images of the size in the table; others are possible.
+Parameters and multiply-adds are for 10 classes and images of the size in the table.
+Other numbers of classes and other sizes are possible.
 The accuracy is that of the float model of the default recipe on MNIST's test split, and
 int8 bytes is the size of its model_int8.tflite. - stands for what was not measured.
 """
@@ -33,7 +34,19 @@ def tables() -> str:
         for row in results.load()
         if (row.recipe, row.dataset) == ("default", "mnist")
     }
-    rows = [("model", "parameters", "MNIST accuracy", "int8 bytes", "input", "recipes")]
+    from zoo.models import build
+
+    rows = [
+        (
+            "model",
+            "parameters",
+            "multiply-adds",
+            "MNIST accuracy",
+            "int8 bytes",
+            "input",
+            "recipes",
+        )
+    ]
     for name in registry.list_models():
         architecture = registry.get_architecture(name)
         model = architecture.model_class(10)
@@ -46,8 +59,9 @@ def tables() -> str:
             accuracy = f"{result.accuracy:.2%}"
             if int8 := result.artifacts.get("int8"):
                 size = f"{int8.bytes:,}"
-        count, recipes = f"{model.count_params():,}", ", ".join(architecture.recipes)
-        rows.append((name, count, accuracy, size, takes, recipes))
+        counts = (f"{model.count_params():,}", f"{build.multiply_adds(model):,}")
+        recipes = ", ".join(architecture.recipes)
+        rows.append((name, *counts, accuracy, size, takes, recipes))
     pretrained = [
         (
             "pretrained weights",
@@ -58,9 +72,16 @@ def tables() -> str:
             "input",
         )
     ]
-    for name in weights.list_weights():
+    for name in weights.list_shipped():
         info = weights.weights_info(*name.split("/", 1))
+        assert isinstance(info, weights.WeightsInfo)
         percents = (f"{info.accuracy:.2%}", f"{info.int8_accuracy:.2%}")
         counts = (f"{info.parameters:,}", f"{info.bytes:,}")
         pretrained.append((name, *percents, *counts, dimensions(info.input_shape)))
-    return "\n".join([*align(rows), NOTES, *align(pretrained)])
+    outside = [("ImageNet weights", "float accuracy", "int8 accuracy", "input", "from")]
+    for name, known in sorted(published.PUBLISHED.items()):
+        quantized = f"{known.int8_accuracy:.1%}" if known.int8_accuracy else "-"
+        percents = (f"{known.accuracy:.1%}", quantized)
+        outside.append((name, *percents, dimensions(known.input_shape), known.source))
+    tables = [*align(rows), NOTES, *align(pretrained), "", *align(outside)]
+    return "\n".join(tables)

@@ -21,7 +21,10 @@ from zoo.data.draws import Draws
 from zoo.errors import UserError
 from zoo.recipe import Recipe
 
+# An evaluation takes up to this many examples at once, but fewer large images: the
+# features of a batch should stay in the cache and must fit into the memory.
 EVAL_BATCH_SIZE = 500
+_EVAL_NUMBERS = 2_000_000
 # A batch is halved until a pass has this many steps, but not below this size.
 _STEPS_PER_PASS = 40
 _SMALLEST_BATCH = 16
@@ -216,12 +219,13 @@ class TrainingBatches:
         self._first_step.assign(step)
 
 
-def evaluation_batches(
-    split: Split, batch_size: int = EVAL_BATCH_SIZE
-) -> tf.data.Dataset:
+def evaluation_batches(split: Split, batch_size: int | None = None) -> tf.data.Dataset:
     """Returns (x, y) batches with every example exactly once, in order."""
     read, y = _reader(split.x), tf.constant(split.y)
     size = len(split.y)
+    if batch_size is None:
+        fitting = max(32, _EVAL_NUMBERS // math.prod(split.x.shape[1:]))
+        batch_size = min(EVAL_BATCH_SIZE, fitting)
 
     def batch(first: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         indices = tf.range(first, tf.minimum(first + batch_size, size))

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from zoo.errors import unknown
+from zoo.models.layers import BatchNormalization
 
 
 class TapeModel(keras.Model):
@@ -26,6 +27,8 @@ class TapeModel(keras.Model):
             metric.
         freeze: name of a stage. The stages before it are not trained, and their batch
             normalization works as in inference. None or ``none`` trains all stages.
+        freeze_statistics: whether all batch normalization works as in inference, while
+            its other parameters are trained.
         **kwargs: passed on to ``keras.Model``, such as ``name``.
     """
 
@@ -43,6 +46,7 @@ class TapeModel(keras.Model):
         offset: float = 0.0,
         report_gradient_norm: bool = False,
         freeze: str | None = None,
+        freeze_statistics: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -51,6 +55,7 @@ class TapeModel(keras.Model):
         self.offset = offset
         self.report_gradient_norm = report_gradient_norm
         self.freeze = None if freeze == "none" else freeze
+        self.freeze_statistics = freeze_statistics
         self.rescale = keras.layers.Rescaling(scale, offset, name="rescale")
         if report_gradient_norm:
             self.gradient_norm = keras.metrics.Mean(name="gradient_norm")
@@ -121,6 +126,9 @@ class TapeModel(keras.Model):
                 raise unknown("layer to freeze before", self.freeze, known)
             for name in self.stages[: self.stages.index(self.freeze)]:
                 layers[name].trainable = False
+        for layer in self._flatten_layers():
+            if isinstance(layer, BatchNormalization):
+                layer.freeze_statistics = self.freeze_statistics
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Trains on one batch: x, (x, y) or (x, y, sample_weight)."""
@@ -181,6 +189,8 @@ class TapeModel(keras.Model):
             "offset": self.offset,
             "report_gradient_norm": self.report_gradient_norm,
             "freeze": self.freeze,
+            # Only if it is set: the configuration of other models stays the same.
+            **({"freeze_statistics": True} if self.freeze_statistics else {}),
         }
 
 

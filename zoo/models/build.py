@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -39,9 +40,8 @@ def create_model(
             means the classes that they were trained on.
         recipe: a name of ``list_recipes(name)``, or a Recipe.
         weights: pretrained weights: DATASET or DATASET/RECIPE of ``list_weights()``, a
-            run directory, a .keras file, or a name of the architecture's ``weights``
-            from outside the zoo. The arguments of the architecture then come from the
-            weights and not from the recipe.
+            run directory, a .keras file, or ``imagenet``. The arguments of the
+            architecture then come from the weights and not from the recipe.
         **options: of ``make_model``, such as ``new_head=True``, ``features=True``,
             ``freeze="head"`` or ``steps=1000``, and of Keras's ``compile``.
 
@@ -54,12 +54,13 @@ def create_model(
     """
     startup.start_for_api()
     architecture = registry.get_architecture(name)
+    of_recipe = recipe if isinstance(recipe, str) else "default"
     recipe = registry.get_recipe(name, recipe) if isinstance(recipe, str) else recipe
     given = None
-    if weights in architecture.weights:
-        given = architecture.weights[str(weights)](**recipe.model)
-    elif weights is not None:
-        given = transfer.load(architecture, records.find(name, weights))
+    if weights is not None:
+        side = max(input_shape[:2]) if input_shape else None
+        found = records.find(name, weights, of_recipe)
+        given = transfer.load(architecture, found, side)
     return make_model(
         architecture,
         recipe,
@@ -101,7 +102,9 @@ def make_model(
         report_gradient_norm: whether to report the global gradient norm as a metric.
         **compile_options: passed on to ``compile``, such as ``jit_compile=True``.
     """
-    if given is not None:
+    if given is None:
+        recipe = recipe.from_scratch()
+    else:
         input_shape = input_shape or given.example_shape
         num_classes = given.num_classes if num_classes is None else num_classes
     if input_shape is None:
@@ -118,6 +121,7 @@ def make_model(
         "name": architecture.name,
         "num_classes": 0 if features else num_classes,
         "freeze": freeze,
+        "freeze_statistics": recipe.freeze_statistics,
         "report_gradient_norm": report_gradient_norm,
     }
     model = model_class.from_config(config)
@@ -136,6 +140,23 @@ def make_model(
     else:
         _compile(model, recipe, input_shape, steps, compile_options, copied)
     return model
+
+
+def multiply_adds(model: TapeModel) -> int:
+    """Returns the multiplications with additions that one example takes.
+
+    They are those of convolutions and matrix products, as papers count them.
+    """
+    example = tf.TensorSpec((1, *model.example_shape), tf.float32)
+    traced = tf.function(lambda x: model(x, training=False))
+    # How many sizes of the kernel each output is a sum over.
+    sums = {"Conv2D": 3, "DepthwiseConv2dNative": 2, "MatMul": 1}
+    return sum(
+        operation.outputs[0].shape.num_elements()
+        * math.prod(operation.inputs[1].shape[: sums[operation.type]])
+        for operation in traced.get_concrete_function(example).graph.get_operations()
+        if operation.type in sums
+    )
 
 
 def check_examples(

@@ -19,12 +19,19 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def __init__(self, **kwargs: Any):
         super().__init__(synchronized=True, **kwargs)
+        #: Whether to normalize with the moving statistics in training too.
+        self.freeze_statistics = False
+
+    def uses_batch(self, training: bool | None) -> bool:
+        """Whether it normalizes with the statistics of the batch."""
+        return bool(training and self.trainable and not self.freeze_statistics)
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Normalizes (batch, height, width, channels), in the dtype of the inputs."""
+        training = self.uses_batch(training)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         is_double = inputs.dtype == tf.float64  # which the kernel does not take
-        if not (training and self.trainable) or replicas > 1 or is_double:
+        if not training or replicas > 1 or is_double:
             return super().call(inputs, training=training)
 
         output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(

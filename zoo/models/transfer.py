@@ -13,8 +13,22 @@ from zoo.models.base import TapeModel
 from zoo.records.weights import Weights
 
 
-def load(architecture: registry.Architecture, weights: Weights) -> TapeModel:
-    """Returns the model of weights as it was trained."""
+def load(
+    architecture: registry.Architecture, weights: Weights, side: int | None = None
+) -> TapeModel:
+    """Returns the model of weights as it was trained.
+
+    Args:
+        architecture: the architecture that they must be of.
+        weights: the weights.
+        side: height and width of the images that it will see; None for those that the
+            weights were trained on. MobileNetV2 has weights for several sizes.
+    """
+    if known := weights.published:
+        recipe = registry.get_recipe(known.model, known.recipe)
+        load_published = architecture.weights["imagenet"]
+        return load_published(side or known.image_side, **recipe.model)
+    assert weights.path, "weights are published or have a file"
     model = load_file(weights.path)
     if type(model) is not architecture.model_class:
         raise UserError(

@@ -9,7 +9,8 @@ import pathlib
 
 from zoo import files
 from zoo.errors import UserError, unknown
-from zoo.records import weights
+from zoo.records import published, weights
+from zoo.records.published import Published
 from zoo.records.rundir import RunDir, finished_run, run_of_model, runs_beside
 
 
@@ -22,11 +23,13 @@ class Source:
         run: the finished run that it is or that it lies in, if there is one.
         file: the .keras file outside of a run, or the exported file; None for the model
             of the run.
+        published: the weights that others have published, if it is one of these.
     """
 
     name: str
     run: RunDir | None
     file: pathlib.Path | None = None
+    published: Published | None = None
 
 
 def find(source: str | os.PathLike[str]) -> Source:
@@ -38,6 +41,8 @@ def find(source: str | os.PathLike[str]) -> Source:
     given = os.fspath(source)
     if shipped := weights.run_of(given):
         return Source(given, shipped)
+    if given in published.PUBLISHED:
+        return Source(given, None, published=published.PUBLISHED[given])
     path = files.expanduser(given)
     if versions := _versions(path):  # a directory as TensorFlow Serving takes it
         path = versions[-1]

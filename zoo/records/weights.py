@@ -1,4 +1,4 @@
-"""Finds pretrained weights: those of the zoo, those of a run, or a .keras file.
+"""Finds pretrained weights: of the zoo, of ImageNet, of a run, or a .keras file.
 
 The weights that come with the zoo are finished runs in zoo/weights. Each also has
 sample.npz, 200 images of the test split, and in result.json the accuracy of its int8
@@ -17,6 +17,8 @@ import numpy as np
 
 from zoo import files
 from zoo.errors import UserError, unknown
+from zoo.records import published
+from zoo.records.published import Published
 from zoo.records.rundir import RunDir, finished_run, run_of_model, runs_beside
 
 DIRECTORY = pathlib.Path(__file__).parents[1] / "weights"
@@ -66,19 +68,23 @@ class Weights:
 
     Attributes:
         name: MODEL/DATASET/RECIPE, or the path of a run or a file.
-        path: the .keras file.
+        path: the .keras file; None for published weights.
         input_shape: shape of the examples that they were trained on, if known.
         class_names: classes that they were trained on, if known.
+        published: what is known of weights that others have published.
     """
 
     name: str
-    path: pathlib.Path
+    path: pathlib.Path | None
     input_shape: tuple[int, ...] | None = None
     class_names: tuple[str, ...] | None = None
+    published: Published | None = None
 
     @functools.cached_property
-    def sha256(self) -> str:
-        """The digest of the file."""
+    def sha256(self) -> str | None:
+        """The digest of the file; None for one that Keras keeps."""
+        if self.path is None:
+            return self.published.sha256 if self.published else None
         return files.sha256(self.path)
 
 
@@ -90,9 +96,17 @@ def stem(model: str, dataset: str, recipe: str) -> str:
 def list_weights(pattern: str = "*") -> list[str]:
     """Returns the names MODEL/DATASET or MODEL/DATASET/RECIPE of all weights, sorted.
 
+    They are those that come with the zoo, and published ones, such as
+    ``efficientnet_lite/imagenet``.
+
     Args:
         pattern: selects names, such as ``resnet/*``.
     """
+    return sorted([*list_shipped(pattern), *published.list_published(pattern)])
+
+
+def list_shipped(pattern: str = "*") -> list[str]:
+    """Returns the names of the weights that come with the zoo, sorted."""
     names = (_name(path.parent) for path in DIRECTORY.glob("*/config.json"))
     return sorted(fnmatch.filter(names, pattern))
 
@@ -103,7 +117,7 @@ def run_of(name: str) -> RunDir | None:
     MODEL/DATASET alone names the weights of the default recipe, or the only ones for
     that dataset. Returns None if there are no such weights.
     """
-    names = list_weights() if "/" in name else []
+    names = list_shipped() if "/" in name else []
     found = [n for n in names if n == name] or [
         n for n in names if n.rpartition("/")[0] == name
     ]
@@ -112,8 +126,8 @@ def run_of(name: str) -> RunDir | None:
     return RunDir(DIRECTORY / found[0].replace("/", "-"))
 
 
-def weights_info(model: str, weights: str) -> WeightsInfo:
-    """Describes weights that come with the zoo.
+def weights_info(model: str, weights: str) -> WeightsInfo | Published:
+    """Describes weights that come with the zoo, or that others have published.
 
     Args:
         model: the architecture.
@@ -123,6 +137,8 @@ def weights_info(model: str, weights: str) -> WeightsInfo:
     Raises:
         UserError: there are no such weights, or their records are damaged.
     """
+    if known := published.find(model, weights):
+        return known
     run = run_of(f"{model}/{weights.removeprefix(f'{model}/')}")
     if run is None:
         raise _unknown(model, weights)
@@ -142,7 +158,9 @@ def weights_info(model: str, weights: str) -> WeightsInfo:
     )
 
 
-def find(model: str, weights: str | os.PathLike[str]) -> Weights:
+def find(
+    model: str, weights: str | os.PathLike[str], recipe: str = "default"
+) -> Weights:
     """Finds weights for an architecture, without loading them.
 
     Names of the zoo's weights take precedence over directories of the same name.
@@ -151,11 +169,17 @@ def find(model: str, weights: str | os.PathLike[str]) -> Weights:
         model: the architecture.
         weights: DATASET or DATASET/RECIPE of ``list_weights()``, a run directory, or a
             .keras file.
+        recipe: the recipe whose network published weights are for, unless ``weights``
+            names one.
 
     Raises:
         UserError: there are no such weights.
     """
     given = os.fspath(weights)
+    if known := published.find(model, given, recipe):
+        return Weights(
+            known.name, None, known.input_shape, known.class_names, published=known
+        )
     run = run_of(f"{model}/{given.removeprefix(f'{model}/')}")
     if run is not None:
         return _of_run(run, _name(run.path))

@@ -16,7 +16,7 @@ from zoo.records import sources
 from zoo.records.rundir import RunDir
 from zoo.runs.artifact import Artifact, load
 from zoo.runs.predictor import Predictor
-from zoo.runs.run import KerasFile, Run
+from zoo.runs.run import KerasFile, PublishedModel, Run
 
 
 class ExportedFile(Predictor):
@@ -74,8 +74,9 @@ def open(source: str | os.PathLike[str] | sources.Source) -> Predictor:
         classify.class_names[probabilities[0].argmax()]
 
     Args:
-        source: pretrained weights, such as ``mlp/mnist``; a run directory; a .keras
-            file; a SavedModel's directory; or a .tflite file. The zoo's own names take
+        source: pretrained weights, such as ``mlp/mnist`` or
+            ``efficientnet_lite/imagenet``; a run directory; a .keras file; a
+            SavedModel's directory; or a .tflite file. The zoo's own names take
             precedence over paths.
 
     Returns:
@@ -86,6 +87,8 @@ def open(source: str | os.PathLike[str] | sources.Source) -> Predictor:
             the file was changed since it was exported.
     """
     found = source if isinstance(source, sources.Source) else sources.find(source)
+    if found.published:
+        return PublishedModel(found.published)
     run = Run(found.run, name=found.name) if found.run else None
     if found.file is None:
         assert run, "a source is a run or a file"

@@ -12,13 +12,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from zoo import console, files
+from zoo import console, files, registry
 from zoo.data import load
 from zoo.data.dataset import Dataset, DataSpec, Split
 from zoo.errors import RunError, UserError
 from zoo.models import transfer
 from zoo.models.base import TapeModel
+from zoo.records.published import Published
 from zoo.records.rundir import RunDir, finished_run
+from zoo.records.weights import Weights
 from zoo.runs import scoring
 from zoo.runs.artifact import checked_weights
 from zoo.runs.predictor import Predictor
@@ -271,6 +273,29 @@ class KerasFile(Predictor):
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Returns float32 probabilities (n, classes), or y (n, 1)."""
+        return answer(self.model, inputs)
+
+
+class PublishedModel(Predictor):
+    """A network with weights that others have published, at the size of its images."""
+
+    def __init__(self, about: Published):
+        weights = Weights(about.name, None, published=about)
+        self.name, self._about = about.name, about
+        self.model = transfer.load(registry.get_architecture(about.model), weights)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one example: (height, width, channels)."""
+        return self._about.input_shape
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of ImageNet's classes."""
+        return self._about.class_names
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """Returns float32 probabilities (n, classes)."""
         return answer(self.model, inputs)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,7 +17,7 @@ import numpy as np
 
 from zoo import files
 from zoo.data import pipeline
-from zoo.errors import Interrupted, RunError
+from zoo.errors import RunError
 from zoo.models.base import TapeModel
 from zoo.runs.scoring import Evaluator
 from zoo.training import checkpoint
@@ -76,13 +76,16 @@ class Evaluation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         is_last = epoch + 1 == self._job.plan.epochs
-        if (epoch + 1) % self._job.config.eval_every and not is_last:
-            return
+        if is_last or not (epoch + 1) % self._job.config.eval_every:
+            logs.update(self.scores(is_last=is_last))
+
+    def scores(self, *, is_last: bool) -> dict[str, float]:
+        """Returns the ``val_`` logs of the weights as they are now."""
         self._update()
         scored = self._evaluate(self._shown)
-        logs.update({f"val_{name}": value for name, value in scored[0].items()})
         if is_last and self._shown is self._test:
             self._final = scored
+        return {f"val_{name}": value for name, value in scored[0].items()}
 
     def test(self) -> tuple[dict[str, float], np.ndarray]:
         """Returns the final scores and outputs for the test split, computed once.
@@ -130,13 +133,12 @@ class MetricsLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
-        row = {
-            "epoch": epoch + 1,
-            "step": self._progress.step,
-            "learning_rate": float(rate),
-        }
         values = {name: float(value) for name, value in logs.items()}
-        values |= self.model.epoch_values()
+        self.add(epoch + 1, float(rate), values | self.model.epoch_values())
+
+    def add(self, epoch: int, rate: float, values: Mapping[str, float]) -> None:
+        """Adds a row; the fitting of a head counts as epoch 0."""
+        row = {"epoch": epoch, "step": self._progress.step, "learning_rate": rate}
         row |= values
         check_finite(row.items(), self._job, self._progress.step)
         row["seconds"] = round(self._progress.seconds, 3)
@@ -145,7 +147,7 @@ class MetricsLog(keras.callbacks.Callback):
             return
         files.write_csv(self._job.run.metrics, self._progress.rows)
         if self._job.config.shown == "epoch":
-            begin = f"epoch {epoch + 1}/{self._job.plan.epochs}"
+            begin = f"epoch {epoch}/{self._job.plan.epochs}"
             shown = (f"{name} {value:.4f}" for name, value in values.items())
             print(begin, *shown, f"{row['seconds']:.1f} s", sep="  ", flush=True)
 
@@ -232,10 +234,4 @@ class Checkpoints(keras.callbacks.Callback):
         self._interval.written(step, time.perf_counter() - began)
         if stops:
             number = self._stop.signal or signal.SIGTERM  # another worker's
-            without = ", without --overwrite," if job.config.overwrite else ""
-            raise Interrupted(
-                f"Stopped by {signal.Signals(number).name} after step {step} of "
-                f"{job.plan.steps}; a backup is in {job.run.backup}. Run the same "
-                f"command again{without} to resume.",
-                number,
-            )
+            raise job.interrupted(number, f"step {step} of {job.plan.steps}")

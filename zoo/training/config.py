@@ -13,13 +13,16 @@ from zoo.data import load
 from zoo.data.load import Source
 from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe
-from zoo.records import weights
+from zoo.records import published, weights
 from zoo.records.weights import Weights
 from zoo.training import cluster
 from zoo.training.cluster import Cluster
 
 #: The architecture that suits photographs of any size.
-PHOTOGRAPHS = "resnet"
+PHOTOGRAPHS = "efficientnet_lite"
+#: Height and width, in pixels, to which larger photographs are resized for weights of
+#: ImageNet, unless another size is asked for.
+SIDE = 160
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
 
@@ -61,7 +64,8 @@ class Config:
         "Start from pretrained weights: DATASET or DATASET/RECIPE of `python -m zoo "
         "list`, a run directory or a .keras file. Other classes get a new head, and "
         "files outside a run always do. Unless --image_size is set, images are resized "
-        "to the size that the weights were trained on, if that is known.",
+        "to the size that the weights were trained on, if that is known. Unset: those "
+        "of ImageNet for the architectures that have them; none: start from nothing.",
     )
     freeze: str | None = _flag(
         None,
@@ -184,9 +188,11 @@ class Found:
 def find(config: Config) -> Found:
     """Finds what a request names. Needs no TensorFlow and writes nothing."""
     registry.check_model(config.model)
-    found = None
-    if config.weights is not None:
-        found = weights.find(config.model, config.weights)
+    found, asked = None, config.weights
+    if asked is None and published.find(config.model, "imagenet"):
+        asked = "imagenet"
+    if asked not in (None, "none"):
+        found = weights.find(config.model, asked, config.recipe)
     elif config.freeze not in (None, "none") or config.recipe == "finetune":
         raise UserError(
             "--freeze and --recipe=finetune need --weights: pretrained ones, such as "

@@ -8,11 +8,13 @@ import importlib.metadata
 import pathlib
 import platform
 import shlex
+import signal
 import subprocess
 import sys
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from zoo import console, registry, startup
@@ -20,12 +22,13 @@ from zoo.data import load, pipeline
 from zoo.data.dataset import Dataset
 from zoo.data.pipeline import Plan
 from zoo.data.source import Source, Unreachable
-from zoo.errors import RunError, UserError
+from zoo.errors import Interrupted, RunError, UserError
+from zoo.models import transfer
 from zoo.models.base import TapeModel
 from zoo.recipe import Recipe
 from zoo.records.rundir import RunDir
 from zoo.records.weights import Weights
-from zoo.training.config import Config, Found
+from zoo.training.config import SIDE, Config, Found
 from zoo.training.distribute import Placement
 
 
@@ -39,6 +42,7 @@ class Job:
         original: the recipe as the architecture has it.
         recipe: the same with the overrides of ``config``, fitted to few examples.
         weights: the pretrained weights, if there are any.
+        given: the model that has them.
         source: where the dataset comes from.
         dataset: the dataset.
         image_size: (height, width) to which images are resized; None for their own.
@@ -52,6 +56,7 @@ class Job:
     original: Recipe
     recipe: Recipe
     weights: Weights | None
+    given: TapeModel | None
     source: Source
     dataset: Dataset
     image_size: tuple[int, int] | None
@@ -77,6 +82,21 @@ class Job:
             "input_shape": list(spec.input_shape),
             "num_classes": spec.num_classes,
         }
+
+    def class_weights(self) -> np.ndarray | None:
+        """Returns the weight of each class in the loss; None for equal weights."""
+        if self.config.class_weights == "none":
+            return None
+        return self.dataset.train.balanced_weights(len(self.dataset.spec.class_names))
+
+    def interrupted(self, number: int, where: str) -> Interrupted:
+        """Returns the error of a signal that came after a part of the work."""
+        without = ", without --overwrite," if self.config.overwrite else ""
+        return Interrupted(
+            f"Stopped by {signal.Signals(number).name} after {where}; a backup is in "
+            f"{self.run.backup}. Run the same command again{without} to resume.",
+            number,
+        )
 
     def fitted(self) -> dict[str, tuple[Any, Any]]:
         """Returns the settings that were fitted to few examples, as (old, new)."""
@@ -138,6 +158,8 @@ def resolve(found: Found, placement: Placement) -> Job:
     config = found.config
     architecture = registry.get_architecture(config.model)
     original = registry.get_recipe(config.model, config.recipe)
+    if found.weights is None:
+        original = original.from_scratch()
     recipe = original.override(**config.overrides)
     try:
         source = found.source or _default_source(config, placement)
@@ -151,17 +173,23 @@ def resolve(found: Found, placement: Placement) -> Job:
     if config.recipe == "default":
         del name[1]
     run = RunDir(config.run_dir or f"runs/{'-'.join(name)}")
-    if found.weights and found.weights.path.absolute() == run.model.absolute():
+    path = found.weights.path if found.weights else None
+    if path and path.absolute() == run.model.absolute():
         raise UserError(
             f"--weights and --run_dir are the same run, {run.path}. Choose another "
             "--run_dir for the new one."
         )
     if placement.is_chief:  # before a dataset is downloaded
         run.check_usable()
-    image_size = config.image_size
+    image_size, given = config.image_size, None
+    if found.weights:  # before the dataset is read, which may take minutes
+        side = max(image_size or (SIDE,))
+        given = transfer.load(architecture, found.weights, side)
     shape = (found.weights and found.weights.input_shape) or ()
     if len(shape) == 3 and image_size is None:
         image_size = (shape[0], shape[1])
+        if found.weights.published:
+            image_size = (SIDE, SIDE)
     dataset = source.read(
         image_size=image_size,
         num_examples=recipe.num_examples,
@@ -180,6 +208,8 @@ def resolve(found: Found, placement: Placement) -> Job:
     if source.is_tree:
         recipe = pipeline.fit_to(recipe, num_train, config.overrides)
     plan = pipeline.make_plan(recipe, num_train, placement.replicas)
+    if recipe.head_first and config.freeze == architecture.model_class.stages[-1]:
+        plan = dataclasses.replace(plan, epochs=0)  # the first stage is all
     if config.profile_steps and config.profile_steps[0] > plan.steps:
         first, last = config.profile_steps
         raise UserError(
@@ -192,6 +222,7 @@ def resolve(found: Found, placement: Placement) -> Job:
         original=original,
         recipe=recipe,
         weights=found.weights,
+        given=given,
         source=source,
         dataset=dataset,
         image_size=image_size,

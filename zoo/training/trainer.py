@@ -14,11 +14,11 @@ import tensorflow as tf
 
 from zoo import files
 from zoo.data import pipeline
-from zoo.models import build, transfer
+from zoo.models import build
 from zoo.models.base import TapeModel
 from zoo.runs import scoring
 from zoo.runs.run import Run
-from zoo.training import advice, distribute, signals
+from zoo.training import advice, distribute, head, signals
 from zoo.training.callbacks import (
     Checkpoints,
     Evaluation,
@@ -101,16 +101,15 @@ def _make_models(job: Job) -> tuple[TapeModel, TapeModel]:
     """
     config, plan, spec = job.config, job.plan, job.dataset.spec
     keras.utils.set_random_seed(config.seed)
-    given, new_head = None, False
+    new_head = False
     if job.weights:
-        given = transfer.load(job.architecture, job.weights)
         # Other classes get a new head, even if their number is the same.
         new_head = job.weights.class_names != spec.class_names
     make = functools.partial(
         build.make_model,
         job.architecture,
         job.recipe,
-        given,
+        job.given,
         input_shape=spec.input_shape,
         num_classes=spec.num_classes,
         new_head=new_head,
@@ -152,24 +151,24 @@ def _fit(
         seed=job.config.seed,
         op_determinism=job.config.deterministic,
         replicas=placement.rows,
-        class_weights=(
-            None
-            if job.config.class_weights == "none"
-            else dataset.train.balanced_weights(len(dataset.spec.class_names))
-        ),
+        class_weights=job.class_weights(),
     )
     evaluation = Evaluation(job, model, copy)
     with signals.noticed() as stop:
         progress = Progress()
         checkpoints = Checkpoints(job, model, progress, stop)
+        if job.recipe.head_first and placement.is_chief:
+            head.fit(job, copy, stop)
         if (step := checkpoints.restore()) and placement.is_chief:
             where = f"after step {step} of {plan.steps}"
             print(f"Resuming {job.run.path} {where}.", flush=True)
-        callbacks = [
-            StepCounter(progress, plan, batches),
-            evaluation,
-            MetricsLog(job, progress),
-        ]
+        log = MetricsLog(job, progress)
+        if job.recipe.head_first and not step:
+            values = head.take_over(job, model)
+            progress.seconds = values.pop("seconds")
+            scores = evaluation.scores(is_last=not plan.steps)
+            log.add(0, 0.0, values | scores)
+        callbacks = [StepCounter(progress, plan, batches), evaluation, log]
         if job.config.tensorboard and placement.is_chief:
             callbacks.append(make_callback(job, model.steps_per_execution))
         callbacks.append(checkpoints)
@@ -195,14 +194,15 @@ def _results(
     job: Job, progress: Progress, tested: dict[str, float], model: TapeModel
 ) -> dict[str, Any]:
     """Returns the part of result.json that comes from the training."""
-    last, seconds = progress.rows[-1], progress.seconds
+    first, last, seconds = progress.rows[0], progress.rows[-1], progress.seconds
+    # The fitting of a head counts as epoch 0, and is all if only the head is trained.
+    before = first["seconds"] if job.plan.steps and first["epoch"] == 0 else 0
+    examples = job.plan.examples_until(int(last["step"])) or job.plan.num_examples
     result = {
         "train": {name: last[name] for name in tested},
         "test": tested,
         "train_seconds": round(seconds, 3),
-        "examples_per_second": round(
-            job.plan.examples_until(int(last["step"])) / seconds
-        ),
+        "examples_per_second": round(examples / (seconds - before)),
     }
     if validation := job.dataset.validation:
         result["num_validation_examples"] = len(validation.y)
