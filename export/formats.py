@@ -33,9 +33,9 @@ class Bound:
         max_abs_error: largest difference of any probability, or of y.
         same_top1: every example must get the same class, except for ties within
             ``max_abs_error``.
-        accuracy_drop: percentage points of test accuracy that may be lost. If the test
-            split is too small to resolve that, one example may be lost. An
-            architecture can set another one for a recipe.
+        accuracy_drop: percentage points of test accuracy that may be lost. On a small
+            test split, the verification adds what chance explains. An architecture can
+            set another one for a recipe.
     """
 
     max_abs_error: float | None = None
