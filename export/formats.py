@@ -6,7 +6,9 @@ A format is an entry of ``FORMATS`` and a module with a function
 
 that writes the format's files for a finished run below a directory. It returns further
 fields of the files' records in export.json, by the names of the written files. The
-exporter then verifies these files and moves them to their places.
+exporter then verifies these files and moves them to their places, except for a file
+that misses its bounds. A format that verifies a file itself returns what it found as
+the list ``problems``; if that is not empty, the file is left out as well.
 """
 
 from __future__ import annotations
@@ -104,7 +106,6 @@ class Format:
             of these modules import TensorFlow.
         files: files of the format, in the order of the model card.
         options: options of ``export`` by name.
-        chosen_by: the option with the names of the files to write, if there is one.
         needs: formats whose files this one uses. All earlier records are passed on to
             ``export`` as ``others``, by name.
         check: function that raises UserError if the machine cannot export to it.
@@ -115,7 +116,6 @@ class Format:
     module: str
     files: tuple[FileSpec, ...]
     options: Mapping[str, Option] = dataclasses.field(default_factory=dict)
-    chosen_by: str | None = None
     needs: tuple[str, ...] = ()
     check: Callable[[], None] = lambda: None
     learns: bool = False
@@ -206,7 +206,6 @@ _FORMATS = (
                 _parse_tflite_files,
             )
         },
-        chosen_by="tflite_files",
     ),
     Format(
         "tflite_trainable",
@@ -228,7 +227,7 @@ _FORMATS = (
     Format(
         "web",
         "export.web",
-        (FileSpec("page", "web", "a page that runs int8 and float32"),),
+        (FileSpec("page", "web", "a page that runs int8 or float32"),),
         needs=("tflite",),
         check=_check_node,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ import numpy as np
 from export.formats import Bound, FileSpec
 from zoo import registry, startup
 from zoo.data.dataset import Split
-from zoo.errors import RunError
 from zoo.runs import artifact, scoring
 from zoo.runs.run import Run
 
@@ -77,14 +76,6 @@ def verify(
             worse = min if key in ("accuracy", "agreement") else max
             record[key] = worse(record.get(key, value), value)
     return record, list(dict.fromkeys(problems))
-
-
-def failed(path: pathlib.Path, problems: Sequence[str], hint: str = "") -> RunError:
-    """Returns the error that says by how much a file misses its bounds."""
-    return RunError(
-        f"{path.name} failed its verification: {'; '.join(problems)}. Nothing was "
-        f"exported.{hint}"
-    )
 
 
 def bound_of(run: Run, file: FileSpec) -> Bound:

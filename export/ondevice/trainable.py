@@ -38,7 +38,7 @@ from zoo.runs.run import Run
 def export(
     run: Run, directory: pathlib.Path, *, train_batch: int, device_optimizer: str
 ) -> dict[str, dict[str, Any]]:
-    """Writes the file and verifies that it trains as Keras does."""
+    """Writes the file and verifies whether it trains as Keras does."""
     model = run.model
     architecture = registry.get_architecture(run.config["identity"]["model"])
     check_architecture(["tflite_trainable"], architecture)
@@ -57,7 +57,8 @@ def export(
         train_batch=train_batch,
         device_optimizer=device_optimizer,
     )
-    return {file.name: {"training": verify.verify(run, path, device_optimizer)}}
+    training, problems = verify.verify(run, path, device_optimizer)
+    return {file.name: {"training": training, "problems": problems}}
 
 
 def write(
