@@ -57,9 +57,10 @@ def export_run(
         formats: names of ``export.FORMATS``.
         plots: draw the pictures for the model card that the run does not have yet.
         **options: ``tflite_files``, the files of ``tflite`` to write, such as
-            ``float32,int8``, by default all; ``train_batch``, the batch size of a
-            training step of ``tflite_trainable``, 1 to 1024, by default 16; and its
-            ``device_optimizer``, ``sgd`` or ``momentum``, by default ``sgd``.
+            ``float32,int8``, by default those of the architecture; ``train_batch``, the
+            batch size of a training step of ``tflite_trainable``, 1 to 1024, by default
+            16; and its ``device_optimizer``, ``sgd`` or ``momentum``, by default
+            ``sgd``.
 
     Returns:
         The content of export.json.

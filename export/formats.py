@@ -147,10 +147,10 @@ TFLITE_FILES = tuple(file.name for file in _TFLITE)
 DEVICE_OPTIMIZERS = {"sgd": 0.0, "momentum": 0.9}
 
 
-def _parse_tflite_files(text: str | None) -> tuple[str, ...]:
-    """Parses names such as ``float32,int8``; None means all files."""
+def _parse_tflite_files(text: str | None) -> tuple[str, ...] | None:
+    """Parses names such as ``float32,int8``; None means those of the architecture."""
     if text is None:
-        return TFLITE_FILES
+        return None
     names = _split(text)
     for name in names or [text]:
         if name not in TFLITE_FILES:
@@ -202,7 +202,8 @@ _FORMATS = (
         options={
             "tflite_files": Option(
                 "The files of tflite, comma-separated: "
-                f"{', '.join(TFLITE_FILES)}. Unset: all.",
+                f"{', '.join(TFLITE_FILES)}. Unset: all, unless the architecture "
+                "names those that suit it.",
                 _parse_tflite_files,
             )
         },

@@ -47,6 +47,8 @@ class Architecture:
             user has to name one.
         learns_on_device: whether the format ``tflite_trainable`` can hold it: whether
             its operations have gradients in ``export/ondevice/gradients.py``.
+        tflite_files: the TFLite files to export if the user names none, such as
+            ``("float32", "int8")``. None means all.
         accuracy_drop: the percentage points of accuracy that exported files may lose,
             by recipe and name of the file, where that differs from the usual bound:
             ``{"photos": {"dynamic": 0.2}}``.
@@ -62,6 +64,7 @@ class Architecture:
     min_side: int = 1
     default_dataset: str | None = "mnist"
     learns_on_device: bool = True
+    tflite_files: tuple[str, ...] | None = None
     accuracy_drop: Mapping[str, Mapping[str, float]] = _empty()
     weights: Mapping[str, Callable[..., TapeModel]] = _empty()
 

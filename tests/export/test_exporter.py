@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -17,8 +18,10 @@ import tensorflow as tf
 import export
 import zoo
 from export import card, formats, tflite, verify
+from export.formats import TFLITE_FILES
 from tests.conftest import ROOT
 from tests.export.conftest import changed, records, snapshot
+from zoo import registry
 from zoo.commands.train import missing_formats
 from zoo.errors import RunError, UserError
 
@@ -286,6 +289,21 @@ def test_only_the_files_that_are_asked_for_and_those_of_the_user_stay(small, cap
     assert capsys.readouterr().out.splitlines() == [
         f"verified tflite/model_{name}.tflite" for name in ("float16", "dynamic")
     ]
+
+
+def test_an_architecture_chooses_the_files_unless_the_user_does(small, monkeypatch):
+    architecture = registry.get_architecture("mlp")
+    fewer = dataclasses.replace(architecture, tflite_files=("float16", "dynamic"))
+    monkeypatch.setitem(registry._ARCHITECTURES, "mlp", fewer)
+    export.export_run(small, ["tflite"], plots=False)
+    assert list(records(small)) == ["float16", "dynamic"]
+    export.export_run(small, ["tflite"], tflite_files="float32", plots=False)
+    assert list(records(small)) == ["float32"]
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_the_files_that_an_architecture_names_exist(name):
+    assert {*(registry.get_architecture(name).tflite_files or ())} <= {*TFLITE_FILES}
 
 
 def test_files_of_other_weights_are_removed(small):
