@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from zoo.registry import Architecture
     from zoo.runs.run import Run
 
 
@@ -109,7 +108,6 @@ class Format:
         needs: formats whose files this one uses. All earlier records are passed on to
             ``export`` as ``others``, by name.
         check: function that raises UserError if the machine cannot export to it.
-        learns: whether the architecture must be able to learn on a device.
     """
 
     name: str
@@ -118,7 +116,6 @@ class Format:
     options: Mapping[str, Option] = dataclasses.field(default_factory=dict)
     needs: tuple[str, ...] = ()
     check: Callable[[], None] = lambda: None
-    learns: bool = False
 
     def export(
         self, run: Run, directory: pathlib.Path, **options: Any
@@ -223,7 +220,6 @@ _FORMATS = (
                 _check_device_optimizer,
             ),
         },
-        learns=True,
     ),
     Format(
         "web",
@@ -293,13 +289,3 @@ def check_request(
         }
         for name in asked
     }
-
-
-def check_architecture(formats: Sequence[str], architecture: Architecture) -> None:
-    """Raises UserError if an architecture cannot be exported to one of the formats."""
-    for name in formats:
-        if FORMATS[name].learns and not architecture.learns_on_device:
-            raise UserError(
-                f"{architecture.name} cannot learn on a device: TFLite has no "
-                f"gradients for its operations. Leave {name} out of the formats."
-            )

@@ -59,7 +59,9 @@ def verify(
     )
     batches = [(train.x[r], (train.y[r] + 1) % model.num_classes) for r in chosen]
     momentum = DEVICE_OPTIMIZERS[device_optimizer]
-    twin = Frozen(model, train.x[:1], LEARNING_RATE, momentum)
+    before = model.parameters(run.device_freeze)
+    twin = Frozen(model, train.x[:1], LEARNING_RATE, momentum, run.device_freeze)
+    after = twin.model.parameters()
     loss_errors = []
     for x, y in batches:
         expected = twin.train_on_batch(x, y)
@@ -69,10 +71,8 @@ def verify(
     x, y = batches[0]
     cost = _measure_elsewhere(path, weights=weights, images=images, x=x, y=y)
     restored = cost.pop("answers")
-    ours = [weights[name] for name in model.parameter_names]
-    after = twin.model.trainable_weights
-    errors = list(map(_largest, ours, after))
-    changes = list(map(_largest, model.trainable_weights, after))
+    errors = [_largest(weights[name], after[name]) for name in before]
+    changes = [_largest(before[name], after[name]) for name in before]
     shares = np.divide(errors, np.maximum(changes, MAX_ERROR))
     record = {
         "optimizer": device_optimizer,
@@ -84,7 +84,7 @@ def verify(
         "max_weight_change": max(changes),
         "max_error_share": float(max(shares)),
         "max_restored_error": _largest(restored, learner.infer(images)),
-        "parameter_bytes": sum(4 * weight.size for weight in ours),
+        "parameter_bytes": 4 * model.count_params(),
         **cost,
     }
     problems = [
@@ -94,7 +94,7 @@ def verify(
     ]
     if not record["max_weight_change"] > 10 * MAX_ERROR:
         problems.append(f"{STEPS} steps changed no weight by more than the bounds")
-    kernels = sum(weight.ndim > 1 for weight in ours)
+    kernels = sum(len(weight.shape) > 1 for weight in model.weights)
     graph = max(GRAPH_BYTES, GRAPH_BYTES_OF_KERNEL * kernels)
     size, allowed = files.size(path), MAX_SIZE * record["parameter_bytes"] + graph
     if size > allowed:
@@ -105,7 +105,8 @@ def verify(
 class Frozen(TapeModel):
     """A compiled copy of a classifier that trains in inference mode, without dropout.
 
-    ``example`` are inputs to build the copy with (n, height, width, channels).
+    ``example`` are inputs to build the copy with (n, height, width, channels), and
+    ``freeze`` is the stage from which it learns; None for that of the model.
     """
 
     stages = ("copy",)
@@ -116,9 +117,11 @@ class Frozen(TapeModel):
         example: np.ndarray,
         learning_rate: float,
         momentum: float = 0.0,
+        freeze: str | None = None,
     ):
         super().__init__(model.num_classes, name="frozen")
-        self.model = type(model).from_config(model.get_config() | {"name": "copy"})
+        config = {"name": "copy", "freeze": freeze or model.freeze}
+        self.model = type(model).from_config(model.get_config() | config)
         self.model(tf.constant(example))
         self.model.set_weights(model.get_weights())
         self.compile(

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 import export
 from export import records
-from export.formats import check_architecture
-from zoo import registry, startup
+from zoo import startup
 from zoo.commands import flags
 from zoo.data import load
 from zoo.errors import UserError
@@ -76,7 +75,6 @@ def main(argv: list[str]) -> None:
     if formats:
         export.check_request(formats, {})
     startup.start(alone=found.cluster is None)
-    check_architecture(formats, registry.get_architecture(found.config.model))
     from zoo.training import summary, trainer
 
     trained = trainer.train(found)
