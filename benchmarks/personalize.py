@@ -69,9 +69,7 @@ def personalize(run: RunDir, digits: Any, draws: int) -> list[dict[str, Any]]:
             lambda x, y: learner.train(x, y, LEARNING_RATE), digits.train, batches
         )
         learned = learner.weights()
-        for name, variable in zip(
-            model.parameter_names, model.trainable_weights, strict=True
-        ):
+        for name, variable in model.parameters().items():
             variable.assign(learned[name])
         return 1000 * seconds / len(batches)
 

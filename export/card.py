@@ -120,4 +120,4 @@ def summary(run_dir: str | os.PathLike[str]) -> str:
         else:
             others.append(f"{record.name}: {record.path}, {size} bytes")
     said = f"All verified on {export.tested_on}. {directory}"
-    return "\n".join([*align(rows), *others, said])
+    return "\n".join([*align(rows), *others, *map(str, export.left_out), said])

@@ -1,26 +1,42 @@
-"""Exports a finished run: all files are verified, or none is written."""
+"""Exports a finished run: the files that hold in their verification."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import os
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from export import card, records, verify
 from export.formats import DEFAULT_FORMATS, FORMATS, Format, check_request
-from export.records import Export, Record
+from export.records import Export, LeftOut, Record
 from zoo import files
 from zoo.errors import RunError, UserError, unknown
 from zoo.plots.draw import draw_run, list_pictures
 from zoo.records.weights import list_shipped, run_of
 from zoo.runs import scoring
 from zoo.runs.run import WHOLE, Run, open_run
+
+
+class FilesLeftOut(RunError):
+    """Some files missed their bounds; the others have been exported."""
+
+
+@contextlib.contextmanager
+def summarized(run_dir: str | os.PathLike[str]) -> Iterator[None]:
+    """Prints a table of the run's exported files after an export in this context."""
+    try:
+        yield
+    except FilesLeftOut:
+        print("\n" + card.summary(run_dir))
+        raise
+    print("\n" + card.summary(run_dir))
 
 
 def export_run(
@@ -32,6 +48,7 @@ def export_run(
 ) -> dict[str, Any]:
     """Writes R/export: the files, export.json and the model card.
 
+    A file that misses its bounds is left out, and export.json and the card say why.
     Formats of an earlier export of the same weights stay, unless they are exported
     again. Files of other origin stay too.
 
@@ -40,9 +57,10 @@ def export_run(
         formats: names of ``export.FORMATS``.
         plots: draw the pictures for the model card that the run does not have yet.
         **options: ``tflite_files``, the files of ``tflite`` to write, such as
-            ``float32,int8``, by default all; ``train_batch``, the batch size of a
-            training step of ``tflite_trainable``, 1 to 1024, by default 16; and its
-            ``device_optimizer``, ``sgd`` or ``momentum``, by default ``sgd``.
+            ``float32,int8``, by default those of the architecture; ``train_batch``, the
+            batch size of a training step of ``tflite_trainable``, 1 to 1024, by default
+            16; and its ``device_optimizer``, ``sgd`` or ``momentum``, by default
+            ``sgd``.
 
     Returns:
         The content of export.json.
@@ -50,8 +68,9 @@ def export_run(
     Raises:
         UserError: the run is not finished, its model.keras is damaged, or a format does
             not support such a model.
-        RunError: a file misses its bounds, in which case nothing has been replaced, or
-            it cannot be written.
+        FilesLeftOut: some files missed their bounds; the others have been exported.
+        RunError: all files missed their bounds, or one cannot be written. Nothing has
+            been replaced.
     """
     if not isinstance(run, str | os.PathLike | Run):
         raise UserError(
@@ -64,20 +83,26 @@ def export_run(
     beside = target.with_name(f".{target.name}.new")
     with trained.run.locked():
         _check_model(trained)
-        kept = [each for each in _exported(trained) if each.format not in request]
+        earlier, earlier_left_out = _exported(trained)
         needs = {need for name in request for need in FORMATS[name].needs}
-        if missing := needs - request.keys() - {each.format for each in kept}:
+        if missing := needs - request.keys() - {each.format for each in earlier}:
             request |= check_request([*missing], {})
+        kept = [each for each in earlier if each.format not in request]
+        left_out = [each for each in earlier_left_out if each.format not in request]
         shutil.rmtree(beside, ignore_errors=True)  # of a killed process
         beside.mkdir()
         try:
-            artifacts = list(kept)
+            artifacts, missed = [*kept], []
             for format in FORMATS.values():
                 if format.name in request:
                     asked = request[format.name]
-                    artifacts += _export(trained, beside, format, asked, artifacts)
-            artifacts.sort(key=lambda record: [*FORMATS].index(record.format))
-            content = _describe(trained, beside, artifacts, plots)
+                    new, failed = _export(trained, beside, format, asked, artifacts)
+                    artifacts += new
+                    missed += failed
+            said = " ".join(map(str, missed))
+            if len(artifacts) == len(kept):
+                raise RunError(f"{said} Nothing was exported.")
+            content = _describe(trained, beside, artifacts, left_out + missed, plots)
             _publish(beside, target, content, kept)
         except tf.errors.OpError as error:
             # TensorFlow's messages have the form: operation, path; reason [operation].
@@ -85,6 +110,9 @@ def export_run(
             raise RunError(f"Writing to {target} failed: {reason}.") from error
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+    if missed:
+        paths = ", ".join(each.path for each in artifacts if each not in kept)
+        raise FilesLeftOut(f"{said} Exported to {target}: {paths}.")
     return content.to_json()
 
 
@@ -114,7 +142,7 @@ def export_weights(
 
     Raises:
         UserError: there are no such weights, or ``out`` has other files in it.
-        RunError: a file misses its bounds.
+        RunError: as for ``export_run``.
     """
     check_request(formats, options)
     shipped = run_of(weights)
@@ -138,19 +166,24 @@ def _check_model(trained: Run) -> None:
         raise UserError(f"{run.model} is not the model that {run.result} is about.")
 
 
-def _exported(trained: Run) -> list[Record]:
-    """Returns the unchanged files of an earlier export of the same weights."""
+def _exported(trained: Run) -> tuple[list[Record], list[LeftOut]]:
+    """Returns what an earlier export of the same weights says.
+
+    Returns:
+        The files that are still unchanged, and those that were left out.
+    """
     target = trained.run.export
     earlier = records.read(target)
     if earlier is None or earlier.model_sha256 != files.sha256(trained.run.model):
-        return []
-    return [
+        return [], []
+    unchanged = [
         each
         for each in earlier.artifacts
         if each.format in FORMATS
         and (target / each.path).exists()
         and files.checksum(target / each.path) == each.sha256
     ]
+    return unchanged, [each for each in earlier.left_out if each.format in FORMATS]
 
 
 def _export(
@@ -159,8 +192,12 @@ def _export(
     format: Format,
     options: dict[str, Any],
     others: Sequence[Record],
-) -> list[Record]:
-    """Writes the files of one format into the directory, and verifies them."""
+) -> tuple[list[Record], list[LeftOut]]:
+    """Writes the files of one format into the directory, and verifies them.
+
+    Returns:
+        The files that hold, and those that do not, which are removed.
+    """
     if not any(file.suits(trained) for file in format.files):
         raise UserError(
             f"{format.name} is for classifiers of images. Received: "
@@ -175,19 +212,18 @@ def _export(
             f"{format.name}: a regression has no pixels to calibrate on. Ask for "
             "others."
         )
-    found = []
+    found, left_out = [], []
     for file in (file for file in format.files if file.name in written):
         path = directory / file.path
-        measured, problems = verify.verify(trained, path, file)
+        details = dict(written[file.name])
+        problems = details.pop("problems", [])
+        if not problems:
+            measured, problems = verify.verify(trained, path, file)
         if problems:
-            hint = ""
-            rest = ",".join(name for name in written if name != file.name)
-            if format.chosen_by and rest:
-                hint = (
-                    " To export without it: python -m export --run_dir="
-                    f"{trained.run.path} --{format.chosen_by}={rest}"
-                )
-            raise verify.failed(path, problems, hint)
+            reason = "; ".join(problems)
+            left_out.append(LeftOut(file.name, format.name, file.path, reason))
+            _remove(path)
+            continue
         if measured:
             print(f"verified {file.path}", flush=True)
         record = Record(
@@ -196,18 +232,23 @@ def _export(
             path=file.path,
             bytes=files.size(path),
             sha256=files.checksum(path),
-            details=written[file.name],
+            details=details,
             **measured,
         )
         found.append(record)
-    return found
+    return found, left_out
 
 
 def _describe(
-    trained: Run, directory: pathlib.Path, artifacts: list[Record], plots: bool
+    trained: Run,
+    directory: pathlib.Path,
+    artifacts: list[Record],
+    left_out: list[LeftOut],
+    plots: bool,
 ) -> Export:
     """Writes sample.png, the pictures and the card; returns what export.json says."""
     data, test, sample = trained.config["data"], trained.dataset.test, None
+    artifacts, left_out = sorted(artifacts, key=_order), sorted(left_out, key=_order)
     if trained.model.num_classes is not None:
         # The first test image that the model gets right, for the calls in the card.
         first = int(scoring.correct(trained.outputs, test.y).argmax())
@@ -229,6 +270,7 @@ def _describe(
         tested_on=said,
         sample=sample,
         artifacts=artifacts,
+        left_out=left_out,
     )
     if plots:
         # Draws the pictures that are missing in R/plots; the card shows all.
@@ -259,14 +301,23 @@ def _publish(
     stay = {each.path for each in kept}
     for file in (file for format in FORMATS.values() for file in format.files):
         place = target / file.path
-        if file.path in stay:
-            continue
-        if place.is_dir():
-            shutil.rmtree(place)
-        else:
-            place.unlink(missing_ok=True)
+        if file.path not in stay:
+            _remove(place)
     for path in [path for path in new.rglob("*") if path.is_file()]:
         place = target / path.relative_to(new)
         place.parent.mkdir(parents=True, exist_ok=True)
         path.replace(place)
     content.write(target)
+
+
+def _remove(path: pathlib.Path) -> None:
+    """Removes a file or a directory, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _order(file: Record | LeftOut) -> int:
+    """Returns the place of a file's format among the formats."""
+    return [*FORMATS].index(file.format)

@@ -6,7 +6,9 @@ A format is an entry of ``FORMATS`` and a module with a function
 
 that writes the format's files for a finished run below a directory. It returns further
 fields of the files' records in export.json, by the names of the written files. The
-exporter then verifies these files and moves them to their places.
+exporter then verifies these files and moves them to their places, except for a file
+that misses its bounds. A format that verifies a file itself returns what it found as
+the list ``problems``; if that is not empty, the file is left out as well.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from zoo.registry import Architecture
     from zoo.runs.run import Run
 
 
@@ -33,9 +34,9 @@ class Bound:
         max_abs_error: largest difference of any probability, or of y.
         same_top1: every example must get the same class, except for ties within
             ``max_abs_error``.
-        accuracy_drop: percentage points of test accuracy that may be lost. If the test
-            split is too small to resolve that, one example may be lost. An
-            architecture can set another one for a recipe.
+        accuracy_drop: percentage points of test accuracy that may be lost. On a small
+            test split, the verification adds what chance explains. An architecture can
+            set another one for a recipe.
     """
 
     max_abs_error: float | None = None
@@ -104,21 +105,17 @@ class Format:
             of these modules import TensorFlow.
         files: files of the format, in the order of the model card.
         options: options of ``export`` by name.
-        chosen_by: the option with the names of the files to write, if there is one.
         needs: formats whose files this one uses. All earlier records are passed on to
             ``export`` as ``others``, by name.
         check: function that raises UserError if the machine cannot export to it.
-        learns: whether the architecture must be able to learn on a device.
     """
 
     name: str
     module: str
     files: tuple[FileSpec, ...]
     options: Mapping[str, Option] = dataclasses.field(default_factory=dict)
-    chosen_by: str | None = None
     needs: tuple[str, ...] = ()
     check: Callable[[], None] = lambda: None
-    learns: bool = False
 
     def export(
         self, run: Run, directory: pathlib.Path, **options: Any
@@ -147,10 +144,10 @@ TFLITE_FILES = tuple(file.name for file in _TFLITE)
 DEVICE_OPTIMIZERS = {"sgd": 0.0, "momentum": 0.9}
 
 
-def _parse_tflite_files(text: str | None) -> tuple[str, ...]:
-    """Parses names such as ``float32,int8``; None means all files."""
+def _parse_tflite_files(text: str | None) -> tuple[str, ...] | None:
+    """Parses names such as ``float32,int8``; None means those of the architecture."""
     if text is None:
-        return TFLITE_FILES
+        return None
     names = _split(text)
     for name in names or [text]:
         if name not in TFLITE_FILES:
@@ -202,11 +199,11 @@ _FORMATS = (
         options={
             "tflite_files": Option(
                 "The files of tflite, comma-separated: "
-                f"{', '.join(TFLITE_FILES)}. Unset: all.",
+                f"{', '.join(TFLITE_FILES)}. Unset: all, unless the architecture "
+                "names those that suit it.",
                 _parse_tflite_files,
             )
         },
-        chosen_by="tflite_files",
     ),
     Format(
         "tflite_trainable",
@@ -223,12 +220,11 @@ _FORMATS = (
                 _check_device_optimizer,
             ),
         },
-        learns=True,
     ),
     Format(
         "web",
         "export.web",
-        (FileSpec("page", "web", "a page that runs int8 and float32"),),
+        (FileSpec("page", "web", "a page that runs int8 or float32"),),
         needs=("tflite",),
         check=_check_node,
     ),
@@ -293,13 +289,3 @@ def check_request(
         }
         for name in asked
     }
-
-
-def check_architecture(formats: Sequence[str], architecture: Architecture) -> None:
-    """Raises UserError if an architecture cannot be exported to one of the formats."""
-    for name in formats:
-        if FORMATS[name].learns and not architecture.learns_on_device:
-            raise UserError(
-                f"{architecture.name} cannot learn on a device: TFLite has no "
-                f"gradients for its operations. Leave {name} out of the formats."
-            )

@@ -1,4 +1,4 @@
-"""What export.json says: a record of each exported file, and of the export."""
+"""What export.json says: a record of each file, and of the export."""
 
 from __future__ import annotations
 
@@ -41,6 +41,19 @@ class Record:
 
 
 @dataclasses.dataclass(frozen=True)
+class LeftOut:
+    """A file that was asked for, but missed its bounds and is not there."""
+
+    name: str  # such as int8
+    format: str  # the export format that it belongs to
+    path: str  # in the export directory, where it would be
+    reason: str  # the bounds that it missed, and by how much
+
+    def __str__(self) -> str:
+        return f"{self.path} was left out: {self.reason}."
+
+
+@dataclasses.dataclass(frozen=True)
 class Export:
     """The content of export.json."""
 
@@ -51,10 +64,14 @@ class Export:
     tested_on: str  # the examples that the files were verified on, in words
     sample: str | None  # class of sample.png; None for a regression
     artifacts: list[Record]  # in the order of the formats
+    left_out: list[LeftOut]  # likewise
 
     def to_json(self) -> dict[str, Any]:
         """Returns the content of export.json."""
-        return vars(self) | {"artifacts": [each.to_json() for each in self.artifacts]}
+        return vars(self) | {
+            "artifacts": [each.to_json() for each in self.artifacts],
+            "left_out": [vars(each) for each in self.left_out],
+        }
 
     def write(self, directory: pathlib.Path) -> None:
         """Writes the export.json of an export directory."""
@@ -73,6 +90,7 @@ def read(directory: pathlib.Path) -> Export | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         content["artifacts"] = [Record(**each) for each in content["artifacts"]]
+        content["left_out"] = [LeftOut(**each) for each in content.get("left_out", [])]
         return Export(**content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(

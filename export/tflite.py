@@ -18,8 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from export.formats import FORMATS
-from zoo import startup
+from export.formats import FORMATS, TFLITE_FILES
+from zoo import registry, startup
 from zoo.data.dataset import Split
 from zoo.errors import RunError
 from zoo.models.base import TapeModel
@@ -32,9 +32,14 @@ CALIBRATED = ("int8", "int16x8")
 
 
 def export(
-    run: Run, directory: pathlib.Path, *, tflite_files: Sequence[str]
+    run: Run, directory: pathlib.Path, *, tflite_files: Sequence[str] | None
 ) -> dict[str, dict[str, Any]]:
-    """Writes the files of these names, one per kind of quantization."""
+    """Writes the files of these names, one per kind of quantization.
+
+    None stands for the files that the architecture names, which are all by default.
+    """
+    architecture = registry.get_architecture(run.config["identity"]["model"])
+    asked = tflite_files or architecture.tflite_files or TFLITE_FILES
     train, seed = run.dataset.train, run.config["identity"]["seed"]
     calibration = calibration_inputs(train, seed)
     about = {"split": "train", "examples": len(calibration), "seed": seed}
@@ -43,7 +48,7 @@ def export(
     with tempfile.TemporaryDirectory() as source:
         write_source(run.model, run.config["data"]["input_shape"], source)
         for file in FORMATS["tflite"].files:
-            if file.name in tflite_files and file.suits(run):
+            if file.name in asked and file.suits(run):
                 content = convert(source, file.name, calibration)
                 (directory / file.path).write_bytes(content)
                 calibrated = file.name in CALIBRATED

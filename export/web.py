@@ -19,13 +19,13 @@ import numpy as np
 from export.formats import FORMATS
 from export.records import Record
 from zoo import files
-from zoo.errors import RunError, UserError
+from zoo.errors import RunError
 from zoo.runs import scoring
 from zoo.runs.run import Run
 
 PAGE = pathlib.Path(__file__).parent / "page"
 DIGITS = [str(digit) for digit in range(10)]
-#: The files that the page offers; it opens with the first.
+#: The files that the page offers if they are there; it opens with the first.
 CHOICE = ("int8", "float32")
 EXAMPLES = 200
 EXAMPLES_BYTES = 8_000_000
@@ -40,19 +40,16 @@ def export(
     run: Run, directory: pathlib.Path, *, others: Mapping[str, Record]
 ) -> dict[str, dict[str, Any]]:
     """Writes the folder; the files that it offers come from other formats."""
-    for name in CHOICE:
-        if name not in others:
-            raise UserError(
-                f"web needs the files {' and '.join(CHOICE)} of tflite. {name} was "
-                "left out: export tflite with it, or leave web out of --formats."
-            )
     (page,) = FORMATS["web"].files
+    offered = [others[name] for name in CHOICE if name in others]
+    if not offered:
+        return {page.name: {"problems": [f"it needs {' or '.join(CHOICE)} of tflite"]}}
     web = directory / page.path
     _copy_sources(web)
     data, test = run.config["data"], run.dataset.test
     shape, classes = list(data["input_shape"]), list(data["class_names"])
     listed = []
-    for record in (others[name] for name in CHOICE):
+    for record in offered:
         assert record.input and record.output
         path = directory / record.path  # if it is exported together with the page
         source = path if path.exists() else run.run.export / record.path

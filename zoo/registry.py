@@ -55,8 +55,11 @@ class Architecture:
         min_side: smallest height and width, in pixels, of the images that it accepts.
         default_dataset: dataset to train on if the user names none. None means that the
             user has to name one.
-        learns_on_device: whether the format ``tflite_trainable`` can hold it: whether
-            its operations have gradients in ``export/ondevice/gradients.py``.
+        device_freeze: the stage from which ``tflite_trainable`` learns, such as
+            ``head``. The stages before it may then have operations that have no
+            gradients in ``export/ondevice/gradients.py``. None: it learns all stages.
+        tflite_files: the TFLite files to export if the user names none, such as
+            ``("float32", "int8")``. None means all.
         accuracy_drop: the percentage points of accuracy that exported files may lose,
             by recipe and name of the file, where that differs from the usual bound:
             ``{"photos": {"dynamic": 0.2}}``.
@@ -74,7 +77,8 @@ class Architecture:
     example_shape: tuple[int, ...] = (28, 28, 1)
     min_side: int = 1
     default_dataset: str | None = "mnist"
-    learns_on_device: bool = True
+    device_freeze: str | None = None
+    tflite_files: tuple[str, ...] | None = None
     accuracy_drop: Mapping[str, Mapping[str, float]] = _empty()
     weights: Mapping[str, Callable[..., TapeModel]] = _empty()
 

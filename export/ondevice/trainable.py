@@ -5,7 +5,7 @@ Its signatures, where B is the batch size of a training step:
     infer    image float32 (1, height, width, channels) -> probabilities (1, classes)
     train    image float32 (B, height, width, channels), label int32 (B,),
              learning_rate float32 () -> loss float32 ()
-    weights  -> every trainable parameter by name, float32
+    weights  -> every parameter that it learns by name, float32
     restore  the same names -> restored bool ()
     reset    -> restored bool (); goes back to the weights in the file
     weights_java, reset_java
@@ -20,16 +20,16 @@ from __future__ import annotations
 
 import pathlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from export import tflite
-from export.formats import DEVICE_OPTIMIZERS, FORMATS, check_architecture
+from export.formats import DEVICE_OPTIMIZERS, FORMATS
 from export.ondevice import verify
 from export.ondevice.gradients import builtin_gradients
-from zoo import registry
 from zoo.errors import UserError
 from zoo.models.base import TapeModel
 from zoo.runs.run import Run
@@ -38,10 +38,8 @@ from zoo.runs.run import Run
 def export(
     run: Run, directory: pathlib.Path, *, train_batch: int, device_optimizer: str
 ) -> dict[str, dict[str, Any]]:
-    """Writes the file and verifies that it trains as Keras does."""
+    """Writes the file and verifies whether it trains as Keras does."""
     model = run.model
-    architecture = registry.get_architecture(run.config["identity"]["model"])
-    check_architecture(["tflite_trainable"], architecture)
     if model.compute_dtype != "float32":
         raise UserError(
             "tflite_trainable is for models that compute in float32. Received: "
@@ -56,8 +54,10 @@ def export(
         path,
         train_batch=train_batch,
         device_optimizer=device_optimizer,
+        freeze=run.device_freeze,
     )
-    return {file.name: {"training": verify.verify(run, path, device_optimizer)}}
+    training, problems = verify.verify(run, path, device_optimizer)
+    return {file.name: {"training": training, "problems": problems}}
 
 
 def write(
@@ -67,14 +67,18 @@ def write(
     *,
     train_batch: int,
     device_optimizer: str,
+    freeze: str | None = None,
 ) -> None:
     """Writes the file for a classifier that computes in float32.
 
+    The file learns the weights of the stage ``freeze`` and the following ones, or all.
     Training on the device has no dropout, and batch normalization keeps its moving
     statistics, because there are too few examples for either. The loss is the mean
     cross-entropy, even if the recipe uses another loss.
     """
-    device = _Device(model, train_batch, DEVICE_OPTIMIZERS[device_optimizer])
+    parameters = model.parameters(freeze)
+    momentum = DEVICE_OPTIMIZERS[device_optimizer]
+    device = _Device(model, parameters, train_batch, momentum)
     functions = device.functions(input_shape)
     with tempfile.TemporaryDirectory() as source:
         # The graph already contains our gradients, so their functions are not saved.
@@ -88,15 +92,21 @@ def write(
 class _Device(tf.Module):
     """The functions of the file, which use the model's own variables."""
 
-    def __init__(self, model: TapeModel, train_batch: int, momentum: float):
+    def __init__(
+        self,
+        model: TapeModel,
+        parameters: Mapping[str, keras.Variable],
+        train_batch: int,
+        momentum: float,
+    ):
         super().__init__()
         self._model = model
         self._batch = train_batch
         self._momentum = momentum
-        # tf.saved_model.save finds the moving statistics through this attribute.
+        # tf.saved_model.save finds the variables that do not learn through this.
         self._all = [variable.value for variable in model.variables]
-        self._names = model.parameter_names
-        self._weights = [variable.value for variable in model.trainable_variables]
+        self._names = list(parameters)
+        self._weights = [variable.value for variable in parameters.values()]
         # Momentum is computed from the weights of the previous step. Their initial
         # values are in the file already; zeros would double its size.
         slots = self._weights if momentum else []

@@ -136,6 +136,9 @@ def test_a_card_speaks_of_the_files_that_there_are(runs, content):
     assert "model_int8" in text
     assert not re.search("serve_bytes|saved_model|model_float32|Learning in", text)
     assert run_code(text, trained.run.export).startswith(f"{said} 0.")
+    text = render(["float32", "float16", "dynamic", "int8"])
+    assert "| phone, GPU | `model_float16.tflite` |" in text
+    assert "int16x8" not in text
     text = render(["saved_model"])
     assert "serve_bytes" in text and "tflite" not in text
     assert run_code(text, trained.run.export).count("[[") == 2

@@ -167,9 +167,23 @@ def test_the_folder_is_whole_and_the_other_formats_stay(runs, tmp_path):
 
 
 @needs_node
-def test_a_page_without_its_files_is_refused(small):
-    with pytest.raises(UserError, match="web needs the files int8 .*int8 was left out"):
-        export.export_run(small, ["web"])
+@needs_litert
+def test_a_page_offers_the_files_that_there_are(small):
+    export.export_run(small, ["web"], plots=False)
+    _, _, page = examples_of(small.run.export / "web")
+    assert [file["name"] for file in page["files"]] == ["float32"]
+    assert not (small.run.export / "web" / "model_int8.tflite").exists()
+
+
+@needs_node
+def test_a_page_without_any_file_is_left_out(small):
+    asked = {"tflite_files": "float16", "plots": False}
+    message = "web was left out: it needs int8 or float32 of tflite. Exported to .*16"
+    with pytest.raises(RunError, match=message):
+        export.export_run(small, ["tflite", "web"], **asked)
+    assert list(records(small)) == ["float16"]
+    with pytest.raises(RunError, match=r"of tflite\. Nothing was exported\."):
+        export.export_run(small, ["web"], plots=False)
 
 
 def test_a_quarter_of_the_examples_are_mistakes_where_there_are_so_many():

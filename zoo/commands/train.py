@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 import export
 from export import records
-from export.formats import check_architecture
-from zoo import registry, startup
+from zoo import startup
 from zoo.commands import flags
 from zoo.data import load
 from zoo.errors import UserError
@@ -76,7 +75,6 @@ def main(argv: list[str]) -> None:
     if formats:
         export.check_request(formats, {})
     startup.start(alone=found.cluster is None)
-    check_architecture(formats, registry.get_architecture(found.config.model))
     from zoo.training import summary, trainer
 
     trained = trainer.train(found)
@@ -89,16 +87,20 @@ def main(argv: list[str]) -> None:
 
         draw_run(trained)
     if missing := missing_formats(trained, formats):
-        from export.card import summary as export_summary
+        from export.exporter import summarized
 
-        export.export_run(trained, missing, plots=FLAGS.plots)
-        print("\n" + export_summary(trained.run.path))
+        with summarized(trained.run.path):
+            export.export_run(trained, missing, plots=FLAGS.plots)
 
 
 def missing_formats(trained: Run, formats: Sequence[str]) -> list[str]:
-    """Returns the formats to which the run has not been exported yet."""
+    """Returns the formats to which the run has not been exported yet.
+
+    A format is among them if one of its files was left out.
+    """
     content = records.read(trained.run.export)
     listed = content.artifacts if content else []
     present = {record.format for record in listed}
     gone = {r.format for r in listed if not (trained.run.export / r.path).exists()}
+    gone |= {each.format for each in content.left_out} if content else set()
     return [name for name in formats if name not in present - gone]

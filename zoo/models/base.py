@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import keras
@@ -81,13 +82,20 @@ class TapeModel(keras.Model):
         """Name of the layer that turns features into the output."""
         return self.stages[-1]
 
-    @property
-    def parameter_names(self) -> list[str]:
-        """Names of the trainable weights in exports, such as ``hidden1_kernel``."""
-        return [
-            weight.path.removeprefix(f"{self.name}/").replace("/", "_")
+    def parameters(self, freeze: str | None = None) -> dict[str, keras.Variable]:
+        """Returns the trainable weights by their names, such as ``hidden1_kernel``.
+
+        Args:
+            freeze: name of a stage, to return only the weights from this stage on.
+        """
+        frozen = set(self.stages[: self.stages.index(freeze)] if freeze else ())
+        weights = [layer.weights for layer in self.layers if layer.name in frozen]
+        excluded = {id(weight) for weight in itertools.chain(*weights)}
+        return {
+            weight.path.removeprefix(f"{self.name}/").replace("/", "_"): weight
             for weight in self.trainable_weights
-        ]
+            if id(weight) not in excluded
+        }
 
     def make_head(
         self, layer_class: type[keras.layers.Layer], outputs: int, **options: Any

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
 from zoo import console, files, registry
@@ -90,6 +89,16 @@ class Run(Predictor):
         if self._model is None:
             self._model = transfer.load_file(self.run.model)
         return self._model
+
+    @property
+    def device_freeze(self) -> str | None:
+        """The stage from which ``tflite_trainable`` learns; None for all stages.
+
+        It is that of the architecture, or that of the training if it is a later one.
+        """
+        model = registry.get_architecture(self.config["identity"]["model"])
+        known = filter(None, (model.device_freeze, self.model.freeze))
+        return max(known, key=self.model.stages.index, default=None)
 
     @property
     def dataset(self) -> Dataset:
@@ -324,14 +333,14 @@ def load_run(
         UserError: the directory is not a run, the run is not finished, its model.keras
             is damaged, or the weights belong to another model.
     """
-    model = open_run(run_dir).model
+    run = open_run(run_dir)
     if device_weights is not None:
-        _take_over(model, device_weights)
-    return model
+        _take_over(run, device_weights)
+    return run.model
 
 
-def _take_over(model: TapeModel, path: str | os.PathLike[str]) -> None:
-    """Copies weights from a device into the model."""
+def _take_over(run: Run, path: str | os.PathLike[str]) -> None:
+    """Copies weights from a device into the model of a run."""
     try:
         with np.load(path, allow_pickle=False) as file:
             weights = dict(file)
@@ -342,11 +351,8 @@ def _take_over(model: TapeModel, path: str | os.PathLike[str]) -> None:
             f"device_weights must be an .npz file of what the signature weights gave. "
             f"Received: {path} ({reason})."
         ) from None
-    variables: dict[str, keras.Variable] = dict(
-        zip(model.parameter_names, model.trainable_weights, strict=True)
-    )
-    weights = checked_weights(
-        weights, {name: tuple(v.shape) for name, v in variables.items()}, model.name
-    )
-    for name, variable in variables.items():
+    parameters = run.model.parameters(run.device_freeze)
+    shapes = {name: tuple(each.shape) for name, each in parameters.items()}
+    weights = checked_weights(weights, shapes, run.model.name)
+    for name, variable in parameters.items():
         variable.assign(weights[name])

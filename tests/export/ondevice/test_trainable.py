@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import types
+import dataclasses
 
 import keras
 import numpy as np
@@ -16,18 +16,14 @@ from export.ondevice import gradients as tflite_gradients
 from export.ondevice import trainable as tflite_trainable
 from export.ondevice import verify as verify_training
 from export.ondevice.learner import Learner
-from tests.export.conftest import records, run_code, snapshot
+from tests.export.conftest import copied, records, run_code, snapshot
 from zoo import registry
 from zoo.errors import RunError, UserError
+from zoo.models.base import TapeModel
 
 BATCH = 4
 SHAPE = (12, 12, 1)
-LEARNING = [
-    name
-    for name in zoo.list_models()
-    if registry.get_architecture(name).learns_on_device
-]
-WRITTEN = [*((name, "sgd") for name in LEARNING), ("mlp", "momentum")]
+WRITTEN = [*((name, "sgd") for name in zoo.list_models()), ("mlp", "momentum")]
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +49,9 @@ def written(tmp_path_factory):
                 for _ in range(30):
                     model(x, training=True)
             path = tmp_path_factory.mktemp(name) / "model_trainable.tflite"
-            tflite_trainable.write(
-                model, SHAPE, path, train_batch=BATCH, device_optimizer=optimizer
-            )
+            freeze = registry.get_architecture(name).device_freeze
+            options = {"device_optimizer": optimizer, "freeze": freeze}
+            tflite_trainable.write(model, SHAPE, path, train_batch=BATCH, **options)
             made[name, optimizer] = model, path
         return made[name, optimizer]
 
@@ -68,9 +64,9 @@ def batches(steps, seed=0):
     return zip(x, rng.integers(0, 10, (steps, BATCH)), strict=True)
 
 
-def keras_steps(model, data, learning_rate, momentum):
+def keras_steps(model, data, learning_rate, momentum, freeze=None):
     """Trains with stock Keras and TensorFlow's gradients, in inference mode."""
-    twin = type(model).from_config(model.get_config())
+    twin = type(model).from_config(model.get_config() | {"freeze": freeze})
     twin(tf.zeros((1, *SHAPE)))
     twin.set_weights(model.get_weights())
     optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
@@ -93,17 +89,15 @@ def test_steps_are_those_of_keras(name, optimizer, written):
     learner = Learner(path)
     momentum = 0.9 if optimizer == "momentum" else 0.0
     steps, rate = (5, 1e-4) if name == "resnet" else (20, 0.03)
-    twin, expected = keras_steps(model, batches(steps), rate, momentum)
+    freeze = registry.get_architecture(name).device_freeze
+    twin, expected = keras_steps(model, batches(steps), rate, momentum, freeze)
     losses = [learner.train(x, y, rate) for x, y in batches(steps)]
     np.testing.assert_allclose(losses, expected, atol=1e-4)
     weights = learner.weights()
-    assert list(weights) == sorted(model.parameter_names)
-    for key, before, after in zip(
-        model.parameter_names,
-        model.trainable_weights,
-        twin.trainable_weights,
-        strict=True,
-    ):
+    learned = model.parameters(freeze)
+    assert list(weights) == sorted(learned)
+    for key, before in learned.items():
+        after = twin.parameters()[key]
         np.testing.assert_allclose(weights[key], after, atol=1e-4, err_msg=key)
         # A weight that changes little must also change as in Keras.
         moved = np.abs(after.numpy() - before.numpy()).max()
@@ -121,7 +115,7 @@ def test_steps_are_those_of_keras(name, optimizer, written):
     learner.reset()
     shipped = learner.infer(x)
     np.testing.assert_allclose(shipped, tf.nn.softmax(model(x)), atol=1e-5)
-    for key, weight in zip(model.parameter_names, model.trainable_weights, strict=True):
+    for key, weight in learned.items():
         np.testing.assert_array_equal(learner.weights()[key], weight)
     # Momentum starts again as well.
     again = [learner.train(x, y, rate) for x, y in batches(steps)]
@@ -132,7 +126,7 @@ def test_steps_are_those_of_keras(name, optimizer, written):
 def test_a_file_is_what_it_says(name, optimizer, written):
     model, path = written(name, optimizer)
     interpreter = Interpreter(str(path))
-    names = sorted(model.parameter_names)
+    names = sorted(model.parameters(registry.get_architecture(name).device_freeze))
     assert interpreter.get_signature_list() == {
         "infer": {"inputs": ["image"], "outputs": ["probabilities"]},
         "train": {"inputs": ["image", "label", "learning_rate"], "outputs": ["loss"]},
@@ -313,11 +307,77 @@ def test_a_regression_is_refused(regression):
         export.export_run(regression, ["tflite_trainable"])
 
 
-def test_an_architecture_that_cannot_learn_on_a_device_is_refused(small, monkeypatch):
-    fixed = types.SimpleNamespace(name="mlp", learns_on_device=False)
-    monkeypatch.setattr(registry, "get_architecture", lambda name: fixed)
-    with pytest.raises(UserError, match="mlp cannot learn on a device: .* Leave"):
-        export.export_run(small, ["tflite_trainable"])
+class Depthwise(TapeModel):
+    """A network whose stem has operations that have no gradients in TFLite."""
+
+    stages = ("stem", "head")
+
+    def __init__(self, num_classes, **kwargs):
+        super().__init__(num_classes, **kwargs)
+        self.stem = keras.layers.DepthwiseConv2D(3, depth_multiplier=8, name="stem")
+        self.relu6 = keras.layers.ReLU(6.0)
+        self.mean = keras.layers.GlobalAveragePooling2D()
+        self.head = self.make_head(keras.layers.Dense, num_classes)
+
+    def call(self, image, training=False):
+        return self.head(self.mean(self.relu6(self.stem(self.rescale(image)))))
+
+
+@pytest.mark.parametrize("optimizer", export.formats.DEVICE_OPTIMIZERS)
+def test_what_is_frozen_needs_no_gradients(optimizer, tmp_path):
+    model = Depthwise(10)
+    model.build((None, *SHAPE))
+    options = {"train_batch": BATCH, "device_optimizer": optimizer}
+    path = tmp_path / "model_trainable.tflite"
+    with pytest.raises(RunError, match="to built-in operations: .*Depthwise"):
+        tflite_trainable.write(model, SHAPE, path, **options)
+    tflite_trainable.write(model, SHAPE, path, **options, freeze="head")
+    momentum = export.formats.DEVICE_OPTIMIZERS[optimizer]
+    twin, expected = keras_steps(model, batches(20), 0.1, momentum, "head")
+    learner = Learner(path)
+    losses = [learner.train(x, y, 0.1) for x, y in batches(20)]
+    np.testing.assert_allclose(losses, expected, atol=1e-4)
+    weights = learner.weights()
+    assert list(weights) == ["head_bias", "head_kernel"]
+    for key, weight in weights.items():
+        np.testing.assert_allclose(weight, twin.parameters()[key], atol=1e-4)
+        assert np.abs(weight - model.parameters()[key]).max() > 1e-2
+    # The frozen weights are constants of the file.
+    operations = Interpreter(str(path))._get_ops_details()
+    assert [op["op_name"] for op in operations].count("VAR_HANDLE") <= 4
+    x, _ = next(batches(1))
+    np.testing.assert_allclose(learner.infer(x), tf.nn.softmax(twin(x)), atol=1e-4)
+
+
+def test_an_architecture_may_learn_from_a_stage_on(runs, tmp_path, monkeypatch, digits):
+    trained = copied(runs("resnet"), tmp_path / "run")
+    architecture = registry.get_architecture("resnet")
+    from_head = dataclasses.replace(architecture, device_freeze="head")
+    monkeypatch.setitem(registry._ARCHITECTURES, "resnet", from_head)
+    export.export_run(trained, ["tflite_trainable"], plots=False)
+    proof = records(trained)["trainable"].details["training"]
+    assert proof["max_weight_change"] > 1e-3
+    learner = Learner(file_of(trained))
+    for i in range(0, 160, 16):
+        learner.train(digits.train.x[i : i + 16], digits.train.y[i : i + 16], 0.1)
+    np.savez(tmp_path / "learned.npz", **learner.weights())
+    model = zoo.load_run(trained.run.path, tmp_path / "learned.npz")
+    x = digits.test.x[:50]
+    answers = learner.infer(x)
+    np.testing.assert_allclose(tf.nn.softmax(model(x)), answers, atol=1e-4)
+    before = {weight.path: weight for weight in trained.model.weights}
+    changed = {
+        weight.path
+        for weight in model.weights
+        if not np.array_equal(weight, before[weight.path])
+    }
+    assert changed == {"resnet/head/kernel", "resnet/head/bias"}
+    # A training that froze more decides.
+    assert trained.device_freeze == "head"
+    monkeypatch.undo()
+    assert trained.device_freeze is None
+    trained.model.freeze = "stage3"
+    assert trained.device_freeze == "stage3"
 
 
 @pytest.mark.slow
@@ -333,7 +393,7 @@ def test_faults_are_caught_and_nothing_is_replaced(small, monkeypatch):
     monkeypatch.setattr(
         tflite_trainable,
         "_Device",
-        lambda model, batch, momentum: device(model, batch, 0.8),
+        lambda *arguments: device(*arguments[:-1], 0.8),
     )
     check("model_trainable.tflite .*max_weight_error is .*, allowed 0.0001")
     monkeypatch.setattr(verify_training, "MAX_SIZE", 0.5)
