@@ -15,6 +15,7 @@ from zoo import startup
 from zoo.data import cache, decode
 from zoo.data.dataset import Contents, Split
 from zoo.data.folder import Example, ImageTree, listed
+from zoo.data.source import UNRECORDED_RESIZE
 from zoo.errors import RunError, UserError
 
 _MAX_NATIVE = 512  # largest side, in pixels, of images that are not resized
@@ -43,25 +44,28 @@ def read(
     tree: ImageTree,
     place: Path,
     image_size: tuple[int, int],
+    how: str = UNRECORDED_RESIZE,
     *,
     skip_damaged: bool = False,
 ) -> Contents:
     """Decodes all images once to one size; to gray if all of them are gray.
 
-    The error for files that do not decode names them; ``skip_damaged`` leaves them out.
-    The decoded images are kept in the cache ``place``.
+    ``how`` is that of ``decode.resize``. The error for files that do not decode names
+    them; ``skip_damaged`` leaves them out. The decoded images are kept in the cache
+    ``place``.
     """
 
     def write() -> None:
         try:
-            _write(tree, place, image_size)
+            _write(tree, place, image_size, how)
         except tf.errors.OpError as error:  # does not say which image it is
             damaged = _find_damaged(tree)
             if not damaged:
                 raise RunError(f"Images cannot be decoded: {error.message}") from error
             if not skip_damaged:
                 raise _damaged_error(damaged) from error
-            _write(tree.without(damaged), place, image_size, (*damaged.values(),))
+            rest = tree.without(damaged)
+            _write(rest, place, image_size, how, (*damaged.values(),))
 
     # Hides TensorFlow's messages about errors that are reported here in one line.
     with startup.quiet():
@@ -72,14 +76,16 @@ def read(
     return contents
 
 
-def resize(contents: Contents, place: Path, image_size: tuple[int, int]) -> Contents:
+def resize(
+    contents: Contents, place: Path, image_size: tuple[int, int], how: str
+) -> Contents:
     """Resizes the images of IDX files; keeps them in ``place`` if they are large."""
 
     def stream(split: Split) -> cache.Stream:
         shape = (*image_size, *split.x.shape[3:])
         size = cache.batch_size(shape)
         batches = (
-            (decode.resize(x, *image_size).numpy(), split.y[i * size :][:size])
+            (decode.resize(x, *image_size, how).numpy(), split.y[i * size :][:size])
             for i, x in enumerate(split.blocks(size))
         )
         return cache.Stream((len(split.y), *shape), batches)
@@ -97,11 +103,12 @@ def _write(
     tree: ImageTree,
     place: Path,
     image_size: tuple[int, int],
+    how: str,
     damaged: tuple[str, ...] = (),
 ) -> None:
     for shape in ((*image_size, 1), (*image_size, 3)):
         train, test = (
-            cache.Stream((len(split), *shape), _batches(split, shape))
+            cache.Stream((len(split), *shape), _batches(split, shape, how))
             for split in (tree.train, tree.test)
         )
         with contextlib.suppress(_ColorFoundError):
@@ -109,14 +116,14 @@ def _write(
 
 
 def _batches(
-    examples: Sequence[Example], shape: tuple[int, int, int]
+    examples: Sequence[Example], shape: tuple[int, int, int], how: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Decodes files in parallel; yields images and labels in order."""
     height, width, channels = shape
 
     @tf.autograph.experimental.do_not_convert
     def decoded(path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image = decode.decode(tf.io.read_file(path), height, width, 3)
+        image = decode.decode(tf.io.read_file(path), height, width, 3, how)
         return image, tf.reduce_all(image == image[..., :1])
 
     labels = np.array([label for _, label in examples], np.int32)

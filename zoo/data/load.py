@@ -88,14 +88,18 @@ class Directory(Source):
         if isinstance(found, idx.IdxFiles):
             contents = found.read()
             if size:
-                place = caches / f"{digest}-{dimensions(size)}"
-                contents = images.resize(contents, place, size)
+                name = f"{digest}-{dimensions(size)}{options.cache_suffix}"
+                contents = images.resize(contents, caches / name, size, options.resize)
         else:
             # Refuse images that are too large before reading all of them.
             size = size or images.native_size(found)
-            place = caches / f"{digest}-{dimensions(size)}-upright"
+            name = f"{digest}-{dimensions(size)}-upright{options.cache_suffix}"
             contents = images.read(
-                found, place, size, skip_damaged=options.skip_damaged
+                found,
+                caches / name,
+                size,
+                options.resize,
+                skip_damaged=options.skip_damaged,
             )
         return contents.describe(
             name=self.name, source=str(self.directory), fingerprint=self.fingerprint

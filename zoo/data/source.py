@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data.dataset import Dataset
-from zoo.errors import RunError, UserError
+from zoo.errors import RunError, UserError, unknown
+
+#: The ways to bring an image of another size to the model's height and width.
+RESIZES = ("stretch", "crop", "pad")
+#: The way of trainings and of ``load_dataset``, unless another one is asked for.
+DEFAULT_RESIZE = "stretch"
+#: The way where none is recorded: runs from before there was a choice, and files that
+#: lie in no run.
+UNRECORDED_RESIZE = "stretch"
 
 
 class Unreachable(RunError):
@@ -28,16 +36,20 @@ class Options:
     """How to read a dataset.
 
     Attributes:
-        image_size: (height, width) to which all images are stretched by bilinear
+        image_size: (height, width) to which all images are resized by bilinear
             interpolation with antialiasing. None for the size of the dataset or, if
             sizes differ, of the first image.
+        resize: how images of another shape are resized. ``stretch``: whatever their
+            shape. ``crop``: their largest centered region of that shape. ``pad``: the
+            whole image, centered on black.
         num_examples: number of training examples of ``linear_regression``.
         seed: seed of ``linear_regression``, 0 or more.
-        progress: show TFDS's messages and progress bars.
+        progress: show progress bars, and TFDS's messages.
         skip_damaged: leave out files of a tree of images that do not decode.
     """
 
     image_size: tuple[int, int] | None = None
+    resize: str = DEFAULT_RESIZE
     num_examples: int = 1000
     seed: int = 0
     progress: bool = False
@@ -54,6 +66,13 @@ class Options:
                 "image_size must be a height and a width of at least 1. "
                 f"Received: {size}"
             )
+        if self.resize not in RESIZES:
+            raise unknown("resize", str(self.resize), RESIZES)
+
+    @property
+    def cache_suffix(self) -> str:
+        """What the name of a cache ends in, so that each way has a cache of its own."""
+        return "" if self.resize == UNRECORDED_RESIZE else f"-{self.resize}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

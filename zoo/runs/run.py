@@ -83,6 +83,11 @@ class Run(Predictor):
         return self.config.get("brightness")
 
     @property
+    def resize(self) -> str:
+        """How images of another size were resized in the training."""
+        return self.config["identity"]["resize"]
+
+    @property
     def model(self) -> TapeModel:
         """The trained model."""
         if self._model is None:
@@ -216,6 +221,7 @@ class Run(Predictor):
             )
         dataset = load.find(name, data_dir).read(
             image_size=tuple(config.get("image_size") or ()) or None,
+            resize=self.resize,
             num_examples=identity["settings"]["num_examples"],
             seed=identity["seed"],
             skip_damaged=config.get("skip_damaged", False),

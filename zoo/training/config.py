@@ -11,6 +11,7 @@ from typing import Any
 from zoo import console, registry
 from zoo.data import load
 from zoo.data.load import Source
+from zoo.data.source import DEFAULT_RESIZE, RESIZES
 from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe
 from zoo.records import weights
@@ -54,7 +55,14 @@ class Config:
     )
     data_dir: str | None = _flag(None, "Where TFDS keeps prepared datasets.")
     image_size: tuple[int, int] | None = _flag(
-        None, "Stretch images to SIZE or HEIGHTxWIDTH pixels."
+        None, "Resize images to SIZE or HEIGHTxWIDTH pixels."
+    )
+    resize: str = _flag(
+        DEFAULT_RESIZE,
+        "How images of another shape are resized. stretch: whatever their shape; crop: "
+        "the largest centered region of the new shape; pad: the whole image, centered "
+        "on black.",
+        choices=RESIZES,
     )
     weights: str | None = _flag(
         None,

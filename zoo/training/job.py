@@ -69,7 +69,7 @@ class Job:
         return {
             **self._asked("model", "recipe", "seed", "precision", "jit_compile"),
             **self._asked("validation", "eval_every", "gradient_norm", "deterministic"),
-            **self._asked("class_weights", "freeze"),
+            **self._asked("class_weights", "freeze", "resize"),
             "settings": settings,
             "weights": given,
             "dataset": spec.source,
@@ -164,6 +164,7 @@ def resolve(found: Found, placement: Placement) -> Job:
         image_size = (shape[0], shape[1])
     dataset = source.read(
         image_size=image_size,
+        resize=config.resize,
         num_examples=recipe.num_examples,
         seed=config.seed,
         progress=config.shown == "bar",

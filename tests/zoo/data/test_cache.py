@@ -106,14 +106,18 @@ def test_large_idx_files_are_resized_through_the_cache(
 ):
     directory = str(write_idx(tmp_path / "idx", idx_arrays()))
     data_dir = str(tmp_path / "data")
-    expected = load.load(directory, data_dir=data_dir, image_size=(8, 9))
+    options = {"data_dir": data_dir, "image_size": (8, 9)}
+    expected = load.load(directory, **options)
+    padded = load.load(directory, **options, resize="pad")
     mapped_from(10)
     monkeypatch.setattr(cache, "_BATCH", 5)
     for _ in range(2):  # first writes the cache, then finds it
-        found = load.load(directory, data_dir=data_dir, image_size=(8, 9))
+        found = load.load(directory, **options)
         assert isinstance(found.train.x, MappedImages) and found.spec == expected.spec
         np.testing.assert_array_equal(found.train.x[:], expected.train.x)
         np.testing.assert_array_equal(found.train.y, expected.train.y, strict=True)
+        found = load.load(directory, **options, resize="pad")
+        np.testing.assert_array_equal(found.train.x[:], padded.train.x)
 
 
 @pytest.mark.parametrize("name", ["train.npy", "test.npy", "labels.npz"])
