@@ -90,9 +90,8 @@ def resize(
         )
         return cache.Stream((len(split.y), *shape), batches)
 
-    return cache.read(
-        place, contents.class_names, stream(contents.train), stream(contents.test)
-    )
+    splits = {"train": stream(contents.train), "test": stream(contents.test)}
+    return cache.read(place, contents.class_names, splits)
 
 
 class _ColorFoundError(Exception):
@@ -107,12 +106,12 @@ def _write(
     damaged: tuple[str, ...] = (),
 ) -> None:
     for shape in ((*image_size, 1), (*image_size, 3)):
-        train, test = (
-            cache.Stream((len(split), *shape), _batches(split, shape, how))
-            for split in (tree.train, tree.test)
-        )
+        splits = {
+            name: cache.Stream((len(split), *shape), _batches(split, shape, how))
+            for name, split in tree.splits().items()
+        }
         with contextlib.suppress(_ColorFoundError):
-            return cache.write(place, tree.class_names, train, test, damaged)
+            return cache.write(place, tree.class_names, splits, damaged)
 
 
 def _batches(

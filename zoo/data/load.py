@@ -192,16 +192,19 @@ def _find_directory(name: str, root: Path) -> Directory:
             f"{name} holds no dataset: expected four IDX files "
             "(train-images-idx3-ubyte, train-labels-idx1-ubyte, "
             "t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, with or without .gz) or "
-            "images in train/CLASS/ and test/CLASS/, or in CLASS/."
+            "images in train/CLASS/ and test/CLASS/, with or without "
+            "validation/CLASS/, or in CLASS/."
         )
+    tree = contents if isinstance(contents, folder.ImageTree) else None
     return Directory(
         requested=name,
         used=name,
         root=root,
         directory=directory,
         contents=contents,
-        is_tree=isinstance(contents, folder.ImageTree),
-        ignored=contents.ignored if isinstance(contents, folder.ImageTree) else (),
+        is_tree=tree is not None,
+        has_validation=bool(tree and tree.validation),
+        ignored=tree.ignored if tree else (),
     )
 
 

@@ -71,7 +71,8 @@ def read(
             channels = channels or (3 if first[2] >= 3 else 1)
         shape = (*(options.image_size or (height, width)), channels)
         stem = f"{name.replace('/', '-')}-{dimensions(shape)}{options.cache_suffix}"
-        contents = cache.read(caches / stem, class_names, *map(stream, splits))
+        streams = {"train": stream(splits[0]), "test": stream(splits[1])}
+        contents = cache.read(caches / stem, class_names, streams)
     except tf.errors.OpError as error:
         raise RunError(
             f"The prepared data of {name!r} in {builder.data_dir} are damaged; delete "

@@ -86,6 +86,7 @@ class Source:
         reason: why ``used`` differs from ``requested``; None if it does not.
         directory: the absolute path of a local directory; None for other datasets.
         is_tree: whether the dataset is a tree of image files.
+        has_validation: whether it has a split for validation.
         ignored: files and folders of a tree that belong to no class.
     """
 
@@ -95,6 +96,7 @@ class Source:
     reason: str | None = None
     directory: Path | None = None
     is_tree: bool = False
+    has_validation: bool = False
     ignored: tuple[str, ...] = ()
 
     @property

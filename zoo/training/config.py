@@ -96,8 +96,9 @@ class Config:
     validation: float | None = _flag(
         None,
         "Share of the training split to hold out and to evaluate while training, such "
-        "as 0.1; the test split is then evaluated once, at the end. Unset: the test "
-        "split is evaluated while training.",
+        "as 0.1; the test split is then evaluated once, at the end. Unset: the folder "
+        "validation of the dataset, or else the test split, is evaluated while "
+        "training.",
     )
     backup_steps: int | None = _flag(
         None,
@@ -203,6 +204,12 @@ def find(config: Config) -> Found:
     source = None
     if config.dataset is not None:
         source = load.find(config.dataset, config.data_dir)
+        if config.validation is not None and source.has_validation:
+            raise UserError(
+                f"{config.dataset} has a folder for validation already. Received: "
+                f"--validation={config.validation:g}. Leave out the flag, or move the "
+                "images of the folder into train."
+            )
     return Found(config, source, found, cluster.find(config.strategy))
 
 

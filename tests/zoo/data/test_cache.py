@@ -28,14 +28,14 @@ def mapped_from(monkeypatch):
 def large(digits, mapped_from, tmp_path):
     """The digits; the training images are mapped, the test images in memory."""
     mapped_from(digits.test.x.nbytes + 1000)
-    train, test = (
-        cache.Stream(
+    splits = {
+        name: cache.Stream(
             split.x.shape, [(split.x[:99], split.y[:99]), (split.x[99:], split.y[99:])]
         )
-        for split in (digits.train, digits.test)
-    )
+        for name, split in (("train", digits.train), ("test", digits.test))
+    }
     place = tmp_path / cache.FOLDER / "digits"
-    return cache.read(place, digits.spec.class_names, train, test)
+    return cache.read(place, digits.spec.class_names, splits)
 
 
 def batches(split, start):
@@ -143,7 +143,7 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
     (place / ".train.0123abcd.npy").touch()  # from a killed process
     stream = cache.Stream((2, 1, 1, 1), batches())
     with pytest.raises(RunError, match=r"failed: No space left.*Make room"):
-        cache.write(place, ("a",), stream, stream)
+        cache.write(place, ("a",), {"train": stream, "test": stream})
     assert not list(place.iterdir())
 
 
@@ -152,5 +152,5 @@ def test_a_full_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     large = cache.Stream((1000, 1000, 1000, 1), map(pytest.fail, "x"))
     with pytest.raises(RunError, match=r"failed: 2.0 GB are needed, 1.0 GB are free"):
-        cache.write(tmp_path, ("a",), large, large)
+        cache.write(tmp_path, ("a",), {"train": large, "test": large})
     assert not list(tmp_path.iterdir())

@@ -100,6 +100,24 @@ def test_damaged_files_can_be_skipped(tmp_path):
         images.read(moved, cache, (5, 4))
 
 
+def test_validation_is_decoded_and_kept_too(tmp_path):
+    root = split_tree(tmp_path / "tree", 6, 5, 3)
+    for i, name in enumerate(("cat/1.png", "dog/2.png")):
+        save(root / "val" / name, pixels(20 + i, 6, 5, 3))
+    tree, place = folder.scan(root), tmp_path / "data" / "decoded" / "tree"
+    for _ in range(2):  # decoded, and read again
+        found = images.read(tree, place, (6, 5)).validation
+        expected = np.stack([pixels(20 + i, 6, 5, 3) for i in range(2)])
+        np.testing.assert_array_equal(found.x, expected)
+        np.testing.assert_array_equal(found.y, [0, 1])
+    (root / "val/cat/1.png").write_bytes(b"")
+    contents = read(root, skip_damaged=True)
+    assert len(contents.damaged) == 1 and contents.validation.y.tolist() == [1]
+    (root / "val/dog/2.png").write_bytes(b"")
+    with pytest.raises(UserError, match="All validation images are damaged"):
+        read(root, skip_damaged=True)
+
+
 def test_without_a_single_image_that_decodes_no_flag_is_advised(tmp_path):
     for name in ("cat/0.png", "cat/1.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
