@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -15,9 +16,11 @@ from zoo import startup
 from zoo.data import cache, decode
 from zoo.data.dataset import Contents, Split
 from zoo.data.folder import Example, ImageTree, listed
-from zoo.data.source import UNRECORDED_RESIZE
+from zoo.data.source import Options
 from zoo.errors import RunError, UserError
 
+_BATCH = 32  # images that are decoded together; few, so that a progress bar moves
+_SAMPLE = 8  # images that are looked at to see whether a tree has colors
 _MAX_NATIVE = 512  # largest side, in pixels, of images that are not resized
 
 
@@ -44,33 +47,30 @@ def read(
     tree: ImageTree,
     place: Path,
     image_size: tuple[int, int],
-    how: str = UNRECORDED_RESIZE,
-    *,
-    skip_damaged: bool = False,
+    options: Options,
 ) -> Contents:
     """Decodes all images once to one size; to gray if all of them are gray.
 
-    ``how`` is that of ``decode.resize``. The error for files that do not decode names
-    them; ``skip_damaged`` leaves them out. The decoded images are kept in the cache
-    ``place``.
+    The decoded images are kept in the cache ``place``. The error for files that do not
+    decode names them.
     """
 
     def write() -> None:
         try:
-            _write(tree, place, image_size, how)
+            _write(tree, place, image_size, options)
         except tf.errors.OpError as error:  # does not say which image it is
             damaged = _find_damaged(tree)
             if not damaged:
                 raise RunError(f"Images cannot be decoded: {error.message}") from error
-            if not skip_damaged:
+            if not options.skip_damaged:
                 raise _damaged_error(damaged) from error
             rest = tree.without(damaged)
-            _write(rest, place, image_size, how, (*damaged.values(),))
+            _write(rest, place, image_size, options, (*damaged.values(),))
 
     # Hides TensorFlow's messages about errors that are reported here in one line.
     with startup.quiet():
         contents = cache.make(place, write)
-        if contents.damaged and not skip_damaged:
+        if contents.damaged and not options.skip_damaged:
             # The cache may be that of a copy in another place, with other paths.
             raise _damaged_error(_find_damaged(tree))
     return contents
@@ -102,34 +102,64 @@ def _write(
     tree: ImageTree,
     place: Path,
     image_size: tuple[int, int],
-    how: str,
+    options: Options,
     damaged: tuple[str, ...] = (),
 ) -> None:
-    for shape in ((*image_size, 1), (*image_size, 3)):
+    paths, how = tree.paths(), options.resize
+    sample = paths[:: 1 + len(paths) // _SAMPLE]
+    colored = any(_is_colored(path, image_size, how) for path in sample)
+    for channels in (3,) if colored else (1, 3):
+        shape = (*image_size, channels)
+        bar = None
+        if options.progress:
+            print("Decoding the images, which is done once:", flush=True)
+            bar = keras.utils.Progbar(len(paths), unit_name="image")
         splits = {
-            name: cache.Stream((len(split), *shape), _batches(split, shape, how))
+            name: cache.Stream((len(split), *shape), _batches(split, shape, how, bar))
             for name, split in tree.splits().items()
         }
         with contextlib.suppress(_ColorFoundError):
             return cache.write(place, tree.class_names, splits, damaged)
 
 
+def _is_colored(path: str, image_size: tuple[int, int], how: str) -> bool:
+    """Whether an image has colors, so that reading the tree as gray would be in vain.
+
+    An image that does not decode has none; it is reported when all of them are read.
+    """
+    try:
+        _, gray = _decoded(os.fsencode(path), image_size, how)
+    except tf.errors.OpError:
+        return False
+    return not gray
+
+
+def _decoded(
+    path: bytes | tf.Tensor, image_size: tuple[int, int], how: str
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the RGB of a file, and whether it is gray."""
+    image = decode.decode(tf.io.read_file(path), *image_size, 3, how)
+    return image, tf.reduce_all(image == image[..., :1])
+
+
 def _batches(
-    examples: Sequence[Example], shape: tuple[int, int, int], how: str
+    examples: Sequence[Example],
+    shape: tuple[int, int, int],
+    how: str,
+    bar: keras.utils.Progbar | None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Decodes files in parallel; yields images and labels in order."""
     height, width, channels = shape
 
     @tf.autograph.experimental.do_not_convert
     def decoded(path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image = decode.decode(tf.io.read_file(path), height, width, 3, how)
-        return image, tf.reduce_all(image == image[..., :1])
+        return _decoded(path, (height, width), how)
 
     labels = np.array([label for _, label in examples], np.int32)
     data = (
         tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path, _ in examples])
         .map(decoded, startup.cpus())
-        .batch(cache.batch_size((height, width, 3)))
+        .batch(min(_BATCH, cache.batch_size((height, width, 3))))
         .prefetch(1)
     )
     done = 0
@@ -138,6 +168,8 @@ def _batches(
             raise _ColorFoundError
         yield images[..., :channels], labels[done : done + len(images)]
         done += len(images)
+        if bar:
+            bar.add(len(images))
 
 
 def _find_damaged(tree: ImageTree) -> dict[str, str]:

@@ -94,13 +94,7 @@ class Directory(Source):
             # Refuse images that are too large before reading all of them.
             size = size or images.native_size(found)
             name = f"{digest}-{dimensions(size)}-upright{options.cache_suffix}"
-            contents = images.read(
-                found,
-                caches / name,
-                size,
-                options.resize,
-                skip_damaged=options.skip_damaged,
-            )
+            contents = images.read(found, caches / name, size, options)
         return contents.describe(
             name=self.name, source=str(self.directory), fingerprint=self.fingerprint
         )
