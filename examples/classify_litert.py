@@ -18,7 +18,8 @@ from PIL import Image, ImageOps
 class Classifier:
     """A TFLite file that takes images, with the labels.txt beside it."""
 
-    def __init__(self, path: pathlib.Path):
+    def __init__(self, path: pathlib.Path, resize: str = "stretch"):
+        self.resize = resize
         self.interpreter = Interpreter(str(path))
         self.interpreter.allocate_tensors()
         (self.input,) = self.interpreter.get_input_details()
@@ -30,7 +31,12 @@ class Classifier:
         """Returns the most probable class of an image, and its probability."""
         _, height, width, channels = self.input["shape"]
         image = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        size, bilinear = (width, height), Image.Resampling.BILINEAR
+        if self.resize == "stretch":
+            image = image.resize(size, bilinear)
+        else:
+            fitted = ImageOps.fit if self.resize == "crop" else ImageOps.pad
+            image = fitted(image, size, bilinear)
         # Raw pixels, 0 to 255: the model scales them itself.
         values = np.asarray(image, np.float32).reshape(self.input["shape"])
         scale, zero_point = self.input["quantization"]  # (0, 0) in a float32 file
@@ -51,9 +57,15 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Classifies images with LiteRT.")
     parser.add_argument("file", type=pathlib.Path, help="the TFLite file")
     parser.add_argument("images", type=pathlib.Path, nargs="+", help="image files")
+    parser.add_argument(
+        "--resize",
+        choices=("stretch", "crop", "pad"),
+        default="stretch",
+        help="how the training resized images, see the model card",
+    )
     args = parser.parse_args()
     if not args.file.is_file():
         parser.error(f"{args.file} does not exist.")
-    classify = Classifier(args.file)
+    classify = Classifier(args.file, args.resize)
     for path in args.images:
         print(path, *classify(Image.open(path)))

@@ -53,6 +53,7 @@ def render(run: Run, export: Export, pictures: Sequence[str] = ()) -> str:
         export=export,
         command=repeating(run.result),
         brightness=run.brightness,
+        resize=run.resize,
         shipped=run.is_shipped,
         is_sample=run.is_sample,
         litert=importlib.metadata.version("ai-edge-litert"),

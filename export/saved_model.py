@@ -34,8 +34,9 @@ def export(run: Run, directory: pathlib.Path) -> dict[str, dict[str, Any]]:
         }
 
     def serve_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        height, width, channels = shape
         image = tf.map_fn(
-            lambda content: decode.decode(content, *shape),
+            lambda content: decode.decode(content, height, width, channels, run.resize),
             image_bytes,
             fn_output_signature=tf.TensorSpec(shape, tf.uint8),
         )

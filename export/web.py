@@ -74,6 +74,7 @@ def export(
         "dataset": data["name"],
         "classes": classes,
         "input_shape": shape,
+        "resize": run.resize,
         # Drawing needs digits in MNIST's format.
         "draw": classes == DIGITS and shape == [28, 28, 1],
         "files": listed,

@@ -45,11 +45,14 @@ def image(trained_run, tmp_path):
     return path, str(label)
 
 
-@pytest.mark.parametrize("name", ["float32", "int8"])
-def test_litert_alone_classifies_an_image(command, exported, image, name):
+@pytest.mark.parametrize(
+    ("name", "resize"), [("float32", "stretch"), ("int8", "crop"), ("int8", "pad")]
+)
+def test_litert_alone_classifies_an_image(command, exported, image, name, resize):
     path, label = image
     example = str(EXAMPLES / "classify_litert.py")
     flags = [str(exported / "tflite" / f"model_{name}.tflite"), str(path)]
+    flags.append(f"--resize={resize}")
     code = "import sys; sys.modules['tensorflow'] = sys.modules['zoo'] = None; "
     code += f"import runpy; sys.argv[1:] = {flags}; "
     code += f"runpy.run_path({example!r}, run_name='__main__')"

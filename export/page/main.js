@@ -87,7 +87,13 @@ function prepared() {
     ? "A drawing is scaled until its ink fits 20x20 pixels, and its center of mass is moved to the middle of 28x28, as in MNIST. "
     : "";
   const gray = channels === 1 ? ", made gray" : "";
-  return `${drawn}An image file is turned upright${gray} and stretched to ${width}x${height} pixels, as in training. The model takes the values, 0 to 255, as they are.`;
+  const target = `${width}x${height} pixels`;
+  const fitted = {
+    stretch: `stretched to ${target}`,
+    crop: `cropped in the middle and scaled to ${target}`,
+    pad: `scaled to fit ${target}, with black at the sides`,
+  }[page.resize];
+  return `${drawn}An image file is turned upright${gray} and ${fitted}, as in training. The model takes the values, 0 to 255, as they are.`;
 }
 
 async function choose(file) {
@@ -244,7 +250,7 @@ async function dropped(chosen) {
     context.drawImage(image, 0, -top);
     return context.getImageData(0, 0, image.width, count).data;
   };
-  const pixels = resized(read, image, page.input_shape);
+  const pixels = resized(read, image, page.input_shape, page.resize);
   image.close();
   wipe();
   picture = pixels;

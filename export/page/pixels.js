@@ -91,35 +91,69 @@ function shares(size, count) {
 }
 
 /**
- * Resizes an image as training does: gray first, then tf.image.resize, bilinear with
- * antialiasing, then rounding. An image of the right size stays as it is.
+ * Resizes an image as `resize` in zoo/data/decode.py does: gray first, then
+ * tf.image.resize, bilinear with antialiasing, then rounding. An image of the right size
+ * stays as it is.
  *
  * @param {function(number, number): ArrayLike<number>} read gives the RGBA of some rows,
  *     by the number of the first one and their count
  * @param {{width: number, height: number}} size of the image
  * @param {number[]} shape of the result: height, width, channels
+ * @param {string} how "stretch", "crop" or "pad"
  * @returns {Uint8Array}
  */
-export function resized(read, { width, height }, [rows, columns, channels]) {
-  if (width === columns && height === rows) return fromRgba(read(0, rows), channels);
-  // Resizes the rows first, then the columns, in float32 as TensorFlow does.
-  const down = spans(height, rows);
-  const line = width * channels;
+export function resized(read, image, [height, width, channels], how) {
+  const target = { width, height };
+  if (image.width === width && image.height === height) {
+    return fromRgba(read(0, height), channels);
+  }
+  const region = how === "crop" ? largest(image, target) : largest(image, image);
+  if (how !== "pad") return scaled(read, image.width, region, target, channels);
+  const part = largest(target, image);
+  const small = scaled(read, image.width, region, part, channels);
+  const result = new Uint8Array(height * width * channels);
+  const line = part.width * channels;
+  for (let row = 0; row < part.height; row++) {
+    const start = ((part.top + row) * width + part.left) * channels;
+    result.set(small.subarray(row * line, (row + 1) * line), start);
+  }
+  return result;
+}
+
+// Returns the largest region in the middle of `within` with the aspect ratio of `like`.
+function largest(within, like) {
+  const [{ width, height }, { width: columns, height: rows }] = [within, like];
+  const wide = Math.floor((2 * height * columns + rows) / (2 * rows));
+  const high = Math.floor((2 * width * rows + columns) / (2 * columns));
+  const size = {
+    width: Math.max(Math.min(width, wide), 1),
+    height: Math.max(Math.min(height, high), 1),
+  };
+  const left = Math.floor((width - size.width) / 2);
+  return { ...size, left, top: Math.floor((height - size.height) / 2) };
+}
+
+// Resizes a region of an image: the rows first, then the columns, in float32 as
+// TensorFlow does. `across` is the width of the image.
+function scaled(read, across, region, { width: columns, height: rows }, channels) {
+  const down = spans(region.height, rows);
+  const line = region.width * channels;
   const tall = new Float32Array(rows * line);
-  for (let top = 0; top < height; top += STRIP) {
-    const count = Math.min(STRIP, height - top);
-    const pixels = fromRgba(read(top, count), channels);
+  for (let top = 0; top < region.height; top += STRIP) {
+    const count = Math.min(STRIP, region.height - top);
+    const pixels = fromRgba(read(region.top + top, count), channels);
     down.forEach(({ first, weights }, row) => {
       const last = Math.min(first + weights.length, top + count);
       for (let y = Math.max(first, top); y < last; y++) {
         const weight = weights[y - first];
-        const [from, to] = [(y - top) * line, row * line];
+        const from = ((y - top) * across + region.left) * channels;
+        const to = row * line;
         for (let i = 0; i < line; i++) tall[to + i] += f(weight * pixels[from + i]);
       }
     });
   }
   const result = new Uint8Array(rows * columns * channels);
-  spans(width, columns).forEach(({ first, weights }, column) => {
+  spans(region.width, columns).forEach(({ first, weights }, column) => {
     for (let row = 0; row < rows; row++) {
       for (let c = 0; c < channels; c++) {
         const from = row * line + first * channels + c;

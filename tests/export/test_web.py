@@ -23,6 +23,7 @@ from export import web
 from tests.conftest import ROOT
 from tests.export.conftest import ask, copied, records
 from zoo.data import decode
+from zoo.data.source import RESIZES
 from zoo.errors import RunError, UserError
 
 MODULES = ROOT / "export" / "page" / "node_modules"
@@ -294,6 +295,7 @@ def test_a_drawing_is_centered_and_scaled_as_mnist_was():
 
 
 @needs_node
+@pytest.mark.parametrize("how", RESIZES)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
     ("size", "target"),
@@ -302,21 +304,24 @@ def test_a_drawing_is_centered_and_scaled_as_mnist_was():
         ((56, 84), (28, 28)),
         ((133, 70), (32, 24)),
         ((9, 14), (32, 24)),
+        ((5, 6), (3, 3)),
+        ((2, 90), (8, 8)),
         ((8, 8), (8, 8)),
     ],
 )
-def test_an_image_is_resized_as_training_does(size, target, channels):
+def test_an_image_is_resized_as_training_does(size, target, channels, how):
     image = np.random.default_rng(0).integers(0, 256, (*size, 4)).astype(np.uint8)
     code = (
         f"import {{ resized }} from '{(web.PAGE / 'pixels.js').as_uri()}';"
-        "const [rgba, [height, width], shape] ="
+        "const [rgba, [height, width], shape, how] ="
         " JSON.parse(await new Response(process.stdin).text());"
         "const read = (top, count) =>"
         " rgba.slice(4 * width * top, 4 * width * (top + count));"
-        "console.log(JSON.stringify([...resized(read, { width, height }, shape)]));"
+        "const pixels = resized(read, { width, height }, shape, how);"
+        "console.log(JSON.stringify([...pixels]));"
     )
-    got = in_node(code, [image.ravel().tolist(), size, [*target, channels]])
-    expected = decode.resize(decode.to_channels(image, channels), *target).numpy()
+    got = in_node(code, [image.ravel().tolist(), size, [*target, channels], how])
+    expected = decode.resize(decode.to_channels(image, channels), *target, how).numpy()
     apart = np.abs(np.reshape(got, expected.shape) - expected)
     # The difference is 0 on x86-64; processors with fused products may round halves up.
     assert apart.max() <= 1

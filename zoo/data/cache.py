@@ -1,6 +1,6 @@
 """Decoded images in the data directory: written once as .npy files, read by index.
 
-A cache is a directory with the images, ``train.npy`` and ``test.npy``, and
+A cache is a directory with the images, such as ``train.npy`` and ``test.npy``, and
 ``labels.npz``, which is written last. A cache with that file is complete.
 """
 
@@ -11,8 +11,9 @@ import dataclasses
 import math
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import filelock
 import numpy as np
@@ -70,12 +71,16 @@ def batch_size(shape: tuple[int, ...]) -> int:
 
 
 def read(
-    place: Path, class_names: tuple[str, ...], train: Stream, test: Stream
+    place: Path, class_names: tuple[str, ...], splits: Mapping[str, Stream]
 ) -> Contents:
-    """Reads small splits into memory, and large ones through the cache ``place``."""
-    if max(math.prod(train.shape), math.prod(test.shape)) > MAPPED_FROM:
-        return make(place, lambda: write(place, class_names, train, test))
-    return Contents(train.read(), test.read(), class_names)
+    """Reads small splits into memory, and large ones through the cache ``place``.
+
+    ``splits`` has the names train and test.
+    """
+    if max(math.prod(stream.shape) for stream in splits.values()) > MAPPED_FROM:
+        return make(place, lambda: write(place, class_names, splits))
+    found: dict[str, Any] = {name: stream.read() for name, stream in splits.items()}
+    return Contents(**found, class_names=class_names)
 
 
 def make(place: Path, write: Callable[[], None]) -> Contents:
@@ -91,15 +96,15 @@ def make(place: Path, write: Callable[[], None]) -> Contents:
 def write(
     place: Path,
     class_names: tuple[str, ...],
-    train: Stream,
-    test: Stream,
+    splits: Mapping[str, Stream],
     damaged: tuple[str, ...] = (),
 ) -> None:
-    """Writes both splits and the class names, if the disk has room for them.
+    """Writes the splits and the class names, if the disk has room for them.
 
-    ``damaged`` has the same meaning as in ``Contents``.
+    ``splits`` has the names train, test and maybe validation. ``damaged`` has the same
+    meaning as in ``Contents``.
     """
-    needed = math.prod(train.shape) + math.prod(test.shape)
+    needed = sum(math.prod(stream.shape) for stream in splits.values())
     try:
         place.mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(place).free) < needed:
@@ -109,8 +114,9 @@ def write(
         for left in place.glob(files.BESIDE):  # from a killed process
             left.unlink()
         labels = {
-            "train": train.write(place / "train.npy"),
-            "test": test.write(place / "test.npy"),
+            **{
+                name: each.write(place / f"{name}.npy") for name, each in splits.items()
+            },
             "class_names": np.array(class_names, str),
             "damaged": np.array(damaged, str),
         }
@@ -127,10 +133,11 @@ def load(place: Path) -> Contents:
     """Loads the cache ``place``; large splits are mapped."""
     try:
         with np.load(place / "labels.npz") as file:
-            train, test = (
-                Split(_images(place / f"{name}.npy"), file[name])
-                for name in ("train", "test")
-            )
+            splits = {
+                name: Split(_images(place / f"{name}.npy"), file[name])
+                for name in ("train", "test", "validation")
+                if name != "validation" or name in file
+            }
             class_names, damaged = (
                 tuple(file[name].tolist()) for name in ("class_names", "damaged")
             )
@@ -139,7 +146,7 @@ def load(place: Path) -> Contents:
             f"The decoded images in {place} are damaged: {error}. Delete that "
             "directory to decode them again."
         ) from error
-    return Contents(train, test, class_names, damaged)
+    return Contents(**splits, class_names=class_names, damaged=damaged)
 
 
 def _images(path: Path) -> np.ndarray | MappedImages:

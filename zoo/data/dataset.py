@@ -144,7 +144,8 @@ class Dataset:
         spec: the description of the dataset.
         train: the examples to train on.
         test: the examples to evaluate the finished model on.
-        validation: the part of train that ``hold_out`` has set apart, or None.
+        validation: the examples to evaluate on while training, which come with the
+            dataset or were set apart by ``hold_out``; or None.
         damaged: files that were left out because they do not decode, with reasons.
     """
 
@@ -194,15 +195,16 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """Two splits as they were read, and the class names (empty for regression).
+    """The splits as they were read, and the class names (empty for regression).
 
-    ``damaged`` has the same meaning as in ``Dataset``.
+    ``validation`` and ``damaged`` have the same meaning as in ``Dataset``.
     """
 
     train: Split
     test: Split
     class_names: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    validation: Split | None = None
 
     def describe(self, **about: Any) -> Dataset:
         """Returns the splits as a ``Dataset``.
@@ -219,7 +221,7 @@ class Contents:
             num_test=len(self.test.y),
             **about,
         )
-        return Dataset(spec, self.train, self.test, damaged=self.damaged)
+        return Dataset(spec, self.train, self.test, self.validation, self.damaged)
 
 
 def check_labels(labels: np.ndarray, num_classes: int, what: str) -> None:

@@ -2,16 +2,19 @@
 
 The same functions run in tf.data, in a SavedModel (inside ``tf.map_fn``) and in
 ``predict``, so a picture becomes the same pixels everywhere. It is turned upright, made
-gray or RGB, and stretched to the model's height and width.
+gray or RGB, and resized to the model's height and width.
 """
 
 from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
+from zoo.data.source import UNRECORDED_RESIZE
 from zoo.errors import UserError
 
 # Number of bytes of a JPEG that are searched for EXIF data, which come first.
@@ -26,13 +29,21 @@ _ORIENTATION = (
 )
 
 
-def decode(image_bytes: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor:
+def decode(
+    image_bytes: tf.Tensor,
+    height: int,
+    width: int,
+    channels: int,
+    how: str = UNRECORDED_RESIZE,
+) -> tf.Tensor:
     """Decodes the content of an image file to uint8 (height, width, channels), 0..255.
 
     It drops transparency, takes the first frame of an animated GIF, and keeps the upper
-    8 of 16 bits per channel. ``channels`` is 1 (gray) or 3 (RGB).
+    8 of 16 bits per channel. ``channels`` is 1 (gray) or 3 (RGB); ``how`` is that of
+    ``resize``.
     """
-    return resize(to_channels(decode_upright(image_bytes), channels), height, width)
+    image = to_channels(decode_upright(image_bytes), channels)
+    return resize(image, height, width, how)
 
 
 def decode_upright(image_bytes: tf.Tensor) -> tf.Tensor:
@@ -119,22 +130,49 @@ def to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
     if channels == 1:
         result = tf.cond(colored, lambda: _luma(image), lambda: image[..., :1])
     else:
-        gray = image[..., :1]
         result = tf.cond(
-            colored, lambda: image[..., :3], lambda: tf.repeat(gray, 3, axis=-1)
+            colored,
+            lambda: image[..., :3],
+            lambda: tf.repeat(image[..., :1], 3, axis=-1),
         )
     return tf.ensure_shape(result, (None, None, channels))
 
 
-def resize(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
+def resize(
+    images: tf.Tensor, height: int, width: int, how: str = UNRECORDED_RESIZE
+) -> tf.Tensor:
     """Resizes uint8 (..., h, w, c) images: bilinear, antialiased, rounded.
 
     Images that already have the size are returned untouched.
+
+    Args:
+        images: one image or a batch.
+        height: the new height.
+        width: the new width.
+        how: ``stretch`` changes the shape of what is in the image. ``crop`` keeps the
+            largest centered region with the shape of height x width. ``pad`` scales the
+            whole image into the middle of height x width, and the rest is black. Sides
+            are rounded to whole pixels, halves up; an odd margin is smaller at the top
+            and at the left.
     """
 
-    def changed() -> tf.Tensor:
-        pixels = tf.image.resize(images, (height, width), antialias=True)
+    def stretched(part: tf.Tensor, size: Any) -> tf.Tensor:
+        pixels = tf.image.resize(part, size, antialias=True)
         return tf.saturate_cast(tf.round(pixels), tf.uint8)
+
+    def changed() -> tf.Tensor:
+        target, own = (height, width), tf.unstack(tf.shape(images)[-3:-1])
+        if how == "crop":
+            rows, columns = _largest(own, target)
+            top, left = (own[0] - rows) // 2, (own[1] - columns) // 2
+            part = images[..., top : top + rows, left : left + columns, :]
+            return stretched(part, target)
+        if how == "pad":
+            rows, columns = _largest(target, own)
+            top, left = (height - rows) // 2, (width - columns) // 2
+            small = stretched(images, (rows, columns))
+            return tf.image.pad_to_bounding_box(small, top, left, height, width)
+        return stretched(images, target)
 
     shape = tf.shape(images)
     same = tf.logical_and(shape[-3] == height, shape[-2] == width)
@@ -142,6 +180,18 @@ def resize(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
     return tf.ensure_shape(
         result, (*images.shape[:-3], height, width, images.shape[-1])
     )
+
+
+def _largest(within: Sequence[Any], like: Sequence[Any]) -> list[tf.Tensor]:
+    """Returns the largest size in ``within`` that has the aspect ratio of ``like``."""
+    (height, width), (rows, columns) = (
+        [tf.cast(side, tf.int64) for side in size] for size in (within, like)
+    )
+    sides = (
+        tf.minimum(height, (2 * width * rows + columns) // (2 * columns)),
+        tf.minimum(width, (2 * height * columns + rows) // (2 * rows)),
+    )
+    return [tf.cast(tf.maximum(side, 1), tf.int32) for side in sides]
 
 
 def _luma(image: tf.Tensor) -> tf.Tensor:

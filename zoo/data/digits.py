@@ -37,7 +37,7 @@ def read(options: Options) -> Dataset:
         pixels, labels, test_size=360, stratify=labels, random_state=0
     )
     train, test = (
-        Split(_images(x, options.image_size or (28, 28)), y.astype(np.int32))
+        Split(_images(x, options), y.astype(np.int32))
         for x, y in ((train_x, train_y), (test_x, test_y))
     )
     return Contents(train, test, tuple("0123456789")).describe(
@@ -49,10 +49,11 @@ def read(options: Options) -> Dataset:
     )
 
 
-def _images(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _images(pixels: np.ndarray, options: Options) -> np.ndarray:
     """Scales 8x8 digits, 0..16, to the middle 20x20 of 28x28, 0..255 (bicubic)."""
     small = np.asarray(pixels, np.float32).reshape(-1, 8, 8, 1) * (255 / 16)
     large = tf.image.resize(small, (20, 20), method="bicubic").numpy()
     images = np.zeros((len(small), 28, 28, 1), np.uint8)
     images[:, 4:24, 4:24] = np.clip(np.rint(large), 0, 255)
-    return decode.resize(images, *size).numpy()
+    size = options.image_size or (28, 28)
+    return decode.resize(images, *size, options.resize).numpy()

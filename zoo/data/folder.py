@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from zoo.errors import UserError
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 _TEST_FRACTION = 0.2
 _SPLIT_SEED = 0
+_VALIDATION = ("validation", "val", "valid")  # names of a folder of that split
 _SHOWN = 100  # damaged files that a message lists
 Example: TypeAlias = tuple[str, int]  # a file and its class index
 
@@ -30,17 +31,25 @@ class ImageTree:
         class_names: names of the classes, in natural order.
         train: the files to train on, each with its class index.
         test: the files to test on, each with its class index.
+        validation: the files to evaluate on while training, each with its class index;
+            empty if the tree has no folder of them.
         ignored: files and folders that are not hidden and belong to no class.
     """
 
     class_names: tuple[str, ...]
     train: tuple[Example, ...]
     test: tuple[Example, ...]
+    validation: tuple[Example, ...] = ()
     ignored: tuple[str, ...] = ()
 
+    def splits(self) -> dict[str, tuple[Example, ...]]:
+        """Returns train, test and, if there is one, validation by their names."""
+        splits = {"train": self.train, "test": self.test}
+        return splits | ({"validation": self.validation} if self.validation else {})
+
     def paths(self) -> list[str]:
-        """Returns the files of both splits."""
-        return [path for path, _ in (*self.train, *self.test)]
+        """Returns the files of all splits."""
+        return [path for split in self.splits().values() for path, _ in split]
 
     def without(self, damaged: Mapping[str, str]) -> ImageTree:
         """Returns the tree without some files; raises UserError if a class is lost.
@@ -48,21 +57,23 @@ class ImageTree:
         Args:
             damaged: the files, each with a line that says what is wrong.
         """
-        train, test = (
-            tuple(example for example in split if example[0] not in damaged)
-            for split in (self.train, self.test)
-        )
-        kept = {label for _, label in train}
-        gone = [name for i, name in enumerate(self.class_names) if i not in kept]
-        if gone or not test:
-            what = (
-                f"training images of the class {gone[0]!r}" if gone else "test images"
-            )
+        splits: dict[str, Any] = {
+            name: tuple(example for example in split if example[0] not in damaged)
+            for name, split in self.splits().items()
+        }
+        kept = {label for _, label in splits["train"]}
+        lost = [
+            f"training images of the class {name!r}"
+            for i, name in enumerate(self.class_names)
+            if i not in kept
+        ]
+        lost += [f"{name} images" for name, split in splits.items() if not split]
+        if lost:
             raise UserError(
-                f"All {what} are damaged, so that --skip_damaged would leave none. "
+                f"All {lost[0]} are damaged, so that --skip_damaged would leave none. "
                 f"One of the damaged files: {next(iter(damaged.values()))}."
             )
-        return dataclasses.replace(self, train=train, test=test)
+        return dataclasses.replace(self, **splits)
 
 
 def listed(lines: Sequence[str]) -> str:
@@ -86,38 +97,56 @@ def kinds(paths: Sequence[str]) -> str:
 def scan(root: Path) -> ImageTree | None:
     """Finds the images of a tree and checks its layout.
 
-    The layout is ``train/CLASS/*`` with ``test/CLASS/*``, or ``CLASS/*``. The latter is
-    split 80/20 within each class, in the same way on every machine. Returns None if no
-    folder of the directory has an image.
+    The layout is ``train/CLASS/*`` with ``test/CLASS/*`` and maybe
+    ``validation/CLASS/*``, or ``CLASS/*``. The latter is split 80/20 within each class,
+    in the same way on every machine. Returns None if no folder of the directory has an
+    image.
     """
     folders, _, others = _list(root)
     named = {Path(path).name: path for path in folders}
     has_splits = named.keys() & {"train", "test"} and (
-        named.keys() <= {"train", "test", "val", "validation"}
+        named.keys() <= {"train", "test", *_VALIDATION}
         or any(_list(named[name])[0] for name in ("train", "test") if name in named)
     )
     if not has_splits:
         if any(_list(path)[1] for path in folders):
             return _split(*_classes(root))
         return None
+    return _scan_splits(root, named, others)
+
+
+def _scan_splits(root: Path, named: dict[str, str], others: list[str]) -> ImageTree:
+    """Finds the images of train, test and maybe validation; ``named`` are folders."""
+    validation = [name for name in _VALIDATION if name in named]
     for name, other in (("train", "test"), ("test", "train")):
         if name not in named:
-            raise UserError(f"{root} has a folder {other} but no folder {name}.")
-    train, train_ignored = _classes(named["train"])
-    test, test_ignored = _classes(named["test"])
-    if more := [name for name in test if name not in train]:
+            hint = ""
+            if name == "test" and validation:
+                hint = f" Rename {validation[0]} to test, or add a folder test."
+            raise UserError(f"{root} has a folder {other} but no folder {name}.{hint}")
+    if len(validation) > 1:
         raise UserError(
-            f"{named['test']}/{more[0]}: the class {more[0]!r} is not in "
-            f"{named['train']}."
+            f"{root} has {len(validation)} folders for validation, "
+            f"{' and '.join(validation)}. Keep one of them."
         )
-    labels = {name: label for label, name in enumerate(train)}
-    splits = [
-        tuple((path, labels[name]) for name in split for path in split[name])
-        for split in (train, test)
-    ]
-    beside = [path for name, path in named.items() if name not in ("train", "test")]
-    ignored = (*beside, *others, *train_ignored, *test_ignored)
-    return ImageTree(tuple(train), splits[0], splits[1], ignored)
+    used = ("train", "test", *validation)
+    ignored = [path for name, path in named.items() if name not in used] + others
+    labels: dict[str, int] = {}
+    splits: list[tuple[Example, ...]] = []
+    for name in used:
+        classes, within = _classes(named[name])
+        ignored += within
+        labels = labels or {each: label for label, each in enumerate(classes)}
+        if more := [each for each in classes if each not in labels]:
+            raise UserError(
+                f"{root}/{name}/{more[0]}: the class {more[0]!r} is not in "
+                f"{root}/train."
+            )
+        splits.append(
+            tuple((path, labels[each]) for each in classes for path in classes[each])
+        )
+    held_out = splits[2] if validation else ()
+    return ImageTree(tuple(labels), splits[0], splits[1], held_out, tuple(ignored))
 
 
 def _classes(directory: str | Path) -> tuple[dict[str, list[str]], list[str]]:
@@ -160,7 +189,7 @@ def _split(classes: dict[str, list[str]], ignored: Sequence[str]) -> ImageTree:
         chosen = set(order[:count].tolist())
         for i, path in enumerate(images):
             (test if i in chosen else train).append((path, label))
-    return ImageTree(tuple(classes), tuple(train), tuple(test), tuple(ignored))
+    return ImageTree(tuple(classes), tuple(train), tuple(test), ignored=tuple(ignored))
 
 
 def _list(directory: str | Path) -> tuple[list[str], list[str], list[str]]:

@@ -83,20 +83,19 @@ class Directory(Source):
         # Imported here, because TensorFlow takes seconds.
         from zoo.data import images
 
-        found, size = self.contents, options.image_size
+        found = self.contents
         caches, digest = self.root / FOLDER, self.fingerprint[7:23]
         if isinstance(found, idx.IdxFiles):
             contents = found.read()
-            if size:
-                place = caches / f"{digest}-{dimensions(size)}"
-                contents = images.resize(contents, place, size)
+            native = contents.train.x.shape[1:3]
+            if (size := options.size_for(*native)) != native:
+                name = f"{digest}-{dimensions(size)}{options.cache_suffix}"
+                contents = images.resize(contents, caches / name, size, options.resize)
         else:
             # Refuse images that are too large before reading all of them.
-            size = size or images.native_size(found)
-            place = caches / f"{digest}-{dimensions(size)}-upright"
-            contents = images.read(
-                found, place, size, skip_damaged=options.skip_damaged
-            )
+            size = images.size_of(found, options)
+            name = f"{digest}-{dimensions(size)}-upright{options.cache_suffix}"
+            contents = images.read(found, caches / name, size, options)
         return contents.describe(
             name=self.name, source=str(self.directory), fingerprint=self.fingerprint
         )
@@ -188,16 +187,19 @@ def _find_directory(name: str, root: Path) -> Directory:
             f"{name} holds no dataset: expected four IDX files "
             "(train-images-idx3-ubyte, train-labels-idx1-ubyte, "
             "t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, with or without .gz) or "
-            "images in train/CLASS/ and test/CLASS/, or in CLASS/."
+            "images in train/CLASS/ and test/CLASS/, with or without "
+            "validation/CLASS/, or in CLASS/."
         )
+    tree = contents if isinstance(contents, folder.ImageTree) else None
     return Directory(
         requested=name,
         used=name,
         root=root,
         directory=directory,
         contents=contents,
-        is_tree=isinstance(contents, folder.ImageTree),
-        ignored=contents.ignored if isinstance(contents, folder.ImageTree) else (),
+        is_tree=tree is not None,
+        has_validation=bool(tree and tree.validation),
+        ignored=tree.ignored if tree else (),
     )
 
 

@@ -11,14 +11,14 @@ import tensorflow_datasets as tfds
 from zoo import startup
 from zoo.data import cache, decode
 from zoo.data.dataset import Contents, check_labels, dimensions
-from zoo.data.source import first_line
+from zoo.data.source import Options, first_line
 from zoo.errors import RunError, UserError
 
 
 def read(
     builder: tfds.core.DatasetBuilder,
     keys: tuple[str, str],
-    image_size: tuple[int, int] | None,
+    options: Options,
     caches: Path,
 ) -> Contents:
     """Reads both splits in file order, without other features.
@@ -26,8 +26,7 @@ def read(
     Args:
         builder: the prepared dataset.
         keys: names of the features with the image and with the label.
-        image_size: (height, width) to resize to; None for the dataset's own size or, if
-            sizes differ, that of the first image.
+        options: how to read a dataset.
         caches: directory for decoded images that are larger than memory.
     """
     name = builder.info.full_name
@@ -52,7 +51,8 @@ def read(
         if image.np_dtype == np.uint16:
             pixels = tf.cast(pixels // 256, tf.uint8)
         if image.shape != shape:
-            pixels = decode.resize(decode.to_channels(pixels, shape[2]), *shape[:2])
+            pixels = decode.to_channels(pixels, shape[2])
+            pixels = decode.resize(pixels, shape[0], shape[1], options.resize)
         return pixels, label
 
     def stream(split: str) -> cache.Stream:
@@ -69,9 +69,10 @@ def read(
             first = next(iter(examples(splits[0])))[0].shape
             height, width = height or first[0], width or first[1]
             channels = channels or (3 if first[2] >= 3 else 1)
-        shape = (*(image_size or (height, width)), channels)
-        place = caches / f"{name.replace('/', '-')}-{dimensions(shape)}"
-        contents = cache.read(place, class_names, *map(stream, splits))
+        shape = (*options.size_for(height, width), channels)
+        stem = f"{name.replace('/', '-')}-{dimensions(shape)}{options.cache_suffix}"
+        streams = {"train": stream(splits[0]), "test": stream(splits[1])}
+        contents = cache.read(caches / stem, class_names, streams)
     except tf.errors.OpError as error:
         raise RunError(
             f"The prepared data of {name!r} in {builder.data_dir} are damaged; delete "

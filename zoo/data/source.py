@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data.dataset import Dataset
-from zoo.errors import RunError, UserError
+from zoo.errors import RunError, UserError, unknown
+
+#: The ways to bring an image of another size to the model's height and width.
+RESIZES = ("stretch", "crop", "pad")
+#: The way of trainings and of ``load_dataset``, unless another one is asked for.
+DEFAULT_RESIZE = "stretch"
+#: The way where none is recorded: runs from before there was a choice, and files that
+#: lie in no run.
+UNRECORDED_RESIZE = "stretch"
 
 
 class Unreachable(RunError):
@@ -28,16 +36,23 @@ class Options:
     """How to read a dataset.
 
     Attributes:
-        image_size: (height, width) to which all images are stretched by bilinear
+        image_size: (height, width) to which all images are resized by bilinear
             interpolation with antialiasing. None for the size of the dataset or, if
             sizes differ, of the first image.
+        largest: without ``image_size``, images that are higher or wider than this are
+            resized to a square of this side; None for no limit.
+        resize: how images of another shape are resized. ``stretch``: whatever their
+            shape. ``crop``: their largest centered region of that shape. ``pad``: the
+            whole image, centered on black.
         num_examples: number of training examples of ``linear_regression``.
         seed: seed of ``linear_regression``, 0 or more.
-        progress: show TFDS's messages and progress bars.
+        progress: show progress bars, and TFDS's messages.
         skip_damaged: leave out files of a tree of images that do not decode.
     """
 
     image_size: tuple[int, int] | None = None
+    largest: int | None = None
+    resize: str = DEFAULT_RESIZE
     num_examples: int = 1000
     seed: int = 0
     progress: bool = False
@@ -54,6 +69,21 @@ class Options:
                 "image_size must be a height and a width of at least 1. "
                 f"Received: {size}"
             )
+        if self.resize not in RESIZES:
+            raise unknown("resize", str(self.resize), RESIZES)
+
+    def size_for(self, height: int, width: int) -> tuple[int, int]:
+        """Returns the height and width for images that have this size."""
+        if self.image_size:
+            return self.image_size
+        if self.largest and max(height, width) > self.largest:
+            return self.largest, self.largest
+        return height, width
+
+    @property
+    def cache_suffix(self) -> str:
+        """What the name of a cache ends in, so that each way has a cache of its own."""
+        return "" if self.resize == UNRECORDED_RESIZE else f"-{self.resize}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,6 +97,7 @@ class Source:
         reason: why ``used`` differs from ``requested``; None if it does not.
         directory: the absolute path of a local directory; None for other datasets.
         is_tree: whether the dataset is a tree of image files.
+        has_validation: whether it has a split for validation.
         ignored: files and folders of a tree that belong to no class.
     """
 
@@ -76,6 +107,7 @@ class Source:
     reason: str | None = None
     directory: Path | None = None
     is_tree: bool = False
+    has_validation: bool = False
     ignored: tuple[str, ...] = ()
 
     @property

@@ -119,7 +119,7 @@ class TfdsSource(Source):
         if not info.splits:  # another process has prepared it in the meantime
             info.read_from_directory(builder.data_path)
         keys, caches = _image_and_label(builder), self.root / FOLDER
-        return prepared.read(builder, keys, options.image_size, caches).describe(
+        return prepared.read(builder, keys, options, caches).describe(
             name=self.name,
             source=info.full_name,
             fingerprint=info.full_name,

@@ -15,6 +15,7 @@ import filelock
 import numpy as np
 
 from zoo import files
+from zoo.data.source import RESIZES, UNRECORDED_RESIZE
 from zoo.errors import RunError, UserError
 from zoo.files import check_numbers, check_texts
 
@@ -158,7 +159,9 @@ class RunDir:
 
     def read_config(self) -> dict[str, Any]:
         """Reads config.json; raises UserError if the content is invalid."""
-        return files.read_json(self.config, _check_config)
+        content = files.read_json(self.config, _check_config)
+        content["identity"].setdefault("resize", UNRECORDED_RESIZE)
+        return content
 
     def read_result(self) -> dict[str, Any]:
         """Reads result.json; raises UserError if the content is invalid."""
@@ -200,6 +203,11 @@ def _check_config(content: dict[str, Any]) -> None:
     check_numbers(identity, "seed", whole=True)
     check_numbers(identity["settings"], "num_examples", whole=True)
     check_numbers(identity, *_given(identity, "validation"))
+    if "resize" in identity and identity["resize"] not in RESIZES:
+        raise ValueError(
+            f"identity.resize must be one of {', '.join(RESIZES)}. Received: "
+            f"{str(identity['resize'])[:80]}"
+        )
     check_texts(content, "dataset_used", *_given(content, "data_dir"))
     if brightness := content.get("brightness"):
         check_numbers(brightness, "lowest", "highest")

@@ -55,6 +55,11 @@ class ExportedFile(Predictor):
         """That of the training images of the run."""
         return self.run.brightness if self.run else None
 
+    @property
+    def resize(self) -> str:
+        """That of the run."""
+        return self.run.resize if self.run else super().resize
+
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Runs the file in its own runtime; see ``zoo.runs.artifact.Artifact``."""
         return self.artifact(inputs)

@@ -14,6 +14,7 @@ import numpy as np
 from zoo import console, startup
 from zoo.data import decode, load
 from zoo.data.dataset import Dataset, Split, dimensions
+from zoo.data.source import UNRECORDED_RESIZE
 from zoo.errors import UserError
 from zoo.runs.scoring import score
 
@@ -44,6 +45,11 @@ class Predictor(abc.ABC):
     def brightness(self) -> Mapping[str, float] | None:
         """``Split.brightness`` of the training images, if it is known."""
         return None
+
+    @property
+    def resize(self) -> str:
+        """How images of another size are resized, see ``decode.resize``."""
+        return UNRECORDED_RESIZE
 
     @abc.abstractmethod
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
@@ -152,7 +158,7 @@ class Predictor(abc.ABC):
         """
         shape, classes = self.input_shape, self.class_names
         size = (shape[0], shape[1]) if len(shape) == 3 else None
-        data = load.find(name).read(image_size=size)
+        data = load.find(name).read(image_size=size, resize=self.resize)
         found = data.spec.class_names
         same = found == classes if self.knows_names else len(found) == len(classes)
         if data.spec.input_shape != shape or not same:
@@ -179,7 +185,7 @@ class Predictor(abc.ABC):
             except UserError as error:
                 return f"{image} {error}."
         image = decode.to_channels(pixels, channels)
-        return decode.resize(image, height, width).numpy()
+        return decode.resize(image, height, width, self.resize).numpy()
 
     def _answer(self, batch: np.ndarray) -> np.ndarray:
         try:

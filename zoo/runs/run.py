@@ -84,6 +84,11 @@ class Run(Predictor):
         return self.config.get("brightness")
 
     @property
+    def resize(self) -> str:
+        """How images of another size were resized in the training."""
+        return self.config["identity"]["resize"]
+
+    @property
     def model(self) -> TapeModel:
         """The trained model."""
         if self._model is None:
@@ -227,6 +232,7 @@ class Run(Predictor):
             )
         dataset = load.find(name, data_dir).read(
             image_size=tuple(config.get("image_size") or ()) or None,
+            resize=self.resize,
             num_examples=identity["settings"]["num_examples"],
             seed=identity["seed"],
             skip_damaged=config.get("skip_damaged", False),
@@ -302,6 +308,11 @@ class PublishedModel(Predictor):
     def class_names(self) -> tuple[str, ...]:
         """The names of ImageNet's classes."""
         return self._about.class_names
+
+    @property
+    def resize(self) -> str:
+        """As for the published accuracy: ImageNet's objects are in the middle."""
+        return "crop"
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Returns float32 probabilities (n, classes)."""

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from zoo import console
 from zoo.data import folder
+from zoo.data.dataset import dimensions
 from zoo.errors import UserError
 from zoo.models import build
 from zoo.models.base import TapeModel
@@ -64,6 +65,14 @@ def give(job: Job, model: TapeModel) -> None:
     if job.dataset.damaged:
         console.warn(f"Left out as damaged: {folder.listed(job.dataset.damaged)}.")
     config, plan = job.config, job.plan
+    if job.weights and job.weights.published and config.shown != "none":
+        pixels = dimensions(job.dataset.spec.input_shape[:2])
+        print(
+            f"Starts from {job.weights.name}, with images of {pixels} pixels. "
+            "--image_size chooses another size, and --weights=none starts from "
+            "nothing.",
+            flush=True,
+        )
     wanted = config.overrides.get("min_steps", job.original.min_steps)
     if plan.steps < wanted:
         console.warn(

@@ -11,6 +11,7 @@ from typing import Any
 from zoo import console, registry
 from zoo.data import load
 from zoo.data.load import Source
+from zoo.data.source import DEFAULT_RESIZE, RESIZES
 from zoo.errors import UserError, unknown
 from zoo.recipe import Recipe
 from zoo.records import published, weights
@@ -57,7 +58,14 @@ class Config:
     )
     data_dir: str | None = _flag(None, "Where TFDS keeps prepared datasets.")
     image_size: tuple[int, int] | None = _flag(
-        None, "Stretch images to SIZE or HEIGHTxWIDTH pixels."
+        None, "Resize images to SIZE or HEIGHTxWIDTH pixels."
+    )
+    resize: str = _flag(
+        DEFAULT_RESIZE,
+        "How images of another shape are resized. stretch: whatever their shape; crop: "
+        "the largest centered region of the new shape; pad: the whole image, centered "
+        "on black.",
+        choices=RESIZES,
     )
     weights: str | None = _flag(
         None,
@@ -92,8 +100,9 @@ class Config:
     validation: float | None = _flag(
         None,
         "Share of the training split to hold out and to evaluate while training, such "
-        "as 0.1; the test split is then evaluated once, at the end. Unset: the test "
-        "split is evaluated while training.",
+        "as 0.1; the test split is then evaluated once, at the end. Unset: the folder "
+        "validation of the dataset, or else the test split, is evaluated while "
+        "training.",
     )
     backup_steps: int | None = _flag(
         None,
@@ -201,6 +210,12 @@ def find(config: Config) -> Found:
     source = None
     if config.dataset is not None:
         source = load.find(config.dataset, config.data_dir)
+        if config.validation is not None and source.has_validation:
+            raise UserError(
+                f"{config.dataset} has a folder for validation already. Received: "
+                f"--validation={config.validation:g}. Leave out the flag, or move the "
+                "images of the folder into train."
+            )
     return Found(config, source, found, cluster.find(config.strategy))
 
 

@@ -25,8 +25,10 @@ from zoo.models.base import TapeModel
 from zoo.training.job import Job
 from zoo.training.signals import Stop
 
-#: The inverse strength of the L2 penalty of scikit-learn's LogisticRegression.
-PENALTY = 0.03
+#: The inverse strength of the L2 penalty of scikit-learn's LogisticRegression, for
+#: features of mean 0 and standard deviation 1. The best of 1e-3 to 3e-2 on photographs
+#: of waste, and the fit takes a few seconds.
+PENALTY = 0.01
 _BLOCK = 512  # images whose features are kept in one file
 _BATCH = 32
 _ITERATIONS = 1000
@@ -64,25 +66,35 @@ def fit(job: Job, model: TapeModel, stop: Stop) -> None:
             for i, block in zip(first, blocks, strict=True)
         ]
     )
-    weights = job.class_weights()
-    regression = LogisticRegression(C=PENALTY, max_iter=_ITERATIONS).fit(
-        features, labels, None if weights is None else weights[labels]
-    )
-    kernel, bias = regression.coef_.T, regression.intercept_
-    if kernel.shape[1] == 1:  # two classes share one line of numbers
-        kernel, bias = np.hstack([-kernel, kernel]) / 2, np.hstack([-bias, bias]) / 2
-    logits = (features @ kernel + bias).astype(np.float32)
+    kernel, bias = _regression(features, labels, job.class_weights())
+    logits = features @ kernel + bias
     with files.replacing(path) as beside, beside.open("wb") as file:
         np.savez(
             file,
-            kernel=kernel.astype(np.float32),
-            bias=bias.astype(np.float32),
+            kernel=kernel,
+            bias=bias,
             loss=float(model.compute_loss(None, labels, logits)),
             accuracy=(logits.argmax(axis=1) == labels).mean(),
             seconds=time.perf_counter() - began,
         )
     for kept in job.run.backup.glob("features-*.npy"):
         kept.unlink()
+
+
+def _regression(
+    features: np.ndarray, labels: np.ndarray, class_weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns float32 kernel (n, classes) and bias (classes,) of the optimal head."""
+    mean, deviation = features.mean(axis=0), features.std()
+    regression = LogisticRegression(C=PENALTY, max_iter=_ITERATIONS).fit(
+        (features - mean) / deviation,
+        labels,
+        None if class_weights is None else class_weights[labels],
+    )
+    kernel, bias = regression.coef_.T / deviation, regression.intercept_
+    if kernel.shape[1] == 1:  # two classes share one line of numbers
+        kernel, bias = np.hstack([-kernel, kernel]) / 2, np.hstack([-bias, bias]) / 2
+    return kernel.astype(np.float32), (bias - mean @ kernel).astype(np.float32)
 
 
 def take_over(job: Job, model: TapeModel) -> dict[str, float]:

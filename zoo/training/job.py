@@ -74,7 +74,7 @@ class Job:
         return {
             **self._asked("model", "recipe", "seed", "precision", "jit_compile"),
             **self._asked("validation", "eval_every", "gradient_norm", "deterministic"),
-            **self._asked("class_weights", "freeze"),
+            **self._asked("class_weights", "freeze", "resize"),
             "settings": settings,
             "weights": given,
             "dataset": spec.source,
@@ -181,22 +181,26 @@ def resolve(found: Found, placement: Placement) -> Job:
         )
     if placement.is_chief:  # before a dataset is downloaded
         run.check_usable()
-    image_size, given = config.image_size, None
-    if found.weights:  # before the dataset is read, which may take minutes
+    image_size, largest, given = config.image_size, None, None
+    if weights := found.weights:  # before the dataset is read, which may take minutes
         side = max(image_size or (SIDE,))
-        given = transfer.load(architecture, found.weights, side)
-    shape = (found.weights and found.weights.input_shape) or ()
-    if len(shape) == 3 and image_size is None:
-        image_size = (shape[0], shape[1])
-        if found.weights.published:
-            image_size = (SIDE, SIDE)
+        given = transfer.load(architecture, weights, side)
+        shape = weights.input_shape or ()
+        if weights.published:
+            largest = SIDE
+        elif len(shape) == 3 and image_size is None:
+            image_size = (shape[0], shape[1])
     dataset = source.read(
         image_size=image_size,
+        largest=largest,
+        resize=config.resize,
         num_examples=recipe.num_examples,
         seed=config.seed,
         progress=config.shown == "bar",
         skip_damaged=config.skip_damaged,
     )
+    if largest:
+        image_size = dataset.spec.input_shape[0], dataset.spec.input_shape[1]
     if config.class_weights != "none" and dataset.spec.task != "classification":
         raise UserError(
             "--class_weights is for datasets with classes. Received: "

@@ -11,6 +11,8 @@ def summary(trained: Run) -> str:
     """Returns the summary of a run as a table."""
     result = trained.result
     counts = f"{result['num_train_examples']:,} / {result['num_test_examples']:,}"
+    if validation := result.get("num_validation_examples"):
+        counts = counts.replace(" / ", f" / {validation:,} / ")
     dataset = f"{result['dataset']} ({counts} examples)"
     if result["dataset"] != result["dataset_requested"]:
         dataset += f" instead of {result['dataset_requested']}"

@@ -28,14 +28,14 @@ def mapped_from(monkeypatch):
 def large(digits, mapped_from, tmp_path):
     """The digits; the training images are mapped, the test images in memory."""
     mapped_from(digits.test.x.nbytes + 1000)
-    train, test = (
-        cache.Stream(
+    splits = {
+        name: cache.Stream(
             split.x.shape, [(split.x[:99], split.y[:99]), (split.x[99:], split.y[99:])]
         )
-        for split in (digits.train, digits.test)
-    )
+        for name, split in (("train", digits.train), ("test", digits.test))
+    }
     place = tmp_path / cache.FOLDER / "digits"
-    return cache.read(place, digits.spec.class_names, train, test)
+    return cache.read(place, digits.spec.class_names, splits)
 
 
 def batches(split, start):
@@ -106,14 +106,18 @@ def test_large_idx_files_are_resized_through_the_cache(
 ):
     directory = str(write_idx(tmp_path / "idx", idx_arrays()))
     data_dir = str(tmp_path / "data")
-    expected = load.load(directory, data_dir=data_dir, image_size=(8, 9))
+    options = {"data_dir": data_dir, "image_size": (8, 9)}
+    expected = load.load(directory, **options)
+    padded = load.load(directory, **options, resize="pad")
     mapped_from(10)
     monkeypatch.setattr(cache, "_BATCH", 5)
     for _ in range(2):  # first writes the cache, then finds it
-        found = load.load(directory, data_dir=data_dir, image_size=(8, 9))
+        found = load.load(directory, **options)
         assert isinstance(found.train.x, MappedImages) and found.spec == expected.spec
         np.testing.assert_array_equal(found.train.x[:], expected.train.x)
         np.testing.assert_array_equal(found.train.y, expected.train.y, strict=True)
+        found = load.load(directory, **options, resize="pad")
+        np.testing.assert_array_equal(found.train.x[:], padded.train.x)
 
 
 @pytest.mark.parametrize("name", ["train.npy", "test.npy", "labels.npz"])
@@ -139,7 +143,7 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
     (place / ".train.0123abcd.npy").touch()  # from a killed process
     stream = cache.Stream((2, 1, 1, 1), batches())
     with pytest.raises(RunError, match=r"failed: No space left.*Make room"):
-        cache.write(place, ("a",), stream, stream)
+        cache.write(place, ("a",), {"train": stream, "test": stream})
     assert not list(place.iterdir())
 
 
@@ -148,5 +152,5 @@ def test_a_full_disk_is_said_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     large = cache.Stream((1000, 1000, 1000, 1), map(pytest.fail, "x"))
     with pytest.raises(RunError, match=r"failed: 2.0 GB are needed, 1.0 GB are free"):
-        cache.write(tmp_path, ("a",), large, large)
+        cache.write(tmp_path, ("a",), {"train": large, "test": large})
     assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from zoo.data import decode
+from zoo.data.source import RESIZES
 from zoo.errors import UserError
 
 _RNG = np.random.default_rng(0)
@@ -101,6 +102,53 @@ def test_resize_agrees_with_pillow(size):
     assert np.abs(actual.numpy().astype(int) - expected).max() <= 1
 
 
+#: Sizes (height, width) with the box (left, top, right, bottom) of the image that crop
+#: keeps, and the box of the result that pad fills.
+FITTED = [
+    ((48, 64), (20, 20), (8, 0, 56, 48), (0, 2, 20, 17)),
+    ((64, 48), (20, 20), (0, 8, 48, 56), (2, 0, 17, 20)),
+    ((31, 47), (16, 16), (8, 0, 39, 31), (0, 2, 16, 13)),
+    ((47, 31), (20, 30), (0, 13, 31, 34), (8, 0, 21, 20)),
+    ((30, 40), (90, 120), (0, 0, 40, 30), (0, 0, 120, 90)),
+    ((5, 6), (3, 3), (0, 0, 5, 5), (0, 0, 3, 3)),  # 2.5 rows round up
+    ((2, 400), (16, 16), (199, 0, 201, 2), (0, 7, 16, 8)),
+    ((28, 28), (28, 28), (0, 0, 28, 28), (0, 0, 28, 28)),
+]
+
+
+@pytest.mark.parametrize(("size", "target", "kept", "filled"), FITTED)
+def test_crop_and_pad_agree_with_pillow(size, target, kept, filled):
+    image, bilinear = smooth(*size), Image.Resampling.BILINEAR
+    height, width = target
+
+    def resized(how):
+        result = decode.decode(tf.constant(encode(image, "PNG")), *target, 3, how)
+        return result.numpy().astype(int)
+
+    expected = np.asarray(image.crop(kept).resize((width, height), bilinear))
+    assert np.abs(resized("crop") - expected).max() <= 1
+    left, top, right, bottom = filled
+    expected = np.zeros((height, width, 3), int)
+    small = image.resize((right - left, bottom - top), bilinear)
+    expected[top:bottom, left:right] = np.asarray(small)
+    padded = resized("pad")
+    assert np.abs(padded - expected).max() <= 1
+    outside = np.ones((height, width), bool)
+    outside[top:bottom, left:right] = False
+    assert not padded[outside].any()
+
+
+@pytest.mark.parametrize(("size", "target"), [case[:2] for case in FITTED[:5]])
+def test_crop_and_pad_are_those_of_image_ops(size, target):
+    image, bilinear = smooth(*size), Image.Resampling.BILINEAR
+    pixels = np.asarray(image)
+    for how, fitted in (("crop", ImageOps.fit), ("pad", ImageOps.pad)):
+        expected = np.asarray(fitted(image, target[::-1], bilinear)).astype(int)
+        apart = np.abs(decode.resize(pixels, *target, how).numpy() - expected)
+        # Pillow cuts off fractions of a pixel, and rounds half a margin up or down.
+        assert np.median(apart) <= 3
+
+
 def swapped(jpeg: bytes) -> bytes:
     """Writes the EXIF orientation of a JPEG in the other byte order."""
     at = jpeg.index(b"Exif\0\0") + 6
@@ -136,7 +184,8 @@ def test_resize_rounds():
     assert decode.resize(image, 1, 1).numpy().item() == 128  # Not 127: 127.5 rounds.
 
 
-def test_same_in_a_graph_in_tf_data_and_in_map_fn(tmp_path):
+@pytest.mark.parametrize("how", RESIZES)
+def test_same_in_a_graph_in_tf_data_and_in_map_fn(tmp_path, how):
     data = [
         encode(smooth(30, 20), "PNG"),
         encode(GRAY, "PNG"),
@@ -144,10 +193,10 @@ def test_same_in_a_graph_in_tf_data_and_in_map_fn(tmp_path):
         encode(smooth(30, 20), "WEBP"),
         rotated(smooth(20, 30), 6),
     ]
-    eager = np.stack([decode.decode(tf.constant(d), 12, 10, 3) for d in data])
+    eager = np.stack([decode.decode(tf.constant(d), 12, 10, 3, how) for d in data])
 
     mapped = tf.data.Dataset.from_tensor_slices(data).map(
-        lambda d: decode.decode(d, 12, 10, 3)
+        lambda d: decode.decode(d, 12, 10, 3, how)
     )
     assert mapped.element_spec.shape == (12, 10, 3)
     np.testing.assert_array_equal(np.stack(list(mapped.as_numpy_iterator())), eager)
@@ -155,7 +204,9 @@ def test_same_in_a_graph_in_tf_data_and_in_map_fn(tmp_path):
     module = tf.Module()
     module.decode = tf.function(
         lambda batch: tf.map_fn(
-            lambda d: decode.decode(d, 12, 10, 3), batch, fn_output_signature=tf.uint8
+            lambda d: decode.decode(d, 12, 10, 3, how),
+            batch,
+            fn_output_signature=tf.uint8,
         ),
         input_signature=[tf.TensorSpec((None,), tf.string)],
     )

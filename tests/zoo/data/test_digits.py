@@ -1,6 +1,7 @@
 """Compares the digits with those of scikit-learn."""
 
 import numpy as np
+import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -41,3 +42,6 @@ def test_image_size_resizes():
     dataset, plain = load.load("digits", image_size=(14, 20)), load.load("digits")
     assert dataset.spec.input_shape == (14, 20, 1) == dataset.train.x.shape[1:]
     assert abs(dataset.train.x.mean() - plain.train.x.mean()) < 1
+    padded = load.load("digits", image_size=(14, 20), resize="pad").train.x
+    assert not padded[:, :, :3].any() and not padded[:, :, 17:].any()
+    assert padded[:, :, 3:17].mean() == pytest.approx(plain.train.x.mean(), abs=1)

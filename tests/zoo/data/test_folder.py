@@ -85,8 +85,30 @@ def test_folders_beside_train_and_test(tmp_path):
     assert folder.scan(tmp_path / "classes").class_names == ("bus", "train")
 
 
+@pytest.mark.parametrize("name", ["validation", "val", "valid"])
+def test_a_folder_for_validation_is_a_split(tmp_path, name):
+    split_tree(tmp_path)
+    paths = [
+        save(tmp_path / name / "dog" / f"{i}.png", pixels(i, 6, 5)) for i in (1, 2)
+    ]
+    tree = folder.scan(tmp_path)
+    assert tree.validation == tuple((str(path), 1) for path in paths)
+    assert [*tree.splits()] == ["train", "test", "validation"]
+    assert {str(path) for path in paths} < {*tree.paths()}
+    assert tree.ignored == () and tree.class_names == ("cat", "dog")
+
+
 def add(path: Path) -> None:
     save(path, pixels(0, 6, 5))
+
+
+def add_validations(root: Path) -> None:
+    for name in ("val", "valid"):
+        add(root / name / "cat/1.png")
+
+
+def validate_without_test(root: Path) -> None:
+    (root / "test").rename(root / "val")
 
 
 def call_val(path: Path) -> None:
@@ -110,13 +132,20 @@ def without_classes(root: Path) -> None:
         (split_tree, shutil.rmtree, "test", "has a folder train but no folder test"),
         (split_tree, call_val, "train", "has a folder test but no folder train"),
         (split_tree, add, "test/emu/c.png", "'emu' is not in .*train"),
+        (split_tree, add, "val/emu/c.png", "val/emu: .*'emu' is not in .*train"),
+        (split_tree, Path.mkdir, "valid/cat", "valid/cat has no images"),
+        (split_tree, Path.mkdir, "validation", "validation has no class folders"),
+        (split_tree, add_validations, ".", "validation, val and valid. Keep one"),
+        (split_tree, validate_without_test, ".", "Rename val to test, or add a folder"),
         (split_tree, Path.mkdir, "train/emu", "emu has no images"),
         (split_tree, Path.mkdir, "test/cat", "cat has no images"),
         (split_tree, without_classes, ".", "has no class folders"),
     ],
 )
 def test_broken_layout(tmp_path, layout, change, name, match):
-    change(layout(tmp_path) / name)
+    path = layout(tmp_path) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    change(path)
     with pytest.raises(UserError, match=match) as caught:
         folder.scan(tmp_path)
     assert "\n" not in str(caught.value)

@@ -5,20 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from tests.zoo.data.written import class_tree, pixels, save, split_tree
 from zoo.data import folder, images
+from zoo.data.source import Options
 from zoo.errors import UserError
 
 
 def read(root, image_size=None, **options):
     """Decodes a tree, without keeping what is decoded."""
     tree = folder.scan(root)
-    size = image_size or images.native_size(tree)
+    size = images.size_of(tree, Options(image_size=image_size))
     with tempfile.TemporaryDirectory() as data_dir:
         place = Path(data_dir, "decoded", "tree")
-        return images.read(tree, place, size, **options)
+        return images.read(tree, place, size, Options(**options))
 
 
 def test_train_and_test_folders(tmp_path):
@@ -55,6 +57,34 @@ def test_sizes_follow_the_first_image_or_the_given_size(tmp_path):
     assert read(tmp_path, (8, 9)).test.x.shape == (1, 8, 9, 1)
 
 
+def test_each_image_is_decoded_once(tmp_path, monkeypatch):
+    """Except for a few that show whether a tree has colors."""
+    for i in range(60):
+        save(tmp_path / "ab"[i % 2] / f"{i}.png", pixels(i, 6, 5, 3))
+    decoded, count = images._decoded, []
+
+    def counted(*arguments):
+        tf.py_function(lambda: count.append(1), [], [])
+        return decoded(*arguments)
+
+    monkeypatch.setattr(images, "_decoded", counted)
+    assert read(tmp_path).train.x.shape == (48, 6, 5, 3)
+    assert len(count) == 61
+
+
+def test_a_progress_bar_is_shown_while_images_are_decoded(tmp_path, capsys):
+    tree = folder.scan(class_tree(tmp_path / "tree", count=40))
+    place = tmp_path / "data" / "decoded"
+    images.read(tree, place / "quiet", (5, 4), Options())
+    assert capsys.readouterr().out == ""
+    asked = Options(progress=True)
+    images.read(tree, place / "shown", (5, 4), asked)
+    out = capsys.readouterr().out
+    assert out.startswith("Decoding the images") and "80/80" in out and "32/80" in out
+    images.read(tree, place / "shown", (5, 4), asked)  # is in the cache
+    assert capsys.readouterr().out == ""
+
+
 def break_some(root: Path) -> list[Path]:
     """Writes a tree of 20 images, three of which do not decode, one of them first."""
     class_tree(root)
@@ -83,7 +113,7 @@ def test_damaged_files_can_be_skipped(tmp_path):
     tree = folder.scan(tmp_path / "tree")
     cache = tmp_path / "data" / "decoded" / "tree"
     for _ in range(2):  # decoded, and read again
-        contents = images.read(tree, cache, (5, 4), skip_damaged=True)
+        contents = images.read(tree, cache, (5, 4), Options(skip_damaged=True))
         assert len(contents.train.x) + len(contents.test.x) == 17
         assert [line.split()[0] for line in contents.damaged] == [*map(str, broken)]
     # The others are in the splits in which they would be without the damage.
@@ -92,12 +122,30 @@ def test_damaged_files_can_be_skipped(tmp_path):
     for image, (path, _) in zip(contents.train.x, kept, strict=True):
         np.testing.assert_array_equal(image[..., 0], np.asarray(Image.open(path)))
     with pytest.raises(UserError, match="3 images do not decode"):
-        images.read(tree, cache, (5, 4))
+        images.read(tree, cache, (5, 4), Options())
     # A copy in another place has the same cache; its own files are named.
     (tmp_path / "tree").rename(tmp_path / "moved")
     moved = folder.scan(tmp_path / "moved")
     with pytest.raises(UserError, match=f"do not decode: {tmp_path}/moved/"):
-        images.read(moved, cache, (5, 4))
+        images.read(moved, cache, (5, 4), Options())
+
+
+def test_validation_is_decoded_and_kept_too(tmp_path):
+    root = split_tree(tmp_path / "tree", 6, 5, 3)
+    for i, name in enumerate(("cat/1.png", "dog/2.png")):
+        save(root / "val" / name, pixels(20 + i, 6, 5, 3))
+    tree, place = folder.scan(root), tmp_path / "data" / "decoded" / "tree"
+    for _ in range(2):  # decoded, and read again
+        found = images.read(tree, place, (6, 5), Options()).validation
+        expected = np.stack([pixels(20 + i, 6, 5, 3) for i in range(2)])
+        np.testing.assert_array_equal(found.x, expected)
+        np.testing.assert_array_equal(found.y, [0, 1])
+    (root / "val/cat/1.png").write_bytes(b"")
+    contents = read(root, skip_damaged=True)
+    assert len(contents.damaged) == 1 and contents.validation.y.tolist() == [1]
+    (root / "val/dog/2.png").write_bytes(b"")
+    with pytest.raises(UserError, match="All validation images are damaged"):
+        read(root, skip_damaged=True)
 
 
 def test_without_a_single_image_that_decodes_no_flag_is_advised(tmp_path):

@@ -9,6 +9,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from tests.zoo.data.written import (
     TRAIN_X,
@@ -108,6 +109,8 @@ def test_options_are_checked(data_dir):
     for size in ((0, 5), (5,), 28):
         with pytest.raises(UserError, match="image_size must be"):
             load.load("digits", image_size=size)
+    with pytest.raises(UserError, match="resize 'zoom'. Known: crop, pad, stretch"):
+        load.load("digits", resize="zoom")
     for place in ("gs://bucket/x", ""):
         with pytest.raises(UserError, match="must be a local directory"):
             load.find("digits", place)
@@ -161,6 +164,11 @@ def test_idx_files_are_read_in_order_and_in_place(tmp_path, data_dir):
     resized = load.load(str(directory), data_dir=data_dir, image_size=(3, 4))
     assert resized.spec.input_shape == (3, 4, 1)
     assert not Path(data_dir).exists()  # what fits in memory is not copied
+    options = {"data_dir": data_dir, "image_size": (3, 3), "resize": "crop"}
+    cropped = load.load(str(directory), **options).train.x[..., 0]
+    middle = Image.fromarray(content[TRAIN_X][0, :6])
+    expected = np.asarray(middle.resize((3, 3), Image.Resampling.BILINEAR), int)
+    np.testing.assert_allclose(cropped[0], expected, atol=1)
 
 
 def test_a_tree_is_decoded_once_whatever_its_path(tmp_path, data_dir, monkeypatch):
@@ -170,7 +178,12 @@ def test_a_tree_is_decoded_once_whatever_its_path(tmp_path, data_dir, monkeypatc
     assert (first.spec.num_train, first.spec.num_test) == (16, 4)
     resized = load.load(str(directory), data_dir=data_dir, image_size=(4, 4))
     assert resized.train.x.shape == (16, 4, 4, 1)
-    assert len(list(Path(data_dir, cache.FOLDER).iterdir())) == 2
+    padded = load.load(
+        str(directory), data_dir=data_dir, image_size=(4, 4), resize="pad"
+    )
+    assert not padded.train.x[:, :, 3].any() and resized.train.x[:, :, 3].any()
+    names = [place.name[16:] for place in Path(data_dir, cache.FOLDER).iterdir()]
+    assert sorted(names) == ["-4x4-upright", "-4x4-upright-pad", "-5x4-upright"]
 
     monkeypatch.setattr(images, "_write", pytest.fail)
     monkeypatch.setattr(cache, "lock", pytest.fail)  # works on a read-only disk

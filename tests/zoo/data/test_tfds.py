@@ -193,6 +193,11 @@ def test_images_of_many_sizes(fake, data_dir, monkeypatch):
     assert (values == np.arange(10).reshape(10, 1, 1, 1)).all()
     resized = load.load(name, data_dir=data_dir, image_size=(3, 9))
     assert resized.train.x.shape == (8, 3, 9, 3)
+    padded = load.load(name, data_dir=data_dir, image_size=(3, 9), resize="pad")
+    # The eighth one, 11x13, fills 3x4 pixels in the middle.
+    expected = np.zeros((3, 9, 3), np.uint8)
+    expected[:, 2:6] = 7
+    np.testing.assert_array_equal(padded.train.x[7], expected)
 
 
 def test_both_parts_of_one_split_are_mapped(fake, data_dir, monkeypatch):

@@ -22,6 +22,7 @@ IDENTITY = {
     "dataset_fingerprint": "digits/1.0.0",
     "settings": SETTINGS,
     "seed": 0,
+    "resize": "stretch",
 }
 CONFIG = {
     "identity": IDENTITY,
@@ -29,6 +30,18 @@ CONFIG = {
     "data_dir": None,
     "data": {"class_names": ["a", "b"], "input_shape": [4, 4, 1]},
 }
+
+
+def test_runs_from_before_there_was_a_choice_have_stretched(run):
+    before = {key: IDENTITY[key] for key in IDENTITY if key != "resize"}
+    files.write_json(run.config, CONFIG | {"identity": before})
+    run.claim(IDENTITY, overwrite=False)
+    assert run.read_config() == CONFIG
+    with pytest.raises(UserError, match="resize: stretch -> crop"):
+        run.claim(IDENTITY | {"resize": "crop"}, overwrite=False)
+    files.write_json(run.config, CONFIG | {"identity": before | {"resize": "zoom"}})
+    with pytest.raises(UserError, match=r"resize must be one of stretch, .*: zoom"):
+        run.read_config()
 
 
 def weights(name):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import zoo
+from tests.zoo.data.written import class_tree
 from zoo.data import load
 from zoo.errors import RunError, UserError
 from zoo.records.rundir import RunDir
@@ -115,6 +116,37 @@ def test_a_busy_default_directory_is_refused_before_data_are_read(
     message = "process is working in runs/mlp-digits"
     with busy.locked(), pytest.raises(RunError, match=message):
         trainer.train(config(run_dir=None, overwrite=True))
+
+
+def test_a_folder_for_validation_is_shown_and_the_test_split_evaluated_once(
+    config, tmp_path
+):
+    root = tmp_path / "tree"
+    for name, count in (("train", 10), ("test", 4), ("val", 3)):
+        class_tree(root / name, count=count)
+    asked = config("linear", dataset=str(root), overrides={"batch_size": 10})
+    trained = trainer.train(asked)
+    result = trained.result
+    assert (result["num_train_examples"], result["num_test_examples"]) == (20, 8)
+    assert result["num_validation_examples"] == 6
+    assert "(20 / 6 / 8 examples)" in summary.summary(trained)
+    again = open_run(trained.run.path)
+    for split, expected in (("validation", 6), ("test", 8)):
+        data = getattr(again.dataset, split)
+        assert len(data.y) == expected
+        outputs = scoring.outputs(again.model, data)
+        loss = -np.log(outputs[np.arange(expected), data.y]).mean()
+        assert result[split]["loss"] == pytest.approx(loss, rel=1e-3)
+    rows = list(csv.DictReader(trained.run.metrics.open()))
+    assert float(rows[-1]["val_loss"]) == result["validation"]["loss"]
+    assert trainer.train(asked).done_before
+    with pytest.raises(
+        UserError, match="folder for validation.*Received: --valid.*=0.1"
+    ):
+        trainer.train(dataclasses.replace(asked, validation=0.1, overwrite=True))
+    (root / "val/cat/0.png").unlink()
+    with pytest.raises(UserError, match="its files have changed"):
+        open_run(trained.run.path).evaluate()
 
 
 def test_a_validation_split_is_shown_and_the_test_split_evaluated_once(config):
