@@ -65,9 +65,9 @@ class Architecture:
             ``{"photos": {"dynamic": 0.2}}``.
         weights: weights that others have published, by name, such as ``imagenet``:
             functions ``load(side, **arguments)`` that return a built model, where
-            ``side`` is the height and width of the images that it will see, and
-            ``arguments`` are those of the constructor. ``zoo/records/published.py``
-            says what is known of them.
+            ``side`` is the height and width of the images that it will see, if they
+            are known, and ``arguments`` are those of the constructor. Commands take
+            those of ``zoo/records/published.py``, which says what is known of them.
     """
 
     name: str

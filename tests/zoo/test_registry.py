@@ -106,7 +106,7 @@ def test_a_model_without_a_default_dataset_asks_for_one():
 def test_an_architecture_brings_weights_from_outside():
     mlp = registry.get_architecture("mlp")
 
-    def fake(**arguments):
+    def fake(side, **arguments):
         model = mlp.model_class(3, hidden=(8, 8), **arguments)
         model.build((None, 4, 4, 1))
         model.set_weights([np.full(w.shape, 0.5) for w in model.get_weights()])

@@ -15,6 +15,7 @@ from zoo.errors import UserError
 from zoo.models import losses, optimizers, transfer
 from zoo.models.base import TapeModel
 from zoo.recipe import Recipe
+from zoo.records import published
 from zoo.records import weights as records
 
 _INITIAL_SCALE = 2.0**10
@@ -57,8 +58,10 @@ def create_model(
     of_recipe = recipe if isinstance(recipe, str) else "default"
     recipe = registry.get_recipe(name, recipe) if isinstance(recipe, str) else recipe
     given = None
-    if weights is not None:
-        side = max(input_shape[:2]) if input_shape else None
+    side = max(input_shape[:2]) if input_shape else None
+    if weights in architecture.weights and not published.find(name, str(weights)):
+        given = architecture.weights[str(weights)](side, **recipe.model)
+    elif weights is not None:
         found = records.find(name, weights, of_recipe)
         given = transfer.load(architecture, found, side)
     return make_model(
