@@ -298,7 +298,13 @@ FINE_TUNING = Recipe(
     head_first=True,
     freeze_statistics=True,
     scratch=PHOTOGRAPHS.override(epochs=70, min_steps=1200).changes(),
-    augment={"flip": 0.5, "shift": 0.05, "scale": 0.15, "rotate": 10.0},
+    augment={
+        "flip": 0.5,
+        "shift": 0.1,
+        "scale": 0.3,
+        "rotate": 20.0,
+        "erasing": 0.4,
+    },
     label_smoothing=0.1,
     optimizer="adamw",
     learning_rate=3e-4,
@@ -307,6 +313,6 @@ FINE_TUNING = Recipe(
     schedule="cosine",
     warmup=0.1,
     batch_size=32,
-    epochs=5,
+    epochs=6,
     steps_per_execution=5,
 )
