@@ -5,7 +5,8 @@
 
 Needs MNIST in $MNIST_DIR. Without names, it runs the comparisons that take minutes. By
 name it also runs photo_race and finetune, which take hours and need CIFAR-10 in
-$CIFAR10_DIR, and personalize and scaling. Prints the tables and writes them into the
+$CIFAR10_DIR; photographs, which takes hours and needs photographs in $TRASH_DIR; and
+personalize, scaling and mobile_fit. Prints the tables and writes them into the
 documents. Stores the results in benchmarks/results.json and keeps those of other
 comparisons there.
 """
@@ -26,9 +27,18 @@ from zoo.commands import flags
 from zoo.errors import unknown
 
 USUAL = ("fit", "race", "device", "startup", "growth")
-#: Each is a module with ``measure(rounds)``, ``table(result)`` and ``ROUNDS``, perhaps
-#: with ``NEEDS``, packages of the peers, and ``CIFAR10``, if it needs that dataset.
-COMPARISONS = (*USUAL, "photo_race", "finetune", "personalize", "scaling")
+NAMED = (
+    "photo_race",
+    "finetune",
+    "photographs",
+    "personalize",
+    "scaling",
+    "mobile_fit",
+)
+#: Each is a module with ``measure(rounds)``, ``ROUNDS``, and ``table(result)`` or, for
+#: several tables, ``tables(result)``; perhaps with ``NEEDS``, packages of the peers,
+#: and ``DATA``, functions that find its datasets, if it needs others than MNIST.
+COMPARISONS = (*USUAL, *NAMED)
 FLAGS = flags.Flags()
 FLAGS.integer(
     "rounds", None, "Rounds to measure; default: as the comparison says.", lower_bound=1
@@ -41,9 +51,8 @@ def find(name: str) -> ModuleType:
         raise unknown("comparison", name, COMPARISONS)
     module = importlib.import_module(f"benchmarks.{name}")
     comparison.require(getattr(module, "NEEDS", ()))
-    data.directory()
-    if getattr(module, "CIFAR10", False):
-        data.cifar10_directory()
+    for directory in getattr(module, "DATA", (data.directory,)):
+        directory()
     return module
 
 
@@ -53,14 +62,20 @@ def run(name: str, rounds: int) -> dict[str, Any]:
     code = f"import json; from benchmarks.{name} import measure; "
     code += f"print(json.dumps(measure({rounds})))"
     done = comparison.run_python("-c", code, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout) | {"machine": before}
+    # A comparison that goes on where it was stopped describes the machine itself.
+    return {"machine": before} | json.loads(done.stdout)
 
 
-def section(name: str, result: dict[str, Any]) -> str:
-    """Returns the section of a document about a result, in Markdown."""
-    text = importlib.import_module(f"benchmarks.{name}").table(result)
+def sections(name: str, result: dict[str, Any]) -> dict[str, str]:
+    """Returns the sections of documents about a result, by their markers."""
+    module = importlib.import_module(f"benchmarks.{name}")
+    if hasattr(module, "tables"):
+        texts = module.tables(result)
+    else:
+        texts = {name: module.table(result)}
     found = result.get("machine")  # not recorded for personalize
-    return text + (comparison.machine_line(found) if found else "")
+    line = comparison.machine_line(found) if found else ""
+    return {marker: text + line for marker, text in texts.items()}
 
 
 def main(argv: list[str]) -> None:
@@ -70,9 +85,9 @@ def main(argv: list[str]) -> None:
     for name, module in modules.items():
         result = run(name, FLAGS.rounds or module.ROUNDS)
         files.write_json(document.RESULTS, document.results() | {name: result})
-        text = section(name, result)
-        document.rewrite(name, text)
-        print(f"{name}\n\n{text}", flush=True)
+        for marker, text in sections(name, result).items():
+            document.rewrite(marker, text)
+            print(f"{marker}\n\n{text}", flush=True)
 
 
 if __name__ == "__main__":

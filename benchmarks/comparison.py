@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import importlib.util
 import json
 import os
@@ -46,10 +45,18 @@ def run_python(*command: str, **options: Any) -> subprocess.CompletedProcess:
 
 
 @contextlib.contextmanager
-def contestant(module: str, *arguments: object) -> Iterator[Work]:
-    """Starts ``module.prepare(*arguments)`` in a process; yields its work function."""
+def contestant(
+    module: str, *arguments: object, python: str = sys.executable
+) -> Iterator[Work]:
+    """Starts ``module.prepare(*arguments)`` in a process; yields its work function.
+
+    Args:
+        module: the module of the contestant.
+        *arguments: what its function ``prepare`` takes, as texts.
+        python: the interpreter, which needs only the packages of the contestant.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.comparison", module, *map(str, arguments)],
+        [python, "-m", "benchmarks.worker", module, *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -106,21 +113,3 @@ def machine_line(found: dict[str, Any]) -> str:
         f"\n{found['cores']} cores, {found['memory_gb']} GB; load average before: "
         f"{found['load_before']}.\n"
     )
-
-
-def main() -> None:
-    """Runs one contestant, which works once for each line of standard input.
-
-    python -m benchmarks.comparison benchmarks.contestants.torch_fit mlp 468 128
-    """
-    module, *arguments = sys.argv[1:]
-    work = importlib.import_module(module).prepare(*arguments)
-    for _ in sys.stdin:
-        # Keep what libraries print out of the answer.
-        with contextlib.redirect_stdout(sys.stderr):
-            answer = work()
-        print(json.dumps(answer), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,6 +9,7 @@ import numpy as np
 
 from zoo.data import idx
 from zoo.data.dataset import Contents, Split
+from zoo.data.folder import EXTENSIONS
 from zoo.errors import UserError
 
 #: The models that are compared on MNIST; the others are for photographs.
@@ -41,6 +42,31 @@ def cifar10_directory() -> pathlib.Path:
     return pathlib.Path(given).resolve()
 
 
+def trash_directory() -> pathlib.Path:
+    """Returns $TRASH_DIR."""
+    given = os.environ.get("TRASH_DIR", "")
+    path = pathlib.Path(given)
+    if not given or not path.is_dir() or len(photographs(path)) < 2:
+        raise UserError(
+            "TRASH_DIR must be the directory of the photographs, with those of each "
+            "class in a folder of its own, such as glass and metal. Received: "
+            f"{given or 'nothing'}."
+        )
+    return path.resolve()
+
+
+def photographs(directory: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    """Returns the photographs of each class, in the order of their names."""
+    folders = sorted(path for path in directory.iterdir() if path.is_dir())
+    found = {
+        folder.name: sorted(
+            p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS
+        )
+        for folder in folders
+    }
+    return {name: paths for name, paths in found.items() if paths}
+
+
 def mnist() -> Contents:
     """Returns MNIST: images uint8 (n, 28, 28, 1), labels int32 (n,)."""
     return idx.find(directory()).read()
@@ -50,9 +76,14 @@ def examples(model_name: str) -> Split:
     """Returns the examples to train a model on: MNIST, or random images of 32x32x3."""
     if model_name in ON_MNIST:
         return mnist().train
+    return random_photographs(5120, 32)
+
+
+def random_photographs(count: int, side: int) -> Split:
+    """Returns random images of side x side x 3, in ten classes."""
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (5120, 32, 32, 3), np.uint8)
-    return Split(images, rng.integers(0, 10, len(images), np.int32))
+    images = rng.integers(0, 256, (count, side, side, 3), np.uint8)
+    return Split(images, rng.integers(0, 10, count, np.int32))
 
 
 def scaled(images: np.ndarray) -> np.ndarray:

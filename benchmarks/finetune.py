@@ -22,7 +22,7 @@ from benchmarks.data import cifar10_directory
 from zoo.records.rundir import RunDir
 
 ROUNDS = 3  # trainings, each with its own seed
-CIFAR10 = True
+DATA = (cifar10_directory,)
 
 RUNS = document.ROOT / "runs" / "finetune"
 SEEN = ("airplane", "bird", "deer", "frog", "ship")

@@ -21,7 +21,7 @@ from zoo import startup
 GOAL = 0.9
 EPOCHS = 24
 ROUNDS = 1
-CIFAR10 = True
+DATA = (data.cifar10_directory,)
 NEEDS = ("torch",)
 _FLAGS = (
     "--model=resnet",

@@ -79,15 +79,13 @@ def verify(
 
 
 def bound_of(run: Run, file: FileSpec) -> Bound:
-    """Returns the bounds of a file of a run; the architecture may set one of them."""
+    """Returns the bounds of a file of a run; the architecture may set some of them."""
     if run.model.num_classes is None:
         return file.regression or Bound()
     identity = run.config["identity"]
     architecture = registry.get_architecture(identity["model"])
-    drops = architecture.accuracy_drop.get(identity["recipe"], {})
-    bound = file.bound or Bound()
-    drop = drops.get(file.name, bound.accuracy_drop)
-    return dataclasses.replace(bound, accuracy_drop=drop)
+    own = architecture.bounds.get(identity["recipe"], {}).get(file.name, {})
+    return dataclasses.replace(file.bound or Bound(), **own)
 
 
 def compare(

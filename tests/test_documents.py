@@ -172,7 +172,9 @@ def test_the_python_of_the_guide_to_training_runs(run_python, capsys):
 
 
 TABLES = {
-    name: bench.section(name, result) for name, result in document.results().items()
+    marker: text
+    for name, result in document.results().items()
+    for marker, text in bench.sections(name, result).items()
 }
 TABLES |= accuracy.tables(results.load())
 

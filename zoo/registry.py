@@ -60,9 +60,9 @@ class Architecture:
             gradients in ``export/ondevice/gradients.py``. None: it learns all stages.
         tflite_files: the TFLite files to export if the user names none, such as
             ``("float32", "int8")``. None means all.
-        accuracy_drop: the percentage points of accuracy that exported files may lose,
-            by recipe and name of the file, where that differs from the usual bound:
-            ``{"photos": {"dynamic": 0.2}}``.
+        bounds: how far exported files may differ from the Keras model, by recipe, name
+            of the file and field of ``export.formats.Bound``, where that differs from
+            the usual bound: ``{"photos": {"dynamic": {"accuracy_drop": 0.2}}}``.
         weights: weights that others have published, by name, such as ``imagenet``:
             functions ``load(side, **arguments)`` that return a built model, where
             ``side`` is the height and width of the images that it will see, if they
@@ -79,7 +79,7 @@ class Architecture:
     default_dataset: str | None = "mnist"
     device_freeze: str | None = None
     tflite_files: tuple[str, ...] | None = None
-    accuracy_drop: Mapping[str, Mapping[str, float]] = _empty()
+    bounds: Mapping[str, Mapping[str, Mapping[str, Any]]] = _empty()
     weights: Mapping[str, Callable[..., TapeModel]] = _empty()
 
 

@@ -79,7 +79,9 @@ def test_ties_may_go_either_way():
 
 def test_an_architecture_may_loosen_a_bound_of_a_recipe(small, monkeypatch):
     assert verify.bound_of(small, FILES["dynamic"]).accuracy_drop == 0.1
-    loose = types.SimpleNamespace(accuracy_drop={"default": {"dynamic": 0.2}})
+    loose = types.SimpleNamespace(
+        bounds={"default": {"dynamic": {"accuracy_drop": 0.2}}}
+    )
     monkeypatch.setattr(registry, "get_architecture", lambda name: loose)
     assert verify.bound_of(small, FILES["dynamic"]).accuracy_drop == 0.2
     assert verify.bound_of(small, FILES["int8"]) == FILES["int8"].bound

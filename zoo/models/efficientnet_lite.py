@@ -17,7 +17,7 @@ import numpy as np
 
 from zoo.errors import RunError, unknown
 from zoo.models import state_dict
-from zoo.models.inverted import INT8_DROP, InvertedResiduals, Stage, divisible
+from zoo.models.inverted import BOUNDS, InvertedResiduals, Stage, divisible
 from zoo.recipe import FINE_TUNING
 from zoo.records import published
 from zoo.registry import register
@@ -157,6 +157,6 @@ register(
     device_freeze="head",
     # The kernels of int16x8 take a third of a second for an image.
     tflite_files=("float32", "float16", "dynamic", "int8"),
-    accuracy_drop={name: {"int8": INT8_DROP} for name in RECIPES},
+    bounds=dict.fromkeys(RECIPES, BOUNDS),
     weights={"imagenet": load_imagenet},
 )

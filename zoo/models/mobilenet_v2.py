@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from zoo.errors import RunError
-from zoo.models.inverted import INT8_DROP, InvertedResiduals, Stage, divisible
+from zoo.models.inverted import BOUNDS, InvertedResiduals, Stage, divisible
 from zoo.recipe import FINE_TUNING
 from zoo.registry import register
 
@@ -123,6 +123,6 @@ register(
     device_freeze="head",
     # The kernels of int16x8 take a third of a second for an image.
     tflite_files=("float32", "float16", "dynamic", "int8"),
-    accuracy_drop={name: {"int8": INT8_DROP} for name in RECIPES},
+    bounds=dict.fromkeys(RECIPES, BOUNDS),
     weights={"imagenet": load_imagenet},
 )
