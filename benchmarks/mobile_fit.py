@@ -7,7 +7,9 @@ SGD with Nesterov momentum, train all layers, use all cores and augment nothing.
 take turns, each in its own process; the first round is not counted.
 
 PyTorch and torchvision may have an environment of their own: $TORCH_PYTHON names its
-interpreter. Finally a step of fine-tuning is profiled by TensorFlow's operations.
+interpreter. Then a step of fine-tuning is profiled by TensorFlow's operations. Finally
+the networks are converted to TFLite, which gives sizes and latencies of their files.
+No network has pretrained weights, which change neither.
 """
 
 from __future__ import annotations
@@ -37,6 +39,13 @@ MODELS = ("mobilenet_v2", "efficientnet_lite")
 SHARED, PROFILED = MODELS
 ZOO = {"zoo, from scratch": "batch", "zoo, fine-tuning": "frozen"}
 TORCH = {"PyTorch, nchw": "nchw", "PyTorch, channels last": "channels_last"}
+#: Networks whose files are measured, by architecture and recipe, and their image sizes.
+PHONES = {
+    ("efficientnet_lite", "default"): 160,
+    ("mobilenet_v2", "default"): 160,
+    ("mobilenet_v2", "small"): 96,
+}
+FILES = ("float32", "int8")
 #: Kinds of operations with less than this share of the time are summed up.
 SMALLEST = 0.01
 # Operations that run others or wait for them.
@@ -129,6 +138,33 @@ def shares(events: Iterable[tuple[str, int]]) -> dict[str, float]:
     return {kind: round(time / whole, 4) for kind, time in taken.most_common()}
 
 
+def phone_files() -> list[dict[str, Any]]:
+    """Returns bytes and milliseconds on one thread of TFLite files for ten classes."""
+    import numpy as np
+
+    import zoo
+    from export import tflite, verify
+    from zoo.runs import artifact
+
+    rows = []
+    for (name, recipe), side in PHONES.items():
+        shape = (side, side, 3)
+        model = zoo.create_model(name, recipe=recipe, input_shape=shape, num_classes=10)
+        images = np.random.default_rng(0).integers(0, 256, (50, *shape))
+        with tempfile.TemporaryDirectory() as directory:
+            tflite.write_source(model, shape, directory)
+            for file in FILES:
+                content = tflite.convert(directory, file, images.astype(np.float32))
+                path = pathlib.Path(directory, f"{file}.tflite")
+                path.write_bytes(content)
+                example = images[:1].astype(np.uint8)
+                latency = verify.time_examples(artifact.load(path), example)
+                about = {"model": name, "recipe": recipe, "side": side, "file": file}
+                measured = {"bytes": len(content), "ms": latency["median"]}
+                rows.append(about | measured)
+    return rows
+
+
 def measure(rounds: int) -> dict[str, Any]:
     """Returns the speeds of each model, and the shares of the operations."""
     python = torch_python()
@@ -138,6 +174,7 @@ def measure(rounds: int) -> dict[str, Any]:
         "side": SIDE,
         "models": {name: measure_model(name, rounds, python) for name in MODELS},
         "operations": profile(),
+        "files": phone_files(),
     }
 
 
@@ -154,8 +191,20 @@ def tables(result: dict[str, Any]) -> dict[str, str]:
     kinds = {k: s for k, s in result["operations"].items() if s >= SMALLEST}
     listed = [[f"`{kind}`", f"{share:.1%}"] for kind, share in kinds.items()]
     listed.append(["all others", f"{1 - sum(kinds.values()):.1%}"])
+    files = [
+        [
+            f"{each['model']}, recipe {each['recipe']}, {each['side']} px",
+            each["file"],
+            f"{each['bytes']:,}",
+            f"{each['ms']:.2f}",
+        ]
+        for each in result["files"]
+    ]
     return {
         "mobile_fit": document.table(heads, rows),
+        "files of networks for phones": document.table(
+            ["network", "file", "bytes:", "ms for an image:"], files
+        ),
         "operations of a step": document.table(
             ["operation of TensorFlow", "share of the time:"], listed
         ),

@@ -55,7 +55,7 @@ def verify(
         "operations": list(loaded.operations),
         "tensor_dtypes": list(loaded.tensor_dtypes),
         "examples": len(test.y),
-        "latency_ms": _time_examples(loaded, test.x[:1]),
+        "latency_ms": time_examples(loaded, test.x[:1]),
     }
     problems = _signature_problems(loaded, file, run)
     cores, takers = startup.cpus(), [loaded]
@@ -190,7 +190,7 @@ def _signature_problems(
     return problems
 
 
-def _time_examples(loaded: artifact.Artifact, example: np.ndarray) -> dict[str, Any]:
+def time_examples(loaded: artifact.Artifact, example: np.ndarray) -> dict[str, Any]:
     """Measures the latency of single examples on one thread."""
     milliseconds: list[float] = []
     began = time.perf_counter()

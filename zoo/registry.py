@@ -184,7 +184,8 @@ def default_dataset(model: str) -> str:
     dataset = get_architecture(model).default_dataset
     if dataset is None:
         raise UserError(
-            f"--dataset is missing: {model} has no default dataset. Received: none."
+            f"--dataset is missing: {model} has no default dataset. Received: none. "
+            "Pass a folder with your images, or the name of a dataset."
         )
     return dataset
 

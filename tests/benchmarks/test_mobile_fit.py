@@ -41,6 +41,16 @@ def test_the_faster_layout_of_pytorch_counts_and_rare_operations_are_summed():
                 "zoo_times_as_fast": {},
             },
         },
+        "files": [
+            {
+                "model": "mobilenet_v2",
+                "recipe": "small",
+                "side": 96,
+                "file": "int8",
+                "bytes": 723_456,
+                "ms": 0.512,
+            }
+        ],
         "operations": {"Conv2D": 0.9, "Mul": 0.095, "Sub": 0.003, "Add": 0.002},
     }
     texts = mobile_fit.tables(result)
@@ -49,6 +59,8 @@ def test_the_faster_layout_of_pytorch_counts_and_rare_operations_are_summed():
         "| mobilenet_v2 | PyTorch, channels last | 10.0 | 2.00 |\n"
         in (texts["mobile_fit"])
     )
+    row = "| mobilenet_v2, recipe small, 96 px | int8 | 723,456 | 0.51 |\n"
+    assert row in texts["files of networks for phones"]
     assert "nchw" not in texts["mobile_fit"]
     assert texts["operations of a step"].endswith(
         "| `Conv2D` | 90.0% |\n| `Mul` | 9.5% |\n| all others | 0.5% |\n"

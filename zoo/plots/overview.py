@@ -30,8 +30,13 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
         ]
 
 
-def curves(trained: Run) -> Figure:
-    """Draws loss and accuracy over the epochs, for training and evaluated splits."""
+def curves(trained: Run) -> Figure | None:
+    """Draws loss and accuracy over the epochs, for training and evaluated splits.
+
+    Returns None if only a head was fitted, which takes no epochs.
+    """
+    if not trained.result["steps"]:
+        return None
     rows = read_metrics(trained.run.metrics)
     evaluated = "validation" if "validation" in trained.result else "test"
     names = [name for name in ("loss", "accuracy") if name in rows[0]]

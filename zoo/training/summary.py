@@ -21,6 +21,7 @@ def summary(trained: Run) -> str:
         devices += ", {replicas} replicas on {workers} worker(s)".format_map(
             result["strategy"]
         )
+    steps = f"{result['steps']:,} steps" if result["steps"] else "only the head"
     rows = [
         ("model", f"{result['model']}, recipe {result['recipe']}"),
         ("dataset", dataset),
@@ -42,7 +43,7 @@ def summary(trained: Run) -> str:
     rows += [
         ("parameters", f"{result['num_params']:,}"),
         ("devices", devices),
-        ("training", f"{result['train_seconds']:.1f} s, {result['steps']:,} steps"),
+        ("training", f"{result['train_seconds']:.1f} s, {steps}"),
         ("examples/s", f"{result['examples_per_second']:,}"),
         ("run directory", f"{trained.run.path}"),
     ]
