@@ -41,7 +41,10 @@ OURS = {
     "scratch": ("--model=resnet", "--image_size=64"),
     "cifar10": ("--model=resnet", "--recipe=finetune", "--weights=cifar10"),
     "frozen": ("--model=efficientnet_lite", "--freeze=head"),
+    "cropped": ("--model=efficientnet_lite", "--freeze=head", "--resize=crop"),
+    "padded": ("--model=efficientnet_lite", "--freeze=head", "--resize=pad"),
     "tuned": ("--model=efficientnet_lite",),
+    "larger": ("--model=efficientnet_lite", "--image_size=224"),
 }
 #: What one process with Keras's guide measures one after the other.
 GUIDE = {
@@ -55,6 +58,9 @@ TURNS = {
     "keras": tuple(GUIDE),
     "frozen": ("frozen",),
     "tuned": ("tuned",),
+    "cropped": ("cropped",),
+    "padded": ("padded",),
+    "larger": ("larger",),
 }
 #: Number of seeds of ways that take too long for all of them.
 SEEDS = {"scratch": 1}

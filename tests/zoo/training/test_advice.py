@@ -99,7 +99,7 @@ def large(tmp_path):
 
 def test_far_too_many_weights_are_refused(config, large, tmp_path):
     match = "convnet has 327,683,970 weights for images of 200x200 pixels: too many"
-    with pytest.raises(UserError, match=match + ". Pass --model=resnet"):
+    with pytest.raises(UserError, match=match + ". Pass --model=efficientnet_lite"):
         trainer.train(config("convnet", dataset=large, overrides={"batch_size": 1}))
     assert not (tmp_path / "run").exists()
 
@@ -108,7 +108,8 @@ def test_far_too_many_weights_are_refused(config, large, tmp_path):
 def test_many_weights_are_advised_against(config, large, model, capsys):
     fields = {"image_size": (170, 170), "overrides": {"epochs": 1, "batch_size": 2}}
     trainer.train(config(model, dataset=large, **fields))
-    said = "mlp has 22,228,610 weights for images of 170x170 pixels. --model=resnet"
+    said = "mlp has 22,228,610 weights for images of 170x170 pixels. "
+    said += "--model=efficientnet_lite needs far fewer"
     assert (said in capsys.readouterr().err) == (model == "mlp")
 
 
