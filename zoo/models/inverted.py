@@ -209,14 +209,14 @@ class NormalizedConvolution(keras.layers.Layer):
         return tf.nn.relu6(x) if self.relu6 else x
 
     def _folded(self, x: tf.Tensor) -> tf.Tensor:
+        # The kernel has the type of the computation, the normalization that of weights.
         norm, strides = self.norm, self.conv.strides[0]
         factor = norm.gamma * tf.math.rsqrt(norm.moving_variance + _EPSILON)
         bias = norm.beta - norm.moving_mean * factor
-        kernel = tf.convert_to_tensor(self.conv.kernel)
+        kernel = tf.cast(self.conv.kernel, factor.dtype)
         if isinstance(self.conv, keras.layers.DepthwiseConv2D):
-            y = tf.nn.depthwise_conv2d(
-                x, kernel * factor[:, tf.newaxis], [1, strides, strides, 1], "SAME"
-            )
+            kernel = tf.cast(kernel * factor[:, tf.newaxis], x.dtype)
+            y = tf.nn.depthwise_conv2d(x, kernel, [1, strides, strides, 1], "SAME")
         else:
-            y = tf.nn.conv2d(x, kernel * factor, strides, "SAME")
-        return tf.nn.bias_add(y, bias)
+            y = tf.nn.conv2d(x, tf.cast(kernel * factor, x.dtype), strides, "SAME")
+        return tf.nn.bias_add(y, tf.cast(bias, x.dtype))

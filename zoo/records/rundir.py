@@ -147,9 +147,9 @@ class RunDir:
         now = json.loads(json.dumps(identity))
         if before["dataset_fingerprint"] == now["dataset_fingerprint"]:
             before["dataset"] = now["dataset"]  # the data may have moved
-        weights = [each.get("weights") or {} for each in (before, now)]
-        if weights[0].get("sha256") == weights[1].get("sha256"):
-            before["weights"] = now.get("weights")  # by another name
+        digests = [(each.get("weights") or {}).get("sha256") for each in (before, now)]
+        if digests[0] and digests[0] == digests[1]:
+            before["weights"] = now["weights"]  # by another name
         if changes := differences(before, now):
             raise UserError(
                 f"{self.path} holds a run of another configuration ("

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import tensorflow as tf
@@ -73,6 +74,11 @@ def give(job: Job, model: TapeModel) -> None:
             "nothing.",
             flush=True,
         )
+    if job.weights and (others := _differing(job)):
+        console.warn(
+            f"The network is that of the weights, {job.weights.name}, and not that of "
+            f"the recipe {config.recipe}: {'; '.join(others)}."
+        )
     wanted = config.overrides.get("min_steps", job.original.min_steps)
     if plan.steps < wanted:
         console.warn(
@@ -97,6 +103,19 @@ def give(job: Job, model: TapeModel) -> None:
             f"instead of {size[0]}{more}.",
             flush=True,
         )
+
+
+def _differing(job: Job) -> list[str]:
+    """Lists the arguments of the recipe's network that the weights' network has not."""
+    assert job.given, "weights have a model"
+    # JSON turns tuples into lists.
+    given = json.loads(json.dumps(job.given.get_config()))
+    asked = json.loads(json.dumps(dict(job.recipe.model)))
+    return [
+        f"{name} is {given.get(name)} instead of {value}"
+        for name, value in asked.items()
+        if given.get(name) != value
+    ]
 
 
 def _size(job: Job, model: TapeModel) -> str:

@@ -203,9 +203,13 @@ def find(config: Config) -> Found:
     if asked not in (None, "none"):
         found = weights.find(config.model, asked, config.recipe)
     elif config.freeze not in (None, "none") or config.recipe == "finetune":
+        known = [
+            name.partition("/")[2] for name in weights.list_weights(f"{config.model}/*")
+        ]
         raise UserError(
-            "--freeze and --recipe=finetune need --weights: pretrained ones, such as "
-            "--weights=cifar10, or a run directory. Received: none."
+            "--freeze and --recipe=finetune need --weights: pretrained ones of "
+            f"{config.model} ({', '.join(known) or 'there are none'}), or a run "
+            "directory. Received: none."
         )
     source = None
     if config.dataset is not None:

@@ -68,9 +68,11 @@ class Job:
         """Returns the settings that distinguish this run from others."""
         spec, settings = self.dataset.spec, self.recipe.to_json()
         del settings["steps_per_execution"]  # only affects the speed
-        given = None
+        given: dict[str, Any] | None = None
         if self.weights:
             given = {"name": self.weights.name, "sha256": self.weights.sha256}
+            if self.weights.published and self.given:
+                given["image_side"] = self.given.example_shape[0]
         return {
             **self._asked("model", "recipe", "seed", "precision", "jit_compile"),
             **self._asked("validation", "eval_every", "gradient_norm", "deterministic"),
@@ -199,8 +201,10 @@ def resolve(found: Found, placement: Placement) -> Job:
         progress=config.shown == "bar",
         skip_damaged=config.skip_damaged,
     )
-    if largest:
+    if weights and largest and len(dataset.spec.input_shape) == 3:
         image_size = dataset.spec.input_shape[0], dataset.spec.input_shape[1]
+        if max(image_size) != side:  # which the weights may depend on
+            given = transfer.load(architecture, weights, max(image_size))
     if config.class_weights != "none" and dataset.spec.task != "classification":
         raise UserError(
             "--class_weights is for datasets with classes. Received: "
@@ -213,10 +217,12 @@ def resolve(found: Found, placement: Placement) -> Job:
         recipe = pipeline.fit_to(recipe, num_train, config.overrides)
     plan = pipeline.make_plan(recipe, num_train, placement.replicas)
     if recipe.head_first and given and config.freeze == given.head_name:
-        if "epochs" in config.overrides:
+        needless = {"epochs", "learning_rate", "optimizer", "momentum", "weight_decay"}
+        for flag in needless & config.overrides.keys():
             raise UserError(
                 f"--freeze={config.freeze} fits {config.freeze} to its optimum, which "
-                f"takes no epochs. Received: --epochs={recipe.epochs}. Leave it out."
+                f"needs no --{flag}. Received: --{flag}={config.overrides[flag]}. "
+                "Leave it out."
             )
         plan = dataclasses.replace(plan, epochs=0)  # the first stage is all
     if config.profile_steps and config.profile_steps[0] > plan.steps:
