@@ -207,12 +207,13 @@ class NormalizedConvolution(keras.layers.Layer):
     def _folded(self, x: tf.Tensor) -> tf.Tensor:
         norm, strides = self.norm, self.conv.strides[0]
         factor = norm.gamma * tf.math.rsqrt(norm.moving_variance + _EPSILON)
-        bias = norm.beta - norm.moving_mean * factor
-        kernel = tf.convert_to_tensor(self.conv.kernel)
+        bias = tf.cast(norm.beta - norm.moving_mean * factor, x.dtype)
+        # With mixed precision, the kernel has 16 bits, and the normalization has 32.
+        kernel = tf.cast(self.conv.kernel, factor.dtype)
         if isinstance(self.conv, keras.layers.DepthwiseConv2D):
-            y = tf.nn.depthwise_conv2d(
-                x, kernel * factor[:, tf.newaxis], [1, strides, strides, 1], "SAME"
-            )
+            kernel = tf.cast(kernel * factor[:, tf.newaxis], x.dtype)
+            y = tf.nn.depthwise_conv2d(x, kernel, [1, strides, strides, 1], "SAME")
         else:
-            y = tf.nn.conv2d(x, kernel * factor, strides, "SAME")
+            kernel = tf.cast(kernel * factor, x.dtype)
+            y = tf.nn.conv2d(x, kernel, strides, "SAME")
         return tf.nn.bias_add(y, bias)

@@ -212,7 +212,7 @@ def resolve(found: Found, placement: Placement) -> Job:
     if source.is_tree:
         recipe = pipeline.fit_to(recipe, num_train, config.overrides)
     plan = pipeline.make_plan(recipe, num_train, placement.replicas)
-    if recipe.head_first and config.freeze == architecture.model_class.stages[-1]:
+    if recipe.head_first and given and config.freeze == given.head_name:
         plan = dataclasses.replace(plan, epochs=0)  # the first stage is all
     if config.profile_steps and config.profile_steps[0] > plan.steps:
         first, last = config.profile_steps

@@ -163,7 +163,7 @@ def _fit(
             where = f"after step {step} of {plan.steps}"
             print(f"Resuming {job.run.path} {where}.", flush=True)
         log = MetricsLog(job, progress)
-        if job.recipe.head_first and not step:
+        if job.recipe.head_first and not progress.rows:
             values = head.take_over(job, model)
             progress.seconds = values.pop("seconds")
             scores = evaluation.scores(is_last=not plan.steps)
