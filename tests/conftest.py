@@ -106,6 +106,18 @@ def trained_run(data_dir, tmp_path_factory):
     return open_run(shared(tmp_path_factory, "mlp-digits", make))
 
 
+def of_model(model):
+    """Returns the fields of a Config with which an architecture trains on digits.
+
+    Networks for photographs take larger images, and start without the weights that
+    others have published, which may have to be downloaded.
+    """
+    from zoo import registry
+
+    least = registry.get_architecture(model).min_side
+    return {"image_size": (least, least), "weights": "none"} if least > 28 else {}
+
+
 def train_run(path, data_dir, model, dataset):
     """Trains for 3 epochs; returns the Run, read from disk."""
     from zoo.runs.run import open_run

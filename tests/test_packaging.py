@@ -33,14 +33,19 @@ def pins(name):
     [
         (
             "requirements.txt",
-            [*PROJECT["dependencies"], *EXTRAS["serve"], *EXTRAS["dev"]],
+            [
+                *PROJECT["dependencies"],
+                *EXTRAS["imagenet"],
+                *EXTRAS["serve"],
+                *EXTRAS["dev"],
+            ],
         ),
         ("benchmarks/requirements.txt", EXTRAS["bench"]),
     ],
 )
 def test_the_pins_are_the_dependencies(name, ranges):
     needed = {r.name: r.specifier for r in map(Requirement, ranges)}
-    needed.pop(PROJECT["name"], None)  # [dev] includes [serve]
+    needed.pop(PROJECT["name"], None)  # [dev] includes other extras
     pinned = pins(name)
     assert pinned.keys() == needed.keys()
     wrong = {n: v for n, v in pinned.items() if not needed[n].contains(v)}

@@ -23,21 +23,26 @@ from zoo.models.base import TapeModel
 
 BATCH = 4
 SHAPE = (12, 12, 1)
+#: Recipes of smaller networks, because rounding grows with the depth of a network, and
+#: the time with its width.
+RECIPES = {"mobilenet_v2": "small", "resnet": "tiny"}
 WRITTEN = [*((name, "sgd") for name in zoo.list_models()), ("mlp", "momentum")]
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The files of untrained models for 12x12 images, created on demand."""
+    """The files of untrained models for small images, created on demand."""
     made = {}
 
     def write(name, optimizer="sgd"):
         if (name, optimizer) not in made:
             keras.utils.set_random_seed(3)
-            # The smaller resnet, because rounding grows with the depth of a network.
-            recipe = "tiny" if name == "resnet" else "default"
+            shape = shape_for(name)
             model = zoo.create_model(
-                name, input_shape=SHAPE, num_classes=10, recipe=recipe
+                name,
+                input_shape=shape,
+                num_classes=10,
+                recipe=RECIPES.get(name, "default"),
             )
             for layer in model._flatten_layers():
                 if isinstance(layer, keras.layers.BatchNormalization):
@@ -51,23 +56,29 @@ def written(tmp_path_factory):
             path = tmp_path_factory.mktemp(name) / "model_trainable.tflite"
             freeze = registry.get_architecture(name).device_freeze
             options = {"device_optimizer": optimizer, "freeze": freeze}
-            tflite_trainable.write(model, SHAPE, path, train_batch=BATCH, **options)
+            tflite_trainable.write(model, shape, path, train_batch=BATCH, **options)
             made[name, optimizer] = model, path
         return made[name, optimizer]
 
     return write
 
 
-def batches(steps, seed=0):
+def shape_for(name):
+    """Returns the shape of the images of a model's file."""
+    side = max(SHAPE[0], registry.get_architecture(name).min_side)
+    return (side, side, 1)
+
+
+def batches(steps, seed=0, shape=SHAPE):
     rng = np.random.default_rng(seed)
-    x = rng.integers(0, 256, (steps, BATCH, *SHAPE)).astype("uint8")
+    x = rng.integers(0, 256, (steps, BATCH, *shape)).astype("uint8")
     return zip(x, rng.integers(0, 10, (steps, BATCH)), strict=True)
 
 
 def keras_steps(model, data, learning_rate, momentum, freeze=None):
     """Trains with stock Keras and TensorFlow's gradients, in inference mode."""
     twin = type(model).from_config(model.get_config() | {"freeze": freeze})
-    twin(tf.zeros((1, *SHAPE)))
+    twin(tf.zeros((1, *model.example_shape)))
     twin.set_weights(model.get_weights())
     optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum)
     losses = []
@@ -90,8 +101,10 @@ def test_steps_are_those_of_keras(name, optimizer, written):
     momentum = 0.9 if optimizer == "momentum" else 0.0
     steps, rate = (5, 1e-4) if name == "resnet" else (20, 0.03)
     freeze = registry.get_architecture(name).device_freeze
-    twin, expected = keras_steps(model, batches(steps), rate, momentum, freeze)
-    losses = [learner.train(x, y, rate) for x, y in batches(steps)]
+    shape = shape_for(name)
+    data = [*batches(steps, shape=shape)]
+    twin, expected = keras_steps(model, data, rate, momentum, freeze)
+    losses = [learner.train(x, y, rate) for x, y in data]
     np.testing.assert_allclose(losses, expected, atol=1e-4)
     weights = learner.weights()
     learned = model.parameters(freeze)
@@ -105,7 +118,7 @@ def test_steps_are_those_of_keras(name, optimizer, written):
         np.testing.assert_allclose(
             weights[key], after, rtol=0, atol=moved / 20 + 2e-6, err_msg=key
         )
-    x, _ = next(batches(1, seed=1))
+    x, _ = next(batches(1, seed=1, shape=shape))
     answers = learner.infer(x)
     np.testing.assert_allclose(answers, tf.nn.softmax(twin(x)), atol=1e-4)
 
@@ -118,7 +131,7 @@ def test_steps_are_those_of_keras(name, optimizer, written):
     for key, weight in learned.items():
         np.testing.assert_array_equal(learner.weights()[key], weight)
     # Momentum starts again as well.
-    again = [learner.train(x, y, rate) for x, y in batches(steps)]
+    again = [learner.train(x, y, rate) for x, y in data]
     np.testing.assert_allclose(again, losses, atol=1e-6)
 
 
@@ -138,7 +151,7 @@ def test_a_file_is_what_it_says(name, optimizer, written):
     }
     given = interpreter.get_signature_runner("train").get_input_details()
     assert {k: (tuple(v["shape"]), v["dtype"]) for k, v in given.items()} == {
-        "image": ((BATCH, *SHAPE), np.float32),
+        "image": ((BATCH, *shape_for(name)), np.float32),
         "label": ((BATCH,), np.int32),
         "learning_rate": ((), np.float32),
     }

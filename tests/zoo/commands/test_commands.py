@@ -14,10 +14,13 @@ from zoo import startup
 
 def test_the_zoo_as_a_table(call):
     done = call()
-    row = r"convnet +6,434,122 +99\.\d\d% +6,\d{3},\d{3} +images 28x28x1 +def"
+    row = r"convnet +6,434,122 +[\d,]{9,} +99\.\d\d% +6,\d{3},\d{3} +images 28x28x1 +d"
     assert re.search(row, done.stdout)
-    assert re.search(r"linear +7,850 .* images 28x28x1, numbers +default", done.stdout)
-    assert "parameters  MNIST accuracy  int8 bytes" in done.stdout
+    row = r"linear +7,850 +7,840 .* images 28x28x1, numbers +default"
+    assert re.search(row, done.stdout)
+    row = r"efficientnet_lite/imagenet +75\.1% +74\.4% +224x224x3 +TensorFlow's Eff"
+    assert re.search(row, done.stdout)
+    assert "parameters  multiply-adds  MNIST accuracy  int8 bytes" in done.stdout
     assert re.search("weights +float accuracy  int8 accuracy", done.stdout)
     assert "- stands for what was not measured" in done.stdout
     assert (done.returncode, done.stderr) == (0, "")

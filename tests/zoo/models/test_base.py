@@ -8,8 +8,15 @@ import pytest
 import tensorflow as tf
 
 import zoo
-from tests.zoo.models.test_models import RECIPES, create, examples, size_for
+from tests.zoo.models.test_models import (
+    RECIPES,
+    create,
+    examples,
+    larger_are_slow,
+    size_for,
+)
 from zoo.models.base import TapeModel
+from zoo.models.layers import BatchNormalization
 from zoo.training import distribute, trainer
 
 # The recipes that differ in layers, loss or optimizer.
@@ -46,7 +53,8 @@ def steps(model, batches, **options):
 
 
 @pytest.mark.parametrize(
-    ("name", "recipe"), [(key[0], recipe) for key, recipe in DISTINCT.items()]
+    ("name", "recipe"),
+    larger_are_slow((key[0], recipe) for key, recipe in DISTINCT.items()),
 )
 def test_a_step_equals_the_stock_step(name, recipe):
     model = create(name, recipe)
@@ -162,3 +170,34 @@ def test_a_layer_that_belongs_to_no_stage_is_an_error():
 
     with pytest.raises(ValueError, match="weights: hidden, logits. Received: logits."):
         Forgetful(2).build((None, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"), [("resnet", "tiny"), ("mobilenet_v2", "small")]
+)
+def test_frozen_statistics_keep_every_bit_while_the_rest_learns(name, recipe):
+    """mobilenet_v2 folds such a normalization into its convolution."""
+    input_shape, num_classes = size_for(name, recipe)
+    made = create(name, recipe)
+    frozen = type(made).from_config(made.get_config() | {"freeze_statistics": True})
+    assert frozen.get_config()["freeze_statistics"]
+    frozen.build((None, *input_shape))
+    batch = examples(input_shape, num_classes)
+    for layer in made._flatten_layers():
+        if isinstance(layer, BatchNormalization):
+            layer.momentum = 0.0
+    made(batch[0], training=True)  # statistics that fit
+    frozen.set_weights(made.get_weights())
+    optimizer = keras.optimizers.SGD(0.01)
+    frozen.compile(optimizer=optimizer, loss=made.loss, run_eagerly=True)
+    np.testing.assert_array_equal(
+        frozen(batch[0], training=True), frozen(batch[0], training=False)
+    )
+    frozen.train_on_batch(*batch)
+    seen = set()
+    for weight, before in zip(frozen.weights, made.weights, strict=True):
+        kind = weight.path.rpartition("/")[2]
+        seen.add(kind)
+        moved = not np.array_equal(weight, before)
+        assert moved != kind.startswith("moving_"), weight.path
+    assert {"gamma", "beta", "moving_mean", "moving_variance"} < seen

@@ -13,7 +13,7 @@ from zoo.errors import UserError
 from zoo.records import weights
 from zoo.runs.open import open as open_source
 
-SHIPPED = zoo.list_weights()
+SHIPPED = weights.list_shipped()
 
 
 @pytest.mark.parametrize("name", SHIPPED)

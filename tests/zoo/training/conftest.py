@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conftest import of_model
 from zoo.training.config import Config
 
 
 @pytest.fixture
 def config(tmp_path, data_dir):
-    """Makes the Config of a training: 3 epochs of 22 steps, 5 steps per call."""
+    """Makes the Config of a training: 3 epochs of 22 steps, 5 steps per call.
+
+    It has the fields of ``of_model`` unless others are given.
+    """
 
     def make(model="mlp", **fields):
         defaults = {
@@ -19,7 +23,7 @@ def config(tmp_path, data_dir):
             "data_dir": str(data_dir),
             "run_dir": str(tmp_path / "run"),
         }
-        fields = defaults | fields
+        fields = defaults | of_model(model) | fields
         short = {"epochs": 3, "batch_size": 64, "steps_per_execution": 5}
         fields["overrides"] = short | fields["overrides"]
         return Config(**fields)

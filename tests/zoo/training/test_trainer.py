@@ -22,16 +22,17 @@ from zoo.training import summary, trainer
 
 
 @pytest.mark.parametrize("model", zoo.list_models())
-def test_a_run_leaves_what_it_should(model, config, digits, capfd):
+def test_a_run_leaves_what_it_should(model, config, capfd):
     asked = config(model, eval_every=2, overrides={"steps_per_epoch": 4})
     outcome = trainer.train(asked)
+    train, test = outcome.dataset.train, outcome.dataset.test
     result = json.loads((outcome.run.path / "result.json").read_text())
     assert result == outcome.result
     names = {path.name for path in outcome.run.path.iterdir()}
     files = {"config.json", "metrics.csv", "model.keras", "result.json", ".lock"}
     assert names == files | {"tensorboard"}
     loaded = keras.models.load_model(outcome.run.path / "model.keras")
-    right = loaded(digits.test.x).numpy().argmax(axis=1) == digits.test.y
+    right = loaded(test.x).numpy().argmax(axis=1) == test.y
     assert result["test"]["accuracy"] == pytest.approx(right.mean())
     assert result["num_test_examples"] == 360
     assert result["num_train_examples"] == 1437
@@ -39,14 +40,14 @@ def test_a_run_leaves_what_it_should(model, config, digits, capfd):
     assert result["dataset"] == result["dataset_requested"] == "digits"
     brightness = outcome.brightness
     assert brightness["lowest"] < brightness["mean"] < brightness["highest"]
-    assert brightness["mean"] == pytest.approx(digits.train.x.mean(), abs=1)
+    assert brightness["mean"] == pytest.approx(train.x.mean(), abs=1)
     rows = list(csv.DictReader((outcome.run.path / "metrics.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert [bool(row["val_loss"]) for row in rows] == [False, True, True]
     assert int(rows[-1]["step"]) == result["steps"]
     assert float(rows[-1]["loss"]) == result["train"]["loss"]
     assert float(rows[-1]["val_accuracy"]) == pytest.approx(result["test"]["accuracy"])
-    outputs = scoring.outputs(loaded, digits.test)
+    outputs = scoring.outputs(loaded, test)
     np.testing.assert_allclose(outcome.outputs, outputs, atol=1e-6)
     # Without a terminal, each epoch prints a line with the numbers of metrics.csv.
     lines = [line.split("  ") for line in capfd.readouterr().out.splitlines()]
