@@ -13,7 +13,7 @@ import zoo
 from zoo.errors import UserError
 from zoo.models.losses import make_loss
 from zoo.models.optimizers import Adam, AdamW, make_optimizer, slow_down
-from zoo.recipe import OPTIMIZERS, Recipe, parse_augment
+from zoo.recipe import FINE_TUNING, OPTIMIZERS, PHOTOGRAPHS, Recipe, parse_augment
 
 SGD = Recipe(optimizer="sgd", momentum=0.9, nesterov=True)
 
@@ -157,3 +157,15 @@ def test_pretrained_weights_learn_at_their_own_rate():
         np.testing.assert_allclose(moves[0], 0.1 * moves[1], rtol=1e-4)
         np.testing.assert_array_equal(moves[1], moves[2])
         assert moves[1].max() < 0, name
+
+
+def test_a_recipe_with_weights_says_how_to_train_without_them():
+    alone = FINE_TUNING.from_scratch()
+    expected = PHOTOGRAPHS.override(epochs=70, min_steps=1200)
+    assert alone == expected
+    assert expected.from_scratch() == expected
+    changed = FINE_TUNING.override(optimizer="adamw", batch_size=16, model={"width": 2})
+    alone = changed.from_scratch()
+    assert (alone.optimizer, alone.momentum, alone.batch_size) == ("adamw", 0.0, 16)
+    assert (alone.model, alone.epochs) == ({"width": 2}, 70)
+    assert "scratch" not in FINE_TUNING.to_json()

@@ -186,3 +186,13 @@ def test_a_symbolic_link_is_removed_and_not_what_it_leads_to(run, tmp_path):
     run.claim(IDENTITY, overwrite=True)
     assert not (run.path / "plots").exists()
     assert (tmp_path / "elsewhere" / "kept").read_text() == "mine"
+
+
+def test_weights_of_unknown_content_are_told_apart_by_their_names(run):
+    def unknown(name):
+        return IDENTITY | {"weights": {"name": name, "sha256": None}}
+
+    files.write_json(run.config, CONFIG | {"identity": unknown("imagenet")})
+    run.claim(unknown("imagenet"), overwrite=False)
+    with pytest.raises(UserError, match="weights: imagenet -> imagenet/small"):
+        run.claim(unknown("imagenet/small"), overwrite=False)

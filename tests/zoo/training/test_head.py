@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import zoo
 from tests.soak.kills import differences
 from tests.zoo.data.written import save
 from zoo import files
-from zoo.errors import Interrupted
+from zoo.errors import Interrupted, UserError
 from zoo.records.rundir import RunDir
 from zoo.training import head, trainer
 from zoo.training.config import Config
@@ -26,7 +27,7 @@ SMOOTHING = 0.1
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_blocks():
-    """Splits the images into blocks of 32, as 512 would split more of them."""
+    """Splits the images into blocks of 32, as 128 would split more of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(head, "_BLOCK", 32)
         yield
@@ -56,6 +57,7 @@ def tuning(photographs, data_dir, tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs")
 
     def make(run, classes=3, **fields):
+        length = {} if fields.get("freeze") == "head" else {"epochs": 2}
         return Config(
             model="resnet",
             recipe="tiny",
@@ -68,8 +70,8 @@ def tuning(photographs, data_dir, tmp_path_factory):
                 "label_smoothing": SMOOTHING,
                 "augment": {"flip": 0.5},
                 "batch_size": 8,
-                "epochs": 2,
                 "steps_per_execution": 1,
+                **length,
             },
             **fields,
         )
@@ -172,7 +174,10 @@ def photographer(config, photographs):
         overrides = {"batch_size": 15, "epochs": 1, "steps_per_execution": 1}
         published = {"weights": None, "image_size": None}  # as without the flags
         places = {"dataset": str(photographs[3]), "overrides": overrides}
-        return config("efficientnet_lite", **published, **places, **fields)
+        asked = config("efficientnet_lite", **published, **places, **fields)
+        if "freeze" in fields:
+            del asked.overrides["epochs"]
+        return asked
 
     return make
 
@@ -286,3 +291,39 @@ def test_two_devices_take_the_same_head(whole, tuning):
     for ours, theirs in zip(*weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert two.result["test"] == whole.result["test"]
+
+
+def test_classes_without_training_images_are_never_predicted():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 2], 20)
+    features = rng.normal(size=(40, 3)).astype(np.float32) + labels[:, np.newaxis]
+    kernel, bias = head._regression(features, labels, None, 4)
+    logits = features @ kernel + bias
+    assert (kernel.shape, bias.shape) == ((3, 4), (4,))
+    peer = LogisticRegression(C=head.PENALTY).fit(features, labels)
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = peer.predict_proba(features)
+    np.testing.assert_allclose(chances[:, [0, 2]], expected, atol=1e-3)
+    assert chances[:, [1, 3]].max() < 1e-6
+
+
+def test_one_class_with_images_is_refused_before_any_feature(tuning, tmp_path):
+    job = SimpleNamespace(
+        run=RunDir(tmp_path),
+        dataset=SimpleNamespace(train=SimpleNamespace(y=np.zeros(5, int))),
+        source=SimpleNamespace(used="mine"),
+    )
+    with pytest.raises(UserError, match="two or more classes. Received: 5 images"):
+        head.fit(job, None, None)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("epochs", 3), ("optimizer", "sgd"), ("learning_rate", 0.1)]
+)
+def test_a_flag_that_a_fitted_head_does_not_need_is_refused(tuning, flag, value):
+    asked = tuning("needless", freeze="head")
+    asked.overrides[flag] = value
+    if flag == "optimizer":
+        asked.overrides["nesterov"] = False
+    with pytest.raises(UserError, match=f"needs no --{flag}. Received: --{flag}="):
+        trainer.train(asked)
