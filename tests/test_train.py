@@ -43,6 +43,7 @@ def run(call, data_dir):
         (["--model=mlp", "mnist"], "Only flags are taken. Received: mnist"),
         # Explained on lower floors; here in one line, before TensorFlow is started.
         (["--model=convnt"], "Unknown model 'convnt'. Known: .*mean 'convnet'"),
+        (["--model=mlp", "--weights=imagenet"], "weights of mlp 'imagenet'. Known: "),
         (["--model=mlp", "--dataset=mnst"], "Unknown dataset 'mnst'.*mean 'mnist'"),
         (["--model=mlp", "--profile_steps=20,10"], "--profile_steps must be"),
         (["--model=mlp", "--epochs=0"], "--epochs must be .* Received: 0"),

@@ -22,6 +22,19 @@ from zoo.training.config import Config
 
 EXPORTED = ("saved_model", "tflite")
 FILES = ("float32", "float16", "dynamic", "int8")
+#: Fields of the trainings of deep networks, to keep them short.
+OF_MODEL = {
+    # The head alone learns, by logistic regression on the features of ImageNet.
+    "efficientnet_lite": {"image_size": (32, 32), "freeze": "head"},
+    # Without weights, its moving statistics take 300 steps to fit.
+    "mobilenet_v2": {
+        "image_size": (32, 32),
+        "weights": "none",
+        "recipe": "small",
+        "epochs": 30,
+    },
+    "resnet": {"recipe": "tiny"},
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,7 +66,7 @@ def runs(train):
 
     def run(name):
         if name not in made:
-            made[name] = train(name, recipe="tiny" if name == "resnet" else "default")
+            made[name] = train(name, **OF_MODEL.get(name, {}))
             if name == "mlp":
                 export.export_run(made[name], [*EXPORTED, "tflite_trainable"])
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import pathlib
 import re
 import shutil
@@ -22,9 +21,19 @@ from zoo.data import decode, folder
 from zoo.errors import UserError
 
 
-@pytest.mark.parametrize("name", zoo.list_models())
-def test_the_saved_model_serves_what_keras_computes(name, runs, digits):
-    run = runs(name).run.path
+def models():
+    """Returns the parameters of a test over all models."""
+    # Its training takes a minute, and efficientnet_lite has the same operations.
+    slow = ["mobilenet_v2"]
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in slow))
+        for name in zoo.list_models()
+    ]
+
+
+@pytest.mark.parametrize("name", models())
+def test_the_saved_model_serves_what_keras_computes(name, runs):
+    run, test = runs(name).run.path, runs(name).dataset.test
     model = zoo.load_run(run)
     loaded = tf.saved_model.load(str(run / "export" / "saved_model" / "1"))
     serve = loaded.signatures["serving_default"]
@@ -37,7 +46,7 @@ def test_the_saved_model_serves_what_keras_computes(name, runs, digits):
         "probabilities": (tf.float32, (10,)),
         "class_id": (tf.int64, ()),
     }
-    x = digits.test.x[:50]
+    x = test.x[:50]
     answer = serve(image=tf.constant(x))
     logits = model(x).numpy()
     np.testing.assert_allclose(answer["logits"], logits, atol=1e-4)
@@ -77,20 +86,28 @@ def test_encoded_images_of_any_size_are_served(runs, digits):
     assert list(answer["class_id"].numpy()) == list(digits.test.y[:3])
 
 
-@pytest.mark.parametrize(
-    ("name", "variant"),
-    [*itertools.product(zoo.list_models(), FILES), ("mlp", "int16x8")],
-)
-def test_a_tflite_file_is_what_it_says(name, variant, runs, digits):
-    path = runs(name).run.export / "tflite" / f"model_{variant}.tflite"
-    outputs, runtime = ask(path, digits.test.x)
+@pytest.mark.parametrize("variant", FILES)
+@pytest.mark.parametrize("name", models())
+def test_a_tflite_file_is_what_it_says(name, variant, runs):
+    check_tflite(runs(name), variant)
+
+
+def test_a_file_of_16_and_8_bits_is_what_it_says(runs):
+    check_tflite(runs("mlp"), "int16x8")
+
+
+def check_tflite(trained, variant):
+    """Asks a file with LiteRT alone, and compares it with Keras and its record."""
+    path = trained.run.export / "tflite" / f"model_{variant}.tflite"
+    test = trained.dataset.test
+    outputs, runtime = ask(path, test.x)
     assert runtime.get_signature_list() == {
         "serving_default": {"inputs": ["image"], "outputs": ["probabilities"]}
     }
     (source,), (sink,) = runtime.get_input_details(), runtime.get_output_details()
     dtype = np.uint8 if variant == "int8" else np.float32
     assert (source["dtype"], sink["dtype"]) == (dtype, dtype)
-    assert list(source["shape"]) == [1, 28, 28, 1]
+    assert list(source["shape"]) == [1, *test.x.shape[1:]]
     assert list(sink["shape"]) == [1, 10]
     if variant == "int8":
         assert source["quantization"] == (1.0, 0)
@@ -105,15 +122,15 @@ def test_a_tflite_file_is_what_it_says(name, variant, runs, digits):
     if variant == "float16":
         assert np.dtype(np.float16) in dtypes
 
-    reference = runs(name).outputs
+    reference = trained.outputs
     tolerance = {"float32": 1e-4, "float16": 1e-2}.get(variant, 0.2)
     np.testing.assert_allclose(outputs, reference, atol=tolerance)
     agreement = (outputs.argmax(axis=1) == reference.argmax(axis=1)).mean()
     assert agreement >= (1.0 if variant == "float32" else 0.9)
 
-    record = records(runs(name))[variant]
+    record = records(trained)[variant]
     assert record.agreement == pytest.approx(agreement)
-    accuracy = (outputs.argmax(axis=1) == digits.test.y).mean()
+    accuracy = (outputs.argmax(axis=1) == test.y).mean()
     assert record.accuracy == pytest.approx(accuracy)
     assert record.max_abs_error == pytest.approx(
         np.abs(outputs - reference).max(), rel=0.05, abs=1e-6

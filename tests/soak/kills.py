@@ -37,11 +37,17 @@ OF_MODEL: dict[str, dict[str, Any]] = {
     # Moving statistics, also from partial batches.
     "allconv": {"remainder": "keep"},
     "resnet": {"model": {"widths": (8, 16), "blocks": (1, 1)}},
+    # 11 steps each, of deep networks.
+    "efficientnet_lite": {"batch_size": 128, "epochs": 1},
+    "mobilenet_v2": {"batch_size": 128, "epochs": 1, "model": {"width": 0.35}},
 }
+PHOTOGRAPHS = {"image_size": (32, 32), "weights": "none"}
 CASES: dict[str, dict[str, Any]] = {
     name: {"overrides": SMALL | OF_MODEL.get(name, {})}
     for name in registry.list_models()
 }
+for name in ("efficientnet_lite", "mobilenet_v2"):
+    CASES[name] |= PHOTOGRAPHS
 # Dropout, augmentation, partial batches, calls that do not divide an epoch.
 CASES["dropout"] = {
     "model": "mlp",
@@ -56,6 +62,13 @@ CASES["dropout"] = {
         "model": {"dropout": 0.3, "hidden": (64, 32)},
         "augment": {"shift": 0.1, "rotate": 15.0, "scale": 0.1, "shear": 0.1},
     },
+}
+# Fits the head of a pretrained network, and then trains all of it.
+CASES["head_first"] = {
+    "model": "resnet",
+    "recipe": "tiny",
+    "weights": "cifar10/tiny",
+    "overrides": SMALL | {"head_first": True, "freeze_statistics": True},
 }
 #: A training with each optimizer, which the tests kill too.
 OPTIMIZER_CASES = {

@@ -11,23 +11,29 @@ import pytest
 import tensorflow as tf
 
 import zoo
+from tests.conftest import of_model
 from tests.zoo.data.written import write_idx
 from tests.zoo.training import workers
+from zoo import registry
 from zoo.errors import RunError, UserError
 from zoo.models import build
 from zoo.training import distribute, trainer
 from zoo.training.config import Config
 
-# What best and fast change about default are numbers; finetune needs weights.
+# What these change about default are numbers; finetune needs weights.
+NUMBERS = ("best", "fast", "finetune", "large", "lite1", "lite2", "small")
 RECIPES = [
     (model, recipe)
     for model in zoo.list_models()
     for recipe in zoo.list_recipes(model)
-    if recipe not in ("best", "fast", "finetune")
+    if recipe not in NUMBERS
 ]
 # In these models, batch normalization amplifies rounding errors, to 2e-4 of allconv's
 # weights in 50 steps of float32. A test in float64 shows that only rounding differs.
-UNSTEADY = ("allconv", "resnet")
+DEEP = ("efficientnet_lite", "mobilenet_v2")
+UNSTEADY = ("allconv", "resnet", *DEEP)
+# Arguments of narrower networks, which take less time.
+NARROW = {"mobilenet_v2": {"width": 0.35}}
 # 480 examples give batches of 42, and one of 18 at the end of a pass if it is kept.
 NUM_TRAIN, BATCH, STEPS = 480, 42, 50
 
@@ -55,8 +61,9 @@ def case(images, data_dir):
         return {
             "model": model,
             "recipe": recipe,
+            **of_model(model),
             "overrides": {
-                "model": settings.model | without,
+                "model": settings.model | without | NARROW.get(model, {}),
                 "epochs": 2,
                 "min_steps": 0,
                 "batch_size": BATCH,
@@ -147,13 +154,16 @@ def test_two_devices_train_what_one_does(case, tmp_path):
 @pytest.mark.parametrize(
     "model",
     [
-        pytest.param(name, marks=[pytest.mark.slow] * (name == "resnet"))
+        pytest.param(name, marks=[pytest.mark.slow] * (name in ("resnet", *DEEP)))
         for name in zoo.list_models()
     ],
 )
 def test_nothing_but_rounding_differs(model):
     draw = np.random.default_rng(0)
-    x = draw.integers(0, 256, (32 * 20, 12, 12, 1)).astype(np.uint8)
+    least = registry.get_architecture(model).min_side
+    side, recipe = max(12, least), zoo.get_recipe(model).from_scratch()
+    recipe = recipe.override(model=recipe.model | NARROW.get(model, {}))
+    x = draw.integers(0, 256, (32 * 20, side, side, 1)).astype(np.uint8)
     y = draw.integers(0, 10, len(x))
     batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
     placements = [distribute.place(name) for name in ("one", "mirrored")]
@@ -161,7 +171,9 @@ def test_nothing_but_rounding_differs(model):
     def train(placement):
         keras.utils.set_random_seed(3)
         with placement.scope():
-            made = zoo.create_model(model, input_shape=(12, 12, 1), num_classes=10)
+            made = zoo.create_model(
+                model, input_shape=x.shape[1:], num_classes=10, recipe=recipe
+            )
         made.fit(batches, shuffle=False, verbose=0)
         return np.concatenate([weights.ravel() for weights in made.get_weights()])
 
