@@ -65,6 +65,7 @@ def test_larger_photographs_are_resized_and_the_run_records_it(
     assert content["identity"]["weights"] == {
         "name": "efficientnet_lite/imagenet",
         "sha256": zoo.weights_info("efficientnet_lite", "imagenet").sha256,
+        "image_side": 160,
     }
     again = open_run(trained.run.path)
     assert again.evaluate()["accuracy"] == trained.result["test"]["accuracy"]
