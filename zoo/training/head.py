@@ -32,6 +32,7 @@ PENALTY = 0.01
 _BLOCK = 512  # images whose features are kept in one file
 _BATCH = 32
 _ITERATIONS = 1000
+_UNSEEN = -20.0  # logit of a class without examples, whose optimum is -infinity
 
 
 def place(job: Job) -> pathlib.Path:
@@ -66,7 +67,8 @@ def fit(job: Job, model: TapeModel, stop: Stop) -> None:
             for i, block in zip(first, blocks, strict=True)
         ]
     )
-    kernel, bias = _regression(features, labels, job.class_weights())
+    num_classes = len(job.dataset.spec.class_names)
+    kernel, bias = _regression(features, labels, num_classes, job.class_weights())
     logits = features @ kernel + bias
     with files.replacing(path) as beside, beside.open("wb") as file:
         np.savez(
@@ -82,7 +84,10 @@ def fit(job: Job, model: TapeModel, stop: Stop) -> None:
 
 
 def _regression(
-    features: np.ndarray, labels: np.ndarray, class_weights: np.ndarray | None
+    features: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    class_weights: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns float32 kernel (n, classes) and bias (classes,) of the optimal head."""
     mean, deviation = features.mean(axis=0), features.std()
@@ -94,7 +99,11 @@ def _regression(
     kernel, bias = regression.coef_.T / deviation, regression.intercept_
     if kernel.shape[1] == 1:  # two classes share one line of numbers
         kernel, bias = np.hstack([-kernel, kernel]) / 2, np.hstack([-bias, bias]) / 2
-    return kernel.astype(np.float32), (bias - mean @ kernel).astype(np.float32)
+    seen = regression.classes_
+    all_kernel = np.zeros((len(mean), num_classes), np.float32)
+    all_bias = np.full(num_classes, _UNSEEN, np.float32)
+    all_kernel[:, seen], all_bias[seen] = kernel, bias - mean @ kernel
+    return all_kernel, all_bias
 
 
 def take_over(job: Job, model: TapeModel) -> dict[str, float]:
