@@ -297,7 +297,10 @@ PHOTOGRAPHS = Recipe(
 FINE_TUNING = Recipe(
     head_first=True,
     freeze_statistics=True,
-    scratch=PHOTOGRAPHS.override(epochs=70, min_steps=1200).changes(),
+    scratch={
+        **PHOTOGRAPHS.override(epochs=70, min_steps=1200).changes(),
+        "batch_size": PHOTOGRAPHS.batch_size,  # no change from the default
+    },
     augment={"flip": 0.5, "shift": 0.05, "scale": 0.15, "rotate": 10.0},
     label_smoothing=0.1,
     optimizer="adamw",
