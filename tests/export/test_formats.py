@@ -23,8 +23,8 @@ from zoo.errors import UserError
 
 def models():
     """Returns the parameters of a test over all models."""
-    # Its training takes a minute, and efficientnet_lite has the same operations.
-    slow = ["mobilenet_v2"]
+    # Deep networks, which take minutes. The tests of trainable files convert one, too.
+    slow = ("efficientnet_lite", "mobilenet_v2")
     return [
         pytest.param(name, marks=[pytest.mark.slow] * (name in slow))
         for name in zoo.list_models()

@@ -82,6 +82,16 @@ def test_what_a_length_or_an_optimizer_brings_along(
     assert (changed.min_steps, changed.momentum) == (min_steps, momentum)
 
 
+def test_without_weights_the_recipe_of_photographs_replaces_fine_tuning():
+    alone = FINE_TUNING.from_scratch()
+    assert alone == PHOTOGRAPHS.override(epochs=70, min_steps=1200)
+    assert alone.from_scratch() == alone
+    # The layers stay those of the recipe.
+    small = FINE_TUNING.override(model={"width": 0.35})
+    assert small.from_scratch().model == {"width": 0.35}
+    assert "head_first" in small.to_json() and "head_first" not in alone.to_json()
+
+
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_every_recipe_survives_json(name):
     for recipe in zoo.list_recipes(name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import signal
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 import zoo
 from tests.soak.kills import differences
-from tests.zoo.data.written import save
+from tests.zoo.data.written import TEST_Y, TRAIN_Y, idx_arrays, save, write_idx
 from zoo import files
 from zoo.errors import Interrupted, UserError
 from zoo.records.rundir import RunDir
@@ -151,6 +152,22 @@ def test_so_it_is_with_class_weights_and_two_classes(classes, class_weights, tun
         weights = len(train.y) / (classes * np.bincount(train.y))
     features, labels = seen(train, "resnet", "cifar10/tiny")
     check_optimum(trained, features, labels, smoothing=SMOOTHING, weights=weights)
+
+
+def test_a_class_without_images_is_never_the_answer(tuning, tmp_path):
+    content = idx_arrays((32, 32), train=30, test=9)
+    for name in (TRAIN_Y, TEST_Y):
+        content[name] = np.array([0, 2, 5])[content[name]]
+    asked = tuning("unseen", freeze="head")
+    images = str(write_idx(tmp_path / "images", content))
+    trained = trainer.train(dataclasses.replace(asked, dataset=images))
+    assert trained.dataset.spec.num_classes == 6
+    features, labels = seen(trained.dataset.train, "resnet", "cifar10/tiny")
+    kernel, bias = trained.model.get_weights()[-2:]
+    answers = (features @ kernel + bias).argmax(axis=1)
+    assert {*answers} == {0, 2, 5}
+    assert (answers == labels).mean() > 0.5
+    assert trained.outputs[:, [1, 3, 4]].max() < 1e-2
 
 
 def test_the_head_is_all_that_changes(whole, tuning):
