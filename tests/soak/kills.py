@@ -68,7 +68,7 @@ CASES["head_first"] = {
     "model": "resnet",
     "recipe": "tiny",
     "weights": "cifar10/tiny",
-    "overrides": SMALL | {"head_first": True, "freeze_statistics": True},
+    "overrides": SMALL | {"head_first": True, "learning_rate": 0.01},
 }
 #: A training with each optimizer, which the tests kill too.
 OPTIMIZER_CASES = {
