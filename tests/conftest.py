@@ -21,6 +21,14 @@ from zoo.__main__ import main
 ROOT = pathlib.Path(__file__).parents[1]
 
 
+def deep_are_slow(names):
+    """Marks efficientnet_lite as slow, because mobilenet_v2 has the same layers."""
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] * (name == "efficientnet_lite"))
+        for name in names
+    ]
+
+
 def pytest_configure(config):
     # Shells start background processes with SIGINT ignored, and the processes that the
     # tests interrupt would inherit that.

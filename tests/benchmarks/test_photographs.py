@@ -86,6 +86,7 @@ def processes(trash, monkeypatch):
         one = {"accuracy": 0.85, "seconds": 40.0, "seconds_to_result": 40.0}
         return dict.fromkeys(photographs.GUIDE, one)
 
+    monkeypatch.setattr(photographs, "SEEDS", {"scratch": 1})
     monkeypatch.setattr(photographs, "train", lambda way, seed, _: found(way, seed))
     monkeypatch.setattr(photographs, "follow_guide", guide)
     return ran
@@ -93,14 +94,15 @@ def processes(trash, monkeypatch):
 
 def test_ways_take_turns_and_stored_measurements_are_kept(processes):
     result = photographs.measure(2)
-    turns = ["scratch", "cifar10", "keras", "frozen", "tuned"]
+    turns = [*photographs.TURNS]
+    assert turns[:5] == ["scratch", "cifar10", "keras", "frozen", "tuned"]
     later = [(way, 1) for way in reversed(turns[1:])]
     assert processes == [(way, 0) for way in turns] + later
     assert photographs.measure(2) | {"machine": 0} == result | {"machine": 0}
-    assert len(processes) == 9
+    assert len(processes) == 2 * len(turns) - 1
     photographs.stored("keras tuned", 1).unlink()
     photographs.measure(2)
-    assert processes[9:] == [("keras", 1)]
+    assert processes[2 * len(turns) - 1 :] == [("keras", 1)]
 
 
 def test_the_tables_compare_the_zoo_with_keras(processes):

@@ -59,26 +59,24 @@ def plain(image):
     return x @ named["_fc.weight"].T + named["_fc.bias"]
 
 
-@pytest.mark.parametrize("side", [96, 225])
+@pytest.mark.parametrize("side", [97, pytest.param(224, marks=pytest.mark.slow)])
 def test_the_logits_equal_plain_arithmetic_on_the_published_tensors(side):
     image = np.random.default_rng(0).integers(0, 256, (2, side, side, 3))
     model = zoo.create_model(
         "efficientnet_lite", weights="imagenet", input_shape=(side, side, 3)
     )
-    assert model.num_classes == 1000
+    assert (model.num_classes, model.head.kernel.shape) == (1000, (1280, 1000))
     np.testing.assert_allclose(model(image), plain(image), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("recipe", ["default", "lite1", "lite2"])
+SLOW = [pytest.param(recipe, marks=pytest.mark.slow) for recipe in ("lite1", "lite2")]
+
+
+@pytest.mark.parametrize("recipe", ["default", *SLOW])
 def test_every_variant_recognizes_a_uniform(recipe):
     name = "efficientnet_lite/imagenet" + f"/{recipe}".removesuffix("/default")
-    ((_, answer, probability),) = zoo.predict(name, PHOTOGRAPH)
-    assert (answer, probability > 0.3) == ("military uniform", True)
-
-
-def test_the_features_are_1280_numbers():
-    model = zoo.create_model("efficientnet_lite", weights="imagenet", features=True)
-    assert model(np.zeros((1, 224, 224, 3))).shape == (1, 1280)
+    ((_, answer, _),) = zoo.predict(name, PHOTOGRAPH)
+    assert answer == "military uniform"
 
 
 def test_weights_that_cannot_be_had_are_one_line(monkeypatch, tmp_path):

@@ -13,6 +13,7 @@ from zoo.errors import RunError
 from zoo.models.mobilenet_v2 import MobileNetV2, load_imagenet
 
 WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+IN_SHORT = ((0.35, 33), (0.5, 64), (1.4, 64))
 
 
 def theirs(width, side, classes=7, seed=0):
@@ -36,7 +37,12 @@ def theirs(width, side, classes=7, seed=0):
 
 
 @pytest.mark.parametrize(
-    ("width", "side"), [*((w, 64) for w in WIDTHS), (0.35, 33), (1.4, 33)]
+    ("width", "side"),
+    [
+        pytest.param(w, side, marks=[pytest.mark.slow] * ((w, side) not in IN_SHORT))
+        for w in WIDTHS
+        for side in (33, 64)
+    ],
 )
 def test_logits_equal_those_of_keras_applications(width, side):
     keras_model, model = theirs(width, side), MobileNetV2(7, width=width)

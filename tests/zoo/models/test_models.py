@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import zoo
+from tests.conftest import deep_are_slow
 from zoo import registry
 from zoo.models.layers import BatchNormalization
 from zoo.training import trainer
@@ -59,6 +60,7 @@ def create(name, recipe="default", **options):
     )
 
 
+each_model_in_short = pytest.mark.parametrize("name", deep_are_slow(zoo.list_models()))
 each_model = pytest.mark.parametrize("name", zoo.list_models())
 
 
@@ -128,7 +130,7 @@ def test_every_variable_learns_and_is_saved_in_a_keras_file(name, recipe, tmp_pa
         np.testing.assert_array_equal(a, b)
 
 
-@each_model
+@each_model_in_short
 def test_the_loss_falls(name, digits):
     (side, _, channels), _ = size_for(name)
     images = tf.image.resize(digits.train.x[:512], (side, side), antialias=True)
@@ -173,7 +175,7 @@ def test_the_stages_are_in_the_order_of_the_computation(name):
     assert order == list(model.stages)
 
 
-@each_model
+@each_model_in_short
 def test_a_frozen_part_is_exactly_what_does_not_change(name):
     x, y = examples(*size_for(name))
     whole = create(name)

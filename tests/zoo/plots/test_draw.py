@@ -93,7 +93,7 @@ def test_the_counts_are_in_a_table_too(copied):
 
 def test_curves_name_the_split_that_was_evaluated(tmp_path):
     trained = Run(RunDir(tmp_path))
-    trained.result = {"validation": {}}
+    trained.result = {"validation": {}, "steps": 20}
     rows = [{"epoch": k, "loss": 1 / k, "val_loss": 2 / k} for k in (1, 20)]
     files.write_csv(trained.run.metrics, rows)
     (axes,) = overview.curves(trained).axes

@@ -25,8 +25,12 @@ OVERRIDES = {"epochs": 4, "batch_size": 16, "steps_per_execution": 10}
 def read(directory):
     accumulator = EventAccumulator(str(directory), size_guidance={"tensors": 0})
     accumulator.Reload()
+    # Files of the same second are read in the order of their names.
     return {
-        tag: [(event.step, event.tensor_proto) for event in accumulator.Tensors(tag)]
+        tag: sorted(
+            ((event.step, event.tensor_proto) for event in accumulator.Tensors(tag)),
+            key=lambda pair: pair[0],
+        )
         for tag in accumulator.Tags()["tensors"]
     }
 

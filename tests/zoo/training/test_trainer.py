@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import zoo
+from tests.conftest import deep_are_slow
 from tests.zoo.data.written import class_tree
 from zoo.data import load
 from zoo.errors import RunError, UserError
@@ -21,7 +22,7 @@ from zoo.runs.run import open_run
 from zoo.training import summary, trainer
 
 
-@pytest.mark.parametrize("model", zoo.list_models())
+@pytest.mark.parametrize("model", deep_are_slow(zoo.list_models()))
 def test_a_run_leaves_what_it_should(model, config, capfd):
     asked = config(model, eval_every=2, overrides={"steps_per_epoch": 4})
     outcome = trainer.train(asked)
