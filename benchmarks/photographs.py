@@ -42,9 +42,7 @@ OURS = {
     "cifar10": ("--model=resnet", "--recipe=finetune", "--weights=cifar10"),
     "frozen": ("--model=efficientnet_lite", "--freeze=head"),
     "cropped": ("--model=efficientnet_lite", "--freeze=head", "--resize=crop"),
-    "padded": ("--model=efficientnet_lite", "--freeze=head", "--resize=pad"),
     "tuned": ("--model=efficientnet_lite",),
-    "larger": ("--model=efficientnet_lite", "--image_size=224"),
 }
 #: What one process with Keras's guide measures one after the other.
 GUIDE = {
@@ -59,8 +57,6 @@ TURNS = {
     "frozen": ("frozen",),
     "tuned": ("tuned",),
     "cropped": ("cropped",),
-    "padded": ("padded",),
-    "larger": ("larger",),
 }
 #: Number of seeds of ways that take too long for all of them.
 SEEDS = {
@@ -70,8 +66,6 @@ SEEDS = {
     "keras frozen": 1,
     "keras tuned": 1,
     "cropped": 1,
-    "padded": 1,
-    "larger": 1,
 }
 #: Ways of the zoo, and the ways of Keras's guide that do the same.
 PAIRS = {"frozen": "keras frozen", "tuned": "keras tuned"}
