@@ -22,15 +22,17 @@ from zoo.training.config import Config
 
 # What these change about default are numbers; finetune needs weights.
 NUMBERS = ("best", "fast", "finetune", "large", "lite1", "lite2", "small")
+# In these models, batch normalization amplifies rounding errors, to 2e-4 of allconv's
+# weights in 50 steps of float32. A test in float64 shows that only rounding differs.
+# The networks for phones amplify them more, and take minutes for so many steps: one
+# step in float64 shows the same.
+DEEP = ("efficientnet_lite", "mobilenet_v2")
 RECIPES = [
     (model, recipe)
     for model in zoo.list_models()
     for recipe in zoo.list_recipes(model)
-    if recipe not in NUMBERS
+    if recipe not in NUMBERS and model not in DEEP
 ]
-# In these models, batch normalization amplifies rounding errors, to 2e-4 of allconv's
-# weights in 50 steps of float32. A test in float64 shows that only rounding differs.
-DEEP = ("efficientnet_lite", "mobilenet_v2")
 UNSTEADY = ("allconv", "resnet", *DEEP)
 # Arguments of narrower networks, which take less time.
 NARROW = {"mobilenet_v2": {"width": 0.35}}
@@ -163,7 +165,8 @@ def test_nothing_but_rounding_differs(model):
     least = registry.get_architecture(model).min_side
     side, recipe = max(12, least), zoo.get_recipe(model).from_scratch()
     recipe = recipe.override(model=recipe.model | NARROW.get(model, {}))
-    x = draw.integers(0, 256, (32 * 20, side, side, 1)).astype(np.uint8)
+    steps = 1 if model in DEEP else 20
+    x = draw.integers(0, 256, (32 * steps, side, side, 1)).astype(np.uint8)
     y = draw.integers(0, 10, len(x))
     batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
     placements = [distribute.place(name) for name in ("one", "mirrored")]

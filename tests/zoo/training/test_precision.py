@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.datasets import load_sample_images
 
 import export
 import zoo
@@ -113,30 +114,34 @@ def test_every_combination_trains_as_float32_does(name, precision, jit_compile, 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS[1:])
 def test_fine_tuning_in_16_bits_learns_as_in_float32(precision):
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (32, 64, 64, 3)).astype(np.uint8)
-    y = np.arange(32) % 3
-    recipe = zoo.get_recipe("efficientnet_lite").override(
-        optimizer="sgd", learning_rate=0.01, weight_decay=0.0
+    photographs = load_sample_images().images
+    corners = [(row, column) for row in (0, 150, 300) for column in (0, 200, 400)]
+    x = np.stack(
+        [
+            photograph[row : row + 96, column : column + 96]
+            for photograph in photographs
+            for row, column in corners
+        ]
     )
+    y = np.repeat([0, 1], len(corners))
 
-    def moved(policy):
+    def gradient(policy):
         keras.utils.set_random_seed(0)
         with trainer.dtype_policy(policy):
             model = zoo.create_model(
                 "efficientnet_lite",
                 weights="imagenet",
                 input_shape=x.shape[1:],
-                num_classes=3,
-                recipe=recipe,
+                num_classes=2,
             )
-        before = flat(model)
-        model.fit(x, y, batch_size=16, shuffle=False, verbose=0)
-        return flat(model) - before
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(x, y, model(x, training=True))
+        parts = tape.gradient(loss, model.trainable_weights)
+        return np.concatenate([np.float32(part).ravel() for part in parts])
 
-    expected = moved("float32")
-    distance = np.linalg.norm(moved(precision) - expected)
-    assert distance < BOUND * np.linalg.norm(expected)
+    expected, found = gradient("float32"), gradient(precision)
+    lengths = np.linalg.norm(expected) * np.linalg.norm(found)
+    assert found @ expected > 0.9 * lengths  # bfloat16: 0.96 on other photographs
 
 
 @pytest.mark.slow
