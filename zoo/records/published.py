@@ -7,7 +7,6 @@ file of their architecture loads them.
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import functools
 import pathlib
 
@@ -140,8 +139,3 @@ def find(model: str, weights: str, recipe: str = "default") -> Published | None:
     if name.count("/") == 1 and recipe != "default":
         return PUBLISHED.get(f"{name}/{recipe}") or PUBLISHED.get(name)
     return PUBLISHED.get(name)
-
-
-def list_published(pattern: str = "*") -> list[str]:
-    """Returns the names of the published weights that match a pattern, sorted."""
-    return sorted(fnmatch.filter(PUBLISHED, pattern))

@@ -102,7 +102,8 @@ def list_weights(pattern: str = "*") -> list[str]:
     Args:
         pattern: selects names, such as ``resnet/*``.
     """
-    return sorted([*list_shipped(pattern), *published.list_published(pattern)])
+    outside = fnmatch.filter(published.PUBLISHED, pattern)
+    return sorted([*list_shipped(pattern), *outside])
 
 
 def list_shipped(pattern: str = "*") -> list[str]:
